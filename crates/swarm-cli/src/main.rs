@@ -1,0 +1,3 @@
+//! The swarm-sim binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! An HTTP client over the seam: pooled connections, redirects, Expect.

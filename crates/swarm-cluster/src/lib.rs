@@ -1,0 +1,10 @@
+//! Whole clusters in either world, and the controls that break and mend them.
+//!
+//! Owns the assembly of worlds from a [`spec::WorldSpec`] and the control surface [`World`]. What it offers is made of
+//! its own types and of `swarm-env`'s: a harness above it reaches no type of node, store or HTTP.
+
+pub mod control;
+pub mod spec;
+
+pub use control::{Action, Applied, Cut, Damage, DamageKind, Image, Life, NodePanic, World};
+pub use spec::{ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec};

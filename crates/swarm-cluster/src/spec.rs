@@ -1,0 +1,116 @@
+//! What a world is made of, as values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A world: clusters side by side. Simulated worlds are a function of this value alone.
+#[derive(Debug, Clone)]
+pub struct WorldSpec {
+    /// The seed of every choice.
+    pub seed: u64,
+    /// The clusters, by name.
+    pub clusters: BTreeMap<String, ClusterSpec>,
+    /// Names of planted bugs to switch on; refused in a build without the feature `planted-bugs`.
+    pub planted: Vec<String>,
+    /// How many client hosts stand outside the clusters.
+    pub client_hosts: u32,
+}
+
+/// One cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterSpec {
+    /// Number of nodes; they are `NAME/1` … `NAME/n`.
+    pub nodes: u32,
+    /// Disks of each node; they are `NAME/NODE/1` ….
+    pub volumes_per_node: u32,
+    /// Size of each disk in bytes. Only what is written takes memory.
+    pub volume_size: u64,
+    /// Speed of the disks.
+    pub disk: DiskKind,
+    /// Swarm settings by their documented names, as text.
+    pub settings: BTreeMap<String, String>,
+    /// The network between the nodes and to the clients.
+    pub lan: LinkSpec,
+    /// Clocks that are off, by node number.
+    pub clocks: BTreeMap<u32, ClockSpec>,
+}
+
+/// Speed of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskKind {
+    /// 20 µs a request, 3 GB/s, sync 30 µs.
+    Nvme,
+    /// 80 µs a request, 500 MB/s, sync 400 µs.
+    Ssd,
+    /// 6 ms a request, 180 MB/s, sync 8 ms.
+    Hdd,
+}
+
+/// A network link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkSpec {
+    /// One-way delay.
+    pub latency: LatencySpec,
+    /// Bits per second.
+    pub bandwidth_bits: u64,
+    /// Lost share, in parts per million: datagrams are lost, streams delayed by a retransmission.
+    pub loss_ppm: u32,
+}
+
+/// A delay, drawn anew for every delivery, evenly between the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencySpec {
+    /// Shortest.
+    pub min: Duration,
+    /// Longest.
+    pub max: Duration,
+}
+
+impl Default for LinkSpec {
+    /// 0.2 to 0.9 ms, 10 Gbit/s, no loss.
+    fn default() -> Self {
+        Self {
+            latency: LatencySpec { min: Duration::from_micros(200), max: Duration::from_micros(900) },
+            bandwidth_bits: 10_000_000_000,
+            loss_ppm: 0,
+        }
+    }
+}
+
+/// A clock that is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockSpec {
+    /// Added to true time, in nanoseconds.
+    pub offset_ns: i64,
+}
+
+/// One node: `main/3`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeRef {
+    /// Name of its cluster.
+    pub cluster: String,
+    /// Its number, from 1.
+    pub node: u32,
+}
+
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.cluster, self.node)
+    }
+}
+
+/// One disk: `main/3/1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DiskRef {
+    /// The node it was delivered in.
+    pub node: NodeRef,
+    /// Its number in that node, from 1.
+    pub disk: u32,
+}
+
+impl fmt::Display for DiskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.node, self.disk)
+    }
+}

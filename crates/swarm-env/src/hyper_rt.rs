@@ -1,0 +1,1 @@
+//! What hyper needs of a runtime, over the seam.

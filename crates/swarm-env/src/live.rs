@@ -1,0 +1,1 @@
+//! The live world: wall clock, real sockets, real files, on tokio.

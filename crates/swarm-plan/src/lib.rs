@@ -1,0 +1,1 @@
+//! Decisions as functions over facts: bids, placement, versions, lookups.

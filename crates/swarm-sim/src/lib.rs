@@ -1,0 +1,1 @@
+//! The simulated world: kernel, network, disks, faults and the event trace.

@@ -1,0 +1,1 @@
+//! Volumes and the index of one node.

@@ -1,0 +1,17 @@
+//! Ids, names, units, timestamps, versions and the metadata that persists with an object.
+//!
+//! Owns the vocabulary of every other crate. Knows nothing of disks, networks, clocks or dice: values come in, values
+//! go out. None of these types is a wire or disk shape; the crate that owns the wire or the disk has its own.
+
+pub mod headers;
+pub mod httpdate;
+pub mod id;
+pub mod meta;
+pub mod time;
+pub mod version;
+
+pub use headers::{Header, HeaderList};
+pub use id::{ClusterName, DiskId, Etag, NodeId, ParseIdError, StreamId, Uuid, VolumeId};
+pub use meta::{ObjectKind, ObjectMeta};
+pub use time::{Instant, Timestamp};
+pub use version::{Stamp, Version};

@@ -1,0 +1,102 @@
+//! What to answer when replicas or tombstones have been made, or not.
+
+use swarm_types::ObjectKind;
+
+/// What became of one replica of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// Durable and visible.
+    Published,
+    /// The node holds a newer version and stored nothing.
+    Superseded,
+    /// Certainly not stored.
+    NotStored,
+    /// No answer: it may be stored.
+    Unknown,
+}
+
+/// What to answer a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteVerdict {
+    /// Created, with that many replicas.
+    Created(u32),
+    /// Take back what was published; if all of it is gone, answer conflict, else unknown.
+    TakeBackForConflict,
+    /// Too few replicas: take back what was published and answer unknown.
+    TakeBackTooFew,
+    /// Too few replicas and nothing anywhere: unavailable.
+    NothingStored,
+}
+
+/// The answer to a write, from what became of its replicas. An immutable object needs two replicas, or all that were
+/// asked for if that is fewer; anything that may supersede an older version is created with one (WRITE with Replicate
+/// ROW): reporting it as failed would leave the newest version in the cluster.
+#[must_use]
+pub fn judge_write(kind: ObjectKind, wanted: u32, made: &[Made]) -> WriteVerdict {
+    let count = |what: Made| made.iter().filter(|one| **one == what).count();
+    let published = u32::try_from(count(Made::Published)).unwrap_or(u32::MAX);
+    if count(Made::Superseded) > 0 {
+        return WriteVerdict::TakeBackForConflict;
+    }
+    let needed = if kind == ObjectKind::Immutable { wanted.min(2) } else { 1 };
+    if published >= needed {
+        WriteVerdict::Created(published)
+    } else if published == 0 && count(Made::Unknown) == 0 {
+        WriteVerdict::NothingStored
+    } else {
+        WriteVerdict::TakeBackTooFew
+    }
+}
+
+/// Whether a delete may be acknowledged: its tombstone is durable on every holder that answered, and on at least two
+/// nodes where two were reachable (our choice).
+#[must_use]
+pub fn delete_is_safe(
+    holders: usize,
+    durable_holders: usize,
+    durable_nodes: usize,
+    reachable_nodes: usize,
+) -> bool {
+    durable_holders >= holders && durable_nodes >= reachable_nodes.min(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_immutable_object_needs_two_replicas() {
+        let two = [Made::Published, Made::Published];
+        assert_eq!(judge_write(ObjectKind::Immutable, 2, &two), WriteVerdict::Created(2));
+        let one = [Made::Published, Made::NotStored];
+        assert_eq!(judge_write(ObjectKind::Immutable, 2, &one), WriteVerdict::TakeBackTooFew);
+        assert_eq!(
+            judge_write(ObjectKind::Immutable, 1, &[Made::Published]),
+            WriteVerdict::Created(1)
+        );
+    }
+
+    #[test]
+    fn a_named_object_is_created_with_one() {
+        let one = [Made::Published, Made::Unknown];
+        assert_eq!(judge_write(ObjectKind::Named, 2, &one), WriteVerdict::Created(1));
+        let none = [Made::NotStored, Made::NotStored];
+        assert_eq!(judge_write(ObjectKind::Named, 2, &none), WriteVerdict::NothingStored);
+        let unclear = [Made::NotStored, Made::Unknown];
+        assert_eq!(judge_write(ObjectKind::Named, 2, &unclear), WriteVerdict::TakeBackTooFew);
+    }
+
+    #[test]
+    fn a_write_that_would_not_win_is_a_conflict() {
+        let made = [Made::Published, Made::Superseded];
+        assert_eq!(judge_write(ObjectKind::Named, 2, &made), WriteVerdict::TakeBackForConflict);
+    }
+
+    #[test]
+    fn a_delete_needs_every_holder_and_two_nodes() {
+        assert!(delete_is_safe(2, 2, 2, 3));
+        assert!(!delete_is_safe(2, 1, 2, 3));
+        assert!(!delete_is_safe(1, 1, 1, 2));
+        assert!(delete_is_safe(1, 1, 1, 1));
+    }
+}

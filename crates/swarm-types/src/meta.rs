@@ -51,6 +51,6 @@ pub struct ObjectMeta {
     pub headers: HeaderList,
     /// Length of the body in bytes.
     pub length: u64,
-    /// MD5 of the body.
-    pub body_md5: [u8; 16],
+    /// MD5 over the persisted headers and the body (`Stored-Digest`).
+    pub digest: [u8; 16],
 }

@@ -1,0 +1,117 @@
+//! Every check that a change has to pass, cheapest first. Each is also a command of its own.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use crate::binary::Binary;
+use crate::cargo::{CHECKED, Workspace, output, run};
+use crate::{planted, tidy};
+
+/// What all of it may take on two cores with an empty target folder.
+const LIMIT: Duration = Duration::from_secs(25 * 60);
+
+/// The seed whose trace is compared between the profiles.
+const TRACE_SEED: &str = "1";
+
+/// Seeds of every scenario.
+const SCENARIO_SEEDS: &str = "0..3";
+
+/// Seconds of fuzzing beyond the fixed cases.
+const FUZZ_SECONDS: &str = "20";
+
+/// Run every check that a change has to pass, in the order of their cost.
+#[derive(clap::Args)]
+pub(crate) struct Ci {
+    /// Run only the parts whose name contains this.
+    only: Option<String>,
+}
+
+struct Part {
+    name: &'static str,
+    check: fn(&Workspace) -> anyhow::Result<()>,
+}
+
+const PARTS: &[Part] = &[
+    Part { name: "format", check: format },
+    Part { name: "tidy", check: tidy::check },
+    Part { name: "clippy", check: clippy },
+    Part { name: "docs", check: docs },
+    Part { name: "tests", check: |workspace| workspace.test(&[]) },
+    Part { name: "fuzz", check: fuzz },
+    Part { name: "same trace in both profiles", check: traces },
+    Part { name: "scenarios twice", check: scenarios },
+    Part { name: "planted bugs", check: planted::check },
+];
+
+impl Ci {
+    /// Stops at the first part that fails, and says how long each took.
+    pub(crate) fn run(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        let chosen = |part: &&Part| self.only.as_ref().is_none_or(|word| part.name.contains(word));
+        let parts: Vec<&Part> = PARTS.iter().filter(chosen).collect();
+        ensure!(!parts.is_empty(), "there is no such part");
+        let begun = Instant::now();
+        let mut took = Vec::new();
+        for part in parts {
+            println!("== {}", part.name);
+            let begun = Instant::now();
+            (part.check)(workspace).with_context(|| format!("ci stopped at: {}", part.name))?;
+            took.push((part.name, begun.elapsed()));
+        }
+        println!("== all passed");
+        for (name, time) in &took {
+            println!("{:>6.0} s  {name}", time.as_secs_f64());
+        }
+        let total = begun.elapsed();
+        println!("{:>6.0} s  in all", total.as_secs_f64());
+        ensure!(total <= LIMIT, "that is over {} minutes; make it faster", LIMIT.as_secs() / 60);
+        Ok(())
+    }
+}
+
+fn format(workspace: &Workspace) -> anyhow::Result<()> {
+    run(&mut workspace.cargo(["fmt", "--all", "--check"]))
+}
+
+fn clippy(workspace: &Workspace) -> anyhow::Result<()> {
+    let features = ["--features", "swarm-cli/planted-bugs"];
+    for features in [&[][..], &features[..]] {
+        let mut cargo = workspace.cargo(["clippy", "--workspace", "--all-targets", "--quiet"]);
+        run(cargo.args(features).args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+fn docs(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut cargo = workspace.cargo(["doc", "--workspace", "--no-deps", "--quiet"]);
+    run(cargo.arg("--document-private-items").env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn fuzz(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut cargo = workspace.cargo(["test", "--package", "swarm-http"]);
+    run(cargo.args(CHECKED).arg("fuzz").env("SWARM_FUZZ_SECONDS", FUZZ_SECONDS))
+}
+
+/// The same seed gives the same trace with and without optimisation.
+fn traces(workspace: &Workspace) -> anyhow::Result<()> {
+    let trace = |profile: &[&str]| {
+        let mut cargo = workspace.cargo(["run", "--quiet", "--package", "swarm-sim"]);
+        output(cargo.args(profile).args(["--example", "trace_hash", "--", TRACE_SEED]))
+    };
+    let (plain, checked) = (trace(&[])?, trace(&CHECKED)?);
+    ensure!(!plain.trim().is_empty(), "the example printed no trace hash");
+    ensure!(
+        plain == checked,
+        "seed {TRACE_SEED}: {} in dev, {} in checked",
+        plain.trim(),
+        checked.trim()
+    );
+    println!("seed {TRACE_SEED}: {}", plain.trim());
+    Ok(())
+}
+
+fn scenarios(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut command = Binary::swarm_sim(false).build(workspace)?.command();
+    command.current_dir(workspace.root());
+    run(command.args(["scenario", "run", "--all", "--seeds", SCENARIO_SEEDS, "--twice"]))
+}

@@ -1,0 +1,74 @@
+//! Which scenario finds which planted bug: the proof that the scenarios would notice.
+
+use std::ffi::OsString;
+
+use anyhow::{Context, ensure};
+
+use crate::binary::Binary;
+use crate::cargo::{Workspace, shown};
+
+/// A planted bug, and a run that must fail with it and hold without it.
+struct Planted {
+    bug: &'static str,
+    scenario: &'static str,
+    seed: &'static str,
+}
+
+/// One line for every bug in `swarm-env`'s list.
+const PLANTED: &[Planted] = &[];
+
+/// Exit status of a run in which an invariant or an expectation failed.
+const FAILED: i32 = 1;
+
+/// Whether these arguments of `scenario` need a build that can plant bugs.
+pub(crate) fn is_asked_for(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter().map(|word| word.to_string_lossy());
+    let replays = words.clone().next().is_some_and(|verb| verb == "replay");
+    words.any(|word| {
+        word == "--plant" || word.starts_with("--plant=") || (replays && word.contains("plant"))
+    })
+}
+
+/// Runs each planted bug's scenario with the bug, which must fail, and without, which must hold.
+pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
+    for bug in listed(workspace)? {
+        let found = PLANTED.iter().any(|planted| planted.bug == bug);
+        ensure!(
+            found,
+            "no scenario is known to find the planted bug {bug}: add it to xtask/src/planted.rs"
+        );
+    }
+    let binary = Binary::swarm_sim(true).build(workspace)?;
+    for Planted { bug, scenario, seed } in PLANTED {
+        for (plant, expected) in [(Some(bug), FAILED), (None, 0)] {
+            let mut command = binary.command();
+            command
+                .current_dir(workspace.root())
+                .args(["scenario", "run", scenario, "--seed", seed]);
+            command.args(plant.iter().flat_map(|bug| ["--plant", bug]));
+            let output = command.output()?;
+            let status = output.status.code();
+            ensure!(
+                status == Some(expected),
+                "{} ended with {status:?}, not with {expected}\n{}{}",
+                shown(&command),
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr),
+            );
+        }
+        println!("{bug}: found by {scenario}, seed {seed}");
+    }
+    Ok(())
+}
+
+/// The names of all planted bugs, read from the source because nothing of ours is a dependency here.
+fn listed(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
+    let path = workspace.root().join("crates/swarm-env/src/planted.rs");
+    let source = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let arms =
+        source.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \""));
+    let names: Vec<String> =
+        arms.filter_map(|(_, rest)| Some(rest.split_once('"')?.0.to_owned())).collect();
+    ensure!(!names.is_empty(), "no planted bug found in {}", path.display());
+    Ok(names)
+}

@@ -62,7 +62,11 @@ impl Env {
     ///
     /// # Errors
     /// [`Elapsed`] when time was up first.
-    pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    pub async fn timeout<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
         let mut future = std::pin::pin!(future);
         let mut sleep = self.sleep(limit);
         std::future::poll_fn(|cx: &mut Context<'_>| {

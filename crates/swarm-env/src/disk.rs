@@ -36,7 +36,11 @@ pub trait Disk: Send + Sync {
     ///
     /// # Errors
     /// What the device says; after an error the state of the range is unknown until written again.
-    fn submit(&self, writes: Vec<(u64, Bytes)>, sync: SyncMode) -> BoxFuture<'static, io::Result<()>>;
+    fn submit(
+        &self,
+        writes: Vec<(u64, Bytes)>,
+        sync: SyncMode,
+    ) -> BoxFuture<'static, io::Result<()>>;
 
     /// Reads exactly `len` bytes at `offset`; sees every write submitted before.
     ///

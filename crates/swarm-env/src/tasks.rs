@@ -13,7 +13,8 @@ pub trait Tasks: Send + Sync {
 
     /// Runs heavy or blocking work away from the other tasks: in a small pool live, inline with a modelled cost
     /// simulated. Completes when the work has.
-    fn offload(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
+    fn offload(&self, name: &'static str, work: Box<dyn FnOnce() + Send>)
+    -> BoxFuture<'static, ()>;
 }
 
 impl Env {
@@ -35,7 +36,11 @@ impl Env {
     }
 
     /// Runs heavy or blocking work away from the other tasks.
-    pub async fn offload<T: Send + 'static>(&self, name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub async fn offload<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (done, output) = oneshot::channel();
         self.parts.tasks.offload(name, Box::new(move || drop(done.send(work())))).await;
         output.await.ok()

@@ -1,0 +1,402 @@
+//! Disks as sparse files: one bounded queue and one thread for each.
+//!
+//! The thread writes in the order submitted, and syncs once for all that wait for durability at that moment. Reads do
+//! not pass the queue unless they touch something that still waits in it.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use swarm_types::DiskId;
+use tokio::sync::{oneshot, watch};
+
+use super::{HostState, LiveDisk};
+use crate::{BoxFuture, Disk, Disks, IndexHome, SyncMode};
+
+/// Submits that may wait for the thread. Whoever awaits what it submits never meets this limit.
+const QUEUE_MAX: usize = 4096;
+/// Submits that one sync may serve: bounds how long the first of them waits for the others.
+const GROUP_MAX: usize = 256;
+/// Bytes that one sync may serve, for the same reason.
+const GROUP_BYTES_MAX: u64 = 64 << 20;
+/// Longer reads leave the async threads alone and go to the blocking pool.
+const INLINE_READ_MAX: usize = 256 << 10;
+
+/// A disk that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskFault {
+    /// Another process, or another host of this one, has it open.
+    #[error("disk folder {folder} is in use by another process")]
+    InUse {
+        /// The folder.
+        folder: String,
+    },
+    /// The folder or the file cannot be made or opened.
+    #[error("disk folder {folder} cannot be opened: {source}")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl From<DiskFault> for io::Error {
+    fn from(fault: DiskFault) -> Self {
+        let kind = match &fault {
+            DiskFault::InUse { .. } => io::ErrorKind::ResourceBusy,
+            DiskFault::Folder { source, .. } => source.kind(),
+        };
+        Self::new(kind, fault)
+    }
+}
+
+/// The disks of one incarnation.
+pub(super) struct LiveDisks {
+    host: Arc<HostState>,
+    specs: Vec<LiveDisk>,
+    /// Tells when each opened disk has been closed.
+    opened: Mutex<Vec<(Arc<Queue>, watch::Receiver<Progress>)>>,
+}
+
+impl LiveDisks {
+    pub(super) fn new(host: Arc<HostState>, mut specs: Vec<LiveDisk>) -> Self {
+        specs.sort_by(|a, b| a.id.cmp(&b.id));
+        Self { host, specs, opened: Mutex::default() }
+    }
+
+    /// Lets every disk finish what it was given and waits until all are closed and unlocked.
+    pub(super) async fn closed(&self) {
+        let opened =
+            std::mem::take(&mut *self.opened.lock().unwrap_or_else(PoisonError::into_inner));
+        for (queue, mut progress) in opened {
+            queue.close();
+            // An error means that the thread has ended, which is what is waited for.
+            drop(progress.wait_for(|progress| progress.closed).await);
+        }
+    }
+
+    fn open_now(&self, id: &DiskId) -> io::Result<Arc<dyn Disk>> {
+        if self.host.is_silent() {
+            return Err(dead());
+        }
+        let spec = self.specs.iter().find(|spec| spec.id == *id).ok_or(io::ErrorKind::NotFound)?;
+        let (file, capacity) = open_image(&spec.folder, spec.size)?;
+        let file = Arc::new(file);
+        let (jobs, waiting) = sync_channel(QUEUE_MAX);
+        let (told, progress) = watch::channel(Progress::default());
+        let queue = Arc::new(Queue {
+            state: Mutex::new(Waiting { jobs: Some(jobs), ..Waiting::default() }),
+        });
+        let writer =
+            Writer { file: Arc::clone(&file), queue: Arc::clone(&queue), told, lost: false };
+        std::thread::Builder::new()
+            .name(format!("disk {id}"))
+            .spawn(move || writer.run(&waiting))?;
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.retain(|(_, progress)| !progress.borrow().closed);
+        opened.push((Arc::clone(&queue), progress.clone()));
+        drop(opened);
+        Ok(Arc::new(OpenDisk {
+            host: Arc::clone(&self.host),
+            spec: spec.clone(),
+            capacity,
+            file,
+            queue,
+            progress,
+        }))
+    }
+}
+
+impl Disks for LiveDisks {
+    fn list(&self) -> Vec<DiskId> {
+        self.specs.iter().map(|spec| spec.id.clone()).collect()
+    }
+
+    fn open(&self, disk: &DiskId) -> BoxFuture<'_, io::Result<Arc<dyn Disk>>> {
+        let opened = self.open_now(disk);
+        Box::pin(std::future::ready(opened))
+    }
+}
+
+fn open_image(folder: &Path, size: u64) -> io::Result<(File, u64)> {
+    let fault = |source| DiskFault::Folder { folder: folder.display().to_string(), source };
+    std::fs::create_dir_all(folder).map_err(fault)?;
+    let path = folder.join("volume.img");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(DiskFault::InUse { folder: folder.display().to_string() }.into());
+        }
+        Err(TryLockError::Error(source)) => return Err(fault(source).into()),
+    }
+    let existing = file.metadata().map_err(fault)?.len();
+    if existing > 0 {
+        return Ok((file, existing));
+    }
+    file.set_len(size).and_then(|()| file.sync_all()).map_err(fault)?;
+    Ok((file, size))
+}
+
+fn dead() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "this host has been stopped")
+}
+
+/// A submit on its way to the thread.
+struct Job {
+    writes: Vec<(u64, Bytes)>,
+    sync: SyncMode,
+    done: oneshot::Sender<io::Result<()>>,
+}
+
+/// How far the thread has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// Submits whose writes have been applied, durable or not.
+    applied: u64,
+    /// The thread has ended and the file is unlocked.
+    closed: bool,
+}
+
+/// What is submitted and not yet applied.
+struct Queue {
+    state: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Gone when the disk is being closed.
+    jobs: Option<SyncSender<Job>>,
+    submitted: u64,
+    applied: u64,
+    /// Ranges of the submits from `applied` on, start and end in bytes.
+    ranges: VecDeque<Vec<(u64, u64)>>,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(&self, job: Job) -> io::Result<()> {
+        let ranges = job.writes.iter().map(|(at, bytes)| (*at, at + bytes.len() as u64)).collect();
+        let mut state = self.lock();
+        let jobs = state.jobs.as_ref().ok_or_else(dead)?;
+        // Sent under the lock, so that the order of the ranges is the order of the jobs; sending never waits.
+        match jobs.try_send(job) {
+            Ok(()) => {
+                state.submitted += 1;
+                state.ranges.push_back(ranges);
+                Ok(())
+            }
+            Err(TrySendError::Full(_)) => {
+                Err(io::Error::other(format!("{QUEUE_MAX} submits already wait for this disk")))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(dead()),
+        }
+    }
+
+    /// How many submits must have been applied before this range can be read.
+    fn applied_needed(&self, start: u64, end: u64) -> Option<u64> {
+        let state = self.lock();
+        let touching = state
+            .ranges
+            .iter()
+            .rposition(|ranges| ranges.iter().any(|(from, to)| *from < end && start < *to));
+        touching.map(|position| state.applied + position as u64 + 1)
+    }
+
+    /// One more submit was applied; returns how many that makes.
+    fn applied(&self) -> u64 {
+        let mut state = self.lock();
+        state.ranges.pop_front();
+        state.applied += 1;
+        state.applied
+    }
+
+    /// The thread ends when it has done what is queued.
+    fn close(&self) {
+        let jobs = self.lock().jobs.take();
+        drop(jobs);
+    }
+}
+
+/// The thread of one disk.
+struct Writer {
+    file: Arc<File>,
+    queue: Arc<Queue>,
+    told: watch::Sender<Progress>,
+    /// A sync failed: the system may have forgotten which writes it owes, so no later one can be believed.
+    lost: bool,
+}
+
+impl Writer {
+    fn run(mut self, waiting: &Receiver<Job>) {
+        while let Ok(first) = waiting.recv() {
+            self.serve(first, waiting);
+        }
+        // Unlocked by name: reads under way may hold the file a moment longer.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "a disk file could not be unlocked");
+        }
+        self.told.send_modify(|progress| progress.closed = true);
+    }
+
+    /// Applies what waits, in order, then syncs once for all who asked.
+    fn serve(&mut self, first: Job, waiting: &Receiver<Job>) {
+        let mut synced = Vec::new();
+        let (mut bytes, mut count) = (0, 0);
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            bytes += job.writes.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+            count += 1;
+            let outcome = self.apply(job.writes);
+            let applied = self.queue.applied();
+            self.told.send_modify(|progress| progress.applied = applied);
+            match (outcome, job.sync) {
+                (Ok(()), SyncMode::Sync) => synced.push(job.done),
+                // Nobody may be waiting any more; the writes stay all the same.
+                (outcome, _) => drop(job.done.send(outcome)),
+            }
+            if count < GROUP_MAX && bytes < GROUP_BYTES_MAX {
+                next = waiting.try_recv().ok();
+            }
+        }
+        if synced.is_empty() {
+            return;
+        }
+        let failure = self.sync().err();
+        for done in synced {
+            let outcome = failure
+                .as_ref()
+                .map_or(Ok(()), |error| Err(io::Error::new(error.kind(), error.to_string())));
+            drop(done.send(outcome));
+        }
+    }
+
+    fn apply(&self, writes: Vec<(u64, Bytes)>) -> io::Result<()> {
+        writes.into_iter().try_for_each(|(at, bytes)| self.file.write_all_at(&bytes, at))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.lost {
+            return Err(io::Error::other("an earlier sync of this disk failed"));
+        }
+        self.file.sync_data().inspect_err(|_| self.lost = true)
+    }
+}
+
+struct OpenDisk {
+    host: Arc<HostState>,
+    spec: LiveDisk,
+    capacity: u64,
+    file: Arc<File>,
+    queue: Arc<Queue>,
+    progress: watch::Receiver<Progress>,
+}
+
+impl Drop for OpenDisk {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl OpenDisk {
+    fn check(&self, writes: &[(u64, Bytes)]) -> io::Result<()> {
+        if self.host.is_silent() {
+            return Err(dead());
+        }
+        let fits = |at: u64, bytes: &Bytes| {
+            at.checked_add(bytes.len() as u64).is_some_and(|end| end <= self.capacity)
+        };
+        match writes.iter().find(|(at, bytes)| !fits(*at, bytes)) {
+            None => Ok(()),
+            Some((at, bytes)) => {
+                let why = format!(
+                    "{} bytes at {at} do not fit on a disk of {}",
+                    bytes.len(),
+                    self.capacity
+                );
+                Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+            }
+        }
+    }
+}
+
+impl Disk for OpenDisk {
+    fn id(&self) -> &DiskId {
+        &self.spec.id
+    }
+
+    fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    fn submit(
+        &self,
+        writes: Vec<(u64, Bytes)>,
+        sync: SyncMode,
+    ) -> BoxFuture<'static, io::Result<()>> {
+        let (done, outcome) = oneshot::channel();
+        let submitted =
+            self.check(&writes).and_then(|()| self.queue.submit(Job { writes, sync, done }));
+        Box::pin(async move {
+            submitted?;
+            outcome.await.unwrap_or_else(|_| Err(dead()))
+        })
+    }
+
+    fn read_at(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+        let end = offset.checked_add(len as u64).filter(|end| *end <= self.capacity);
+        let Some(end) = end else {
+            return Box::pin(std::future::ready(Err(io::ErrorKind::UnexpectedEof.into())));
+        };
+        if self.host.is_silent() {
+            return Box::pin(std::future::ready(Err(dead())));
+        }
+        let needed = self.queue.applied_needed(offset, end);
+        if needed.is_none() && len <= INLINE_READ_MAX {
+            return Box::pin(std::future::ready(read(&self.file, offset, len)));
+        }
+        let mut progress = self.progress.clone();
+        let file = Arc::clone(&self.file);
+        let runtime = self.host.world.runtime.clone();
+        Box::pin(async move {
+            if let Some(needed) = needed {
+                let reached = progress.wait_for(|progress| progress.applied >= needed).await;
+                reached.map_err(|_| dead())?;
+            }
+            if len <= INLINE_READ_MAX {
+                return read(&file, offset, len);
+            }
+            let long = runtime.spawn_blocking(move || read(&file, offset, len));
+            long.await.map_err(io::Error::other)?
+        })
+    }
+
+    fn discard(&self, _offset: u64, _len: u64) {
+        // Holes cannot be punched without unsafe code; the range reads as before, as the seam allows.
+    }
+
+    fn index_home(&self) -> IndexHome {
+        IndexHome::Folder(self.spec.folder.join("index"))
+    }
+}
+
+fn read(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes.into())
+}

@@ -5,6 +5,8 @@
 //! [`HostSpec`] is the next incarnation. The only place besides the command line where real time, real dice, real
 //! threads and real sockets are used directly.
 
+#![expect(clippy::disallowed_methods, reason = "the live world is what the bans point to")]
+
 mod clock;
 mod disk;
 mod entropy;
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use swarm_types::{DiskId, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{Env, Parts, PlantedBugs};
 
@@ -104,6 +106,7 @@ impl LiveWorld {
             world: Arc::clone(&self.shared),
             dead: AtomicBool::new(false),
             skew_ns: AtomicI64::new(0),
+            died: Notify::new(),
             registry: Registry::default(),
         });
         let disks = Arc::new(LiveDisks::new(Arc::clone(&state), spec.disks));
@@ -143,6 +146,7 @@ pub struct LiveHost {
 struct HostState {
     world: Arc<Shared>,
     dead: AtomicBool,
+    died: Notify,
     skew_ns: AtomicI64,
     registry: Registry,
 }
@@ -156,6 +160,7 @@ impl HostState {
     /// Marks the incarnation dead and aborts its tasks, without waiting for them.
     fn stop(&self) {
         self.dead.store(true, Ordering::Release);
+        self.died.notify_waiters();
         self.registry.abort_all();
     }
 }
@@ -192,6 +197,17 @@ impl LiveHost {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         !self.state.dead.load(Ordering::Acquire)
+    }
+
+    /// Completes when the host has been killed or has stopped by itself.
+    pub async fn died(&self) {
+        let died = self.state.died.notified();
+        let mut died = std::pin::pin!(died);
+        // Enabled before looking, so that a death in between is not missed.
+        died.as_mut().enable();
+        if self.is_alive() {
+            died.await;
+        }
     }
 
     /// The panic that stopped this host, if one did.

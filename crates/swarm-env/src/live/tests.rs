@@ -187,6 +187,7 @@ async fn a_panic_stops_its_own_host_only() {
     let culprit = a.env().spawn("culprit", async { assert_eq!(1 + 1, 3, "arithmetic is broken") });
     assert_eq!(culprit.join().await, None);
     assert_eq!(survivor.join().await, Some(7));
+    b.env().timeout(SOON, a.died()).await.expect("a panic ends its host");
     assert!(!a.is_alive() && b.is_alive());
     let panic = a.panic().expect("it was reported");
     assert_eq!(panic.task, "culprit");
@@ -200,6 +201,7 @@ async fn offloaded_work_returns_its_value_and_its_panic_is_reported() {
     assert_eq!(a.env().offload("sum", || (1..=10).sum::<u32>()).await, Some(55));
     let nothing = a.env().offload("fail", || -> u32 { panic!("no result") }).await;
     assert_eq!(nothing, None);
+    a.died().await;
     assert_eq!(a.panic().map(|panic| panic.message), Some("no result".to_owned()));
 }
 

@@ -3,6 +3,7 @@
 //! A request names a [`Target`]; the node serves it, sends the client to another node, or refuses. Status codes are the
 //! front end's business: every [`Refusal`] maps to one.
 
+pub use swarm_policy::Replicate;
 use swarm_types::{Etag, HeaderList, NodeId, ObjectMeta, Stamp, Uuid, VolumeId};
 
 /// What a request is about.
@@ -151,17 +152,6 @@ pub enum WriteKind {
         /// `putcreate`: create if the name is absent (named objects only).
         or_create: bool,
     },
-}
-
-/// The `replicate` argument (WRITE with Replicate ROW).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replicate {
-    /// Exactly that many synchronous replicas, at most what the policy in force asks for.
-    Count(u32),
-    /// Two.
-    Immediate,
-    /// As many as lifepoint or policy ask for.
-    Full,
 }
 
 /// A stored object.

@@ -1,20 +1,152 @@
-//! Reads.
+//! Reads: find the newest version, choose who delivers it, deliver it verified.
 
 use bytes::Bytes;
+use swarm_plan::lookup::Form;
+use swarm_store::{Reader, RecordState};
+use swarm_types::{Stamp, StreamId};
 
-use crate::api::BodyBroken;
+use crate::Node;
+use crate::api::{BodyBroken, BodyWish, Nonce, ReadReply, ReadRequest, Redirect, Refusal, Reply};
+use crate::contexts::Place;
+use crate::node::Busy;
+use crate::nonces::Purpose;
+use crate::volumes::{Found, has_ended};
+
+/// How often a read starts over when the replica that it chose turns out damaged or gone: once per replica of the
+/// largest policy.
+const ATTEMPTS: u32 = 16;
 
 /// The verified body of an object, in pieces of at most 64 KiB.
-#[derive(Debug)]
-pub struct Body {}
+pub struct Body {
+    node: Node,
+    id: StreamId,
+    stamp: Stamp,
+    reader: Reader,
+    /// The first piece, read before the answer began, so that a bad one can still be answered from elsewhere.
+    first: Option<Bytes>,
+    _busy: Busy,
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Body({} at {})", self.id, self.reader.position())
+    }
+}
 
 impl Body {
     /// The next verified piece; `None` at the end.
     ///
     /// # Errors
     /// [`BodyBroken`] where the replica is damaged: no byte of the bad block is given out.
-    #[expect(clippy::unused_async, reason = "the interface comes before its content")]
     pub async fn next(&mut self) -> Result<Option<Bytes>, BodyBroken> {
-        Ok(None)
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        let at = self.reader.position();
+        self.reader.next().await.map_err(|error| {
+            tracing::error!(node = self.node.env().name(), stream = %self.id, %error, "replica damaged");
+            self.node.inner.volumes.mark_damaged(self.id, self.stamp);
+            BodyBroken { at }
+        })
+    }
+}
+
+impl Node {
+    /// Reads an object, or says who should be asked.
+    ///
+    /// # Errors
+    /// Any [`Refusal`].
+    pub async fn read(&self, request: ReadRequest) -> Result<Reply<ReadReply>, Refusal> {
+        let _busy = self.inner.admit()?;
+        self.inner.count("reads");
+        let place = self.resolve(&request.target, request.fresh_contexts).await?;
+        let id = place.id.ok_or(Refusal::NotFound)?;
+        let sent_here = request
+            .nonce
+            .is_some_and(|nonce| self.inner.nonces.accepts(Purpose::Stream(id), nonce));
+        if sent_here
+            && let Some(found) = self.inner.volumes.find(id)
+            && let Some(reply) = self.deliver(&place, found, request.body).await?
+        {
+            return Ok(Reply::Served(reply));
+        }
+        for _ in 0..ATTEMPTS {
+            let answers = self.ask(Some(id), None).await;
+            let newest = answers.existing().ok_or(Refusal::NotFound)?;
+            let sources = answers.sources(newest.stamp);
+            // At equal cost this node delivers itself and spares the client a redirect.
+            let cheapest = sources
+                .first()
+                .ok_or(Refusal::Unavailable { why: "no intact replica can be reached" })?;
+            let here = sources.iter().find(|source| source.node == self.inner.id);
+            let chosen =
+                here.filter(|here| here.read_cost <= cheapest.read_cost).unwrap_or(cheapest);
+            if chosen.node != self.inner.id {
+                return Ok(Reply::Redirect(Redirect {
+                    node: chosen.node,
+                    nonce: Nonce(chosen.nonce),
+                    permanent: false,
+                    domain: place.domain,
+                }));
+            }
+            if let Some(found) = self.inner.volumes.find(id)
+                && let Some(reply) = self.deliver(&place, found, request.body).await?
+            {
+                return Ok(Reply::Served(reply));
+            }
+        }
+        Err(Refusal::Unavailable { why: "the object keeps changing place" })
+    }
+
+    /// Serves a replica of this node; `None` if it cannot be served from here after all.
+    async fn deliver(
+        &self,
+        place: &Place,
+        found: Found,
+        wish: BodyWish,
+    ) -> Result<Option<ReadReply>, Refusal> {
+        let stamp = found.record.stamp;
+        let RecordState::Live { meta, hint, .. } = &found.record.state else {
+            return Err(Refusal::NotFound);
+        };
+        let (meta, volume_hint) = (meta.clone(), *hint);
+        if has_ended(&meta, stamp, self.env().wall()) {
+            return Err(Refusal::NotFound);
+        }
+        let holding = self.inner.volumes.holding_of(&found, self.env().wall());
+        if !matches!(holding.form, Form::Replica(_)) {
+            return Ok(None);
+        }
+        let body = match wish {
+            BodyWish::HeadersOnly => None,
+            BodyWish::Body => match self.open(&found).await {
+                Some(body) => Some(body),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(ReadReply {
+            meta,
+            stamp,
+            volume: found.volume.id(),
+            volume_hint,
+            domain: place.domain.clone(),
+            path: place.path.clone(),
+            body,
+        }))
+    }
+
+    /// Opens a replica and verifies its first piece; `None`, and the replica remembered as damaged, where that fails.
+    async fn open(&self, found: &Found) -> Option<Body> {
+        let (id, stamp) = (found.record.id, found.record.stamp);
+        let mut reader = found.volume.open(&found.record)?;
+        let busy = self.inner.admit().ok()?;
+        match reader.next().await {
+            Ok(first) => Some(Body { node: self.clone(), id, stamp, reader, first, _busy: busy }),
+            Err(error) => {
+                tracing::error!(node = self.env().name(), stream = %id, %error, "replica damaged");
+                self.inner.volumes.mark_damaged(id, stamp);
+                None
+            }
+        }
     }
 }

@@ -41,8 +41,18 @@ pub enum Form {
     Replica(VolumeId),
     /// A replica on this volume of which the node has met a damaged block: it proves the version, it serves nobody.
     Damaged(VolumeId),
+    /// A replica on this volume whose lifepoint has ended it by the holder's clock: it counts as absent.
+    Ended(VolumeId),
     /// A tombstone.
     Tombstone,
+}
+
+impl Form {
+    /// True for a version that requests treat as an existing object.
+    #[must_use]
+    pub const fn exists(self) -> bool {
+        matches!(self, Self::Replica(_) | Self::Damaged(_))
+    }
 }
 
 /// One node's answer.
@@ -146,21 +156,35 @@ impl Answers {
         self.iter().filter_map(|answer| answer.holding).max_by_key(|holding| holding.stamp)
     }
 
+    /// The newest version, if it is an object to requests: not a tombstone, not ended by its lifepoint.
+    #[must_use]
+    pub fn existing(&self) -> Option<Holding> {
+        self.newest().filter(|holding| holding.form.exists())
+    }
+
     /// The nodes that can deliver this version, cheapest first.
     #[must_use]
     pub fn sources(&self, stamp: Stamp) -> Vec<Answer> {
-        let mut sources: Vec<Answer> = self
+        self.places(stamp, |form| matches!(form, Form::Replica(_)))
+    }
+
+    /// The nodes that hold this version in any form that exists, cheapest first.
+    #[must_use]
+    pub fn keepers(&self, stamp: Stamp) -> Vec<Answer> {
+        self.places(stamp, Form::exists)
+    }
+
+    fn places(&self, stamp: Stamp, fits: impl Fn(Form) -> bool) -> Vec<Answer> {
+        let mut places: Vec<Answer> = self
             .iter()
             .filter(|answer| answer.serving)
             .filter(|answer| {
-                answer.holding.is_some_and(|held| {
-                    held.stamp == stamp && matches!(held.form, Form::Replica(_))
-                })
+                answer.holding.is_some_and(|held| held.stamp == stamp && fits(held.form))
             })
             .copied()
             .collect();
-        sources.sort_by_key(|answer| (answer.read_cost, answer.node));
-        sources
+        places.sort_by_key(|answer| (answer.read_cost, answer.node));
+        places
     }
 
     /// The nodes that hold anything under the id, in the order of their addresses.

@@ -1,0 +1,133 @@
+//! Deletes: a tombstone above everything known, durable where it has to be before the client hears of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use swarm_env::Bug;
+use swarm_plan::lookup::Answers;
+use swarm_plan::outcome::delete_is_safe;
+use swarm_plan::version::next_version;
+use swarm_policy::Lifecycle;
+use swarm_store::{RecordState, Tombstone};
+use swarm_types::{NodeId, ObjectMeta, Stamp, StreamId};
+
+use crate::Node;
+use crate::api::{DeleteReply, DeleteRequest, Nonce, Redirect, Refusal, Reply};
+use crate::nonces::Purpose;
+use crate::volumes::has_ended;
+use crate::wire::{BuryWire, Message};
+
+/// How long this node's own disk may take for the tombstone.
+const OWN_DISK_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Node {
+    /// Deletes an object, or says who should be asked. Acknowledged when the tombstone is durable on every holder that
+    /// answered, and on at least two nodes where two are reachable.
+    ///
+    /// # Errors
+    /// Any [`Refusal`].
+    pub async fn delete(&self, request: DeleteRequest) -> Result<Reply<DeleteReply>, Refusal> {
+        let busy = self.inner.admit()?;
+        let place = self.resolve(&request.target, request.fresh_contexts).await?;
+        let id = place.id.ok_or(Refusal::NotFound)?;
+        let answers = self.ask(Some(id), None).await;
+        let newest = answers.existing().ok_or(Refusal::NotFound)?;
+        let recursive = request.recursive || self.inner.settings.auto_recursive_delete;
+        if newest.kind.is_context() && !recursive {
+            return Err(Refusal::RecursiveRequired);
+        }
+        let keepers = answers.keepers(newest.stamp);
+        let here = keepers.iter().any(|keeper| keeper.node == self.inner.id);
+        if !here {
+            let sent_here = request
+                .nonce
+                .is_some_and(|nonce| self.inner.nonces.accepts(Purpose::Stream(id), nonce));
+            let keeper = keepers.first().filter(|_| !sent_here);
+            let keeper = keeper
+                .ok_or(Refusal::Unavailable { why: "no node with the object can be reached" })?;
+            return Ok(Reply::Redirect(Redirect {
+                node: keeper.node,
+                nonce: Nonce(keeper.nonce),
+                permanent: false,
+                domain: place.domain,
+            }));
+        }
+        let (meta, stamp) = self.deletable_here(id)?;
+        let node = self.clone();
+        let commit = self.env().spawn("delete", async move {
+            let _busy = busy;
+            node.bury_everywhere(id, &meta, answers).await.map(|()| DeleteReply { meta, stamp })
+        });
+        commit
+            .join()
+            .await
+            .unwrap_or(Err(Refusal::Unknown { why: "the node is stopping" }))
+            .map(Reply::Served)
+    }
+
+    /// What this node holds under the id, if a client may delete it now.
+    fn deletable_here(&self, id: StreamId) -> Result<(ObjectMeta, Stamp), Refusal> {
+        let found = self.inner.volumes.find(id).ok_or(Refusal::NotFound)?;
+        let stamp = found.record.stamp;
+        let RecordState::Live { meta, .. } = found.record.state else {
+            return Err(Refusal::NotFound);
+        };
+        let now = self.env().wall();
+        if has_ended(&meta, stamp, now) {
+            return Err(Refusal::NotFound);
+        }
+        let lifecycle = Lifecycle::of_headers(&meta.headers, stamp.version.timestamp()).0;
+        if lifecycle.at(now).deletable { Ok((meta, stamp)) } else { Err(Refusal::NotDeletable) }
+    }
+
+    async fn bury_everywhere(
+        &self,
+        id: StreamId,
+        meta: &ObjectMeta,
+        answers: Answers,
+    ) -> Result<(), Refusal> {
+        let known = answers.newest().map(|newest| newest.stamp.version);
+        let known = known.filter(|_| !self.env().planted(Bug::ClockOnlyVersion));
+        let version = next_version(self.env().wall(), known);
+        let stamp = Stamp { version, etag: self.env().random_etag("etag") };
+        let tombstone = Tombstone { stamp, kind: meta.kind, written: self.env().wall() };
+        match self.env().timeout(OWN_DISK_TIMEOUT, self.inner.volumes.bury(id, tombstone)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(node = self.env().name(), %error, "tombstone not stored");
+                return Err(Refusal::Unknown { why: "the disk does not take the tombstone" });
+            }
+            Err(_) => return Err(Refusal::Unknown { why: "the disk does not answer" }),
+        }
+        let holders: BTreeSet<NodeId> =
+            answers.holders().filter(|node| *node != self.inner.id).collect();
+        let mut told = holders.clone();
+        if told.is_empty() {
+            // Nobody else has the object; a second node remembers the delete in case this one is lost.
+            told.extend(
+                answers.iter().map(|answer| answer.node).find(|node| *node != self.inner.id),
+            );
+        }
+        let order = |request| {
+            Message::Bury(BuryWire {
+                request,
+                id: *id.as_bytes(),
+                stamp: stamp.into(),
+                kind: meta.kind.into(),
+            })
+        };
+        let done = self.order(&told, order).await;
+        if meta.kind.is_context() {
+            self.inner.contexts.forget(id);
+            self.inner.multicast(&Message::ContextChanged(*id.as_bytes()));
+        }
+        let durable_holders = holders.intersection(&done).count();
+        let reachable = answers.iter().count();
+        if delete_is_safe(holders.len(), durable_holders, done.len() + 1, reachable) {
+            self.inner.count("deletes");
+            Ok(())
+        } else {
+            Err(Refusal::Unknown { why: "the delete is not yet known where it must be" })
+        }
+    }
+}

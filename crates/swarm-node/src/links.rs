@@ -1,0 +1,256 @@
+//! Replica streams between nodes: both ends, and the pool of open connections.
+//!
+//! A replica is staged, fed and published over one connection; only publishing makes it visible, and a connection that
+//! ends before leaves nothing. The answer to a publish may be lost, so what is not answered counts as unknown.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use swarm_env::{Env, Stream};
+use swarm_plan::outcome::Made;
+use swarm_store::{Publish, PublishError, Staged};
+use swarm_types::{NodeId, ObjectMeta, StreamId, VolumeId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::Node;
+use crate::wire::{self, FRAME_HEAD, Frame};
+
+/// How long a peer may take to reserve room.
+const STAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a peer may take to accept the next piece, or to make a replica durable: as long as a slow disk may take
+/// before its volume counts an error.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the receiving end waits for the next piece: a client may be slow, but not for ever.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long an unused connection is kept by the receiving end.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long an unused connection is kept by the sending end; shorter, so that it does not send into a closing one.
+const POOL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Unused connections kept per peer.
+const POOL_PER_PEER: usize = 16;
+/// Largest piece of a body in one frame.
+const PIECE: usize = 64 * 1024;
+
+/// The pool of unused connections to peers.
+#[derive(Default)]
+pub(crate) struct Links {
+    idle: Mutex<BTreeMap<NodeId, Vec<(swarm_types::Instant, Connection)>>>,
+}
+
+impl Links {
+    fn take(&self, peer: NodeId, now: swarm_types::Instant) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = idle.get_mut(&peer)?;
+        // The freshest is the one least likely to have been closed; if it is too old, all are.
+        let newest = pool.pop();
+        let usable =
+            newest.filter(|(since, _)| now.since(*since) < POOL_TIMEOUT).map(|(_, link)| link);
+        let stale = if usable.is_none() { std::mem::take(pool) } else { Vec::new() };
+        drop(idle);
+        drop(stale);
+        usable
+    }
+
+    fn give_back(&self, peer: NodeId, now: swarm_types::Instant, link: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = idle.entry(peer).or_default();
+        let surplus = if pool.len() < POOL_PER_PEER {
+            pool.push((now, link));
+            None
+        } else {
+            Some(link)
+        };
+        drop(idle);
+        drop(surplus);
+    }
+}
+
+/// One connection with its buffers.
+struct Connection {
+    stream: Stream,
+    out: BytesMut,
+    body: Vec<u8>,
+}
+
+impl Connection {
+    fn new(stream: Stream) -> Self {
+        Self { stream, out: BytesMut::new(), body: Vec::new() }
+    }
+
+    async fn send(&mut self, frame: &Frame) -> io::Result<()> {
+        self.out.clear();
+        wire::put_frame(&mut self.out, frame)?;
+        self.stream.write_all(&self.out).await?;
+        self.stream.flush().await
+    }
+
+    async fn receive(&mut self) -> io::Result<Frame> {
+        let mut head = [0; FRAME_HEAD];
+        self.stream.read_exact(&mut head).await?;
+        self.body.resize(wire::frame_length(head)?, 0);
+        self.stream.read_exact(&mut self.body).await?;
+        wire::frame(&self.body)
+    }
+}
+
+/// A replica being made on a peer.
+pub(crate) struct PeerReplica {
+    pub(crate) node: NodeId,
+    pub(crate) volume: VolumeId,
+    link: Connection,
+}
+
+/// Bounds a step of a conversation with a peer.
+async fn within<T>(
+    env: &Env,
+    limit: Duration,
+    step: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    env.timeout(limit, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+impl Node {
+    /// Reserves room for a replica on a peer; `None` where it cannot be reached or has no room. Nothing is stored there.
+    pub(crate) async fn stage_at(
+        &self,
+        peer: NodeId,
+        id: StreamId,
+        length: u64,
+    ) -> Option<PeerReplica> {
+        // A pooled connection may have died unseen; a fresh one tells.
+        if let Some(link) = self.inner.links.take(peer, self.env().now())
+            && let Ok(staged) = self.stage_over(link, peer, id, length).await
+        {
+            return staged;
+        }
+        let address = SocketAddr::new(IpAddr::V4(peer.0), self.config().peer_port);
+        let stream =
+            within(self.env(), STAGE_TIMEOUT, self.env().net().connect(address)).await.ok()?;
+        self.stage_over(Connection::new(stream), peer, id, length).await.ok().flatten()
+    }
+
+    async fn stage_over(
+        &self,
+        mut link: Connection,
+        node: NodeId,
+        id: StreamId,
+        length: u64,
+    ) -> io::Result<Option<PeerReplica>> {
+        let env = self.env();
+        let answer = within(env, STAGE_TIMEOUT, async {
+            link.send(&Frame::Stage { id: *id.as_bytes(), length }).await?;
+            link.receive().await
+        });
+        match answer.await? {
+            Frame::Staged { volume } => {
+                Ok(Some(PeerReplica { node, volume: VolumeId::from_bytes(volume), link }))
+            }
+            Frame::Refused { why } => {
+                tracing::debug!(node = env.name(), peer = %node, why, "peer refused a replica");
+                self.inner.links.give_back(node, env.now(), link);
+                Ok(None)
+            }
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Sends the next piece of the body.
+    pub(crate) async fn feed(&self, replica: &mut PeerReplica, piece: &Bytes) -> io::Result<()> {
+        let mut rest = piece.clone();
+        while !rest.is_empty() {
+            let next = rest.split_to(rest.len().min(PIECE));
+            within(self.env(), STEP_TIMEOUT, replica.link.send(&Frame::Data(next))).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a fed replica.
+    pub(crate) async fn publish_at(&self, mut replica: PeerReplica, publish: &Publish) -> Made {
+        let env = self.env();
+        let hint = publish.hint.map(|volume| *volume.as_bytes());
+        let frame =
+            Frame::Publish { stamp: publish.stamp.into(), meta: (&publish.meta).into(), hint };
+        let answer = within(env, STEP_TIMEOUT, async {
+            replica.link.send(&frame).await?;
+            replica.link.receive().await
+        });
+        let made = match answer.await {
+            Ok(Frame::Published) => Made::Published,
+            Ok(Frame::Superseded) => Made::Superseded,
+            Ok(Frame::Refused { why }) => {
+                tracing::warn!(node = env.name(), peer = %replica.node, why, "replica not stored");
+                Made::NotStored
+            }
+            Ok(_) => return Made::Unknown,
+            Err(error) => {
+                tracing::warn!(node = env.name(), peer = %replica.node, %error, "no answer to a publish");
+                return Made::Unknown;
+            }
+        };
+        self.inner.links.give_back(replica.node, env.now(), replica.link);
+        made
+    }
+
+    /// Serves the replica streams that one peer opens over one connection.
+    pub(crate) async fn serve_peer(&self, stream: Stream) {
+        let mut link = Connection::new(stream);
+        // Every error means that the connection is of no more use; the sender learns from its end.
+        while self.serve_replica(&mut link).await.is_ok() {}
+    }
+
+    async fn serve_replica(&self, link: &mut Connection) -> io::Result<()> {
+        let Frame::Stage { id, length } = within(self.env(), IDLE_TIMEOUT, link.receive()).await?
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let id = wire::stream_id(id);
+        let _background = self.inner.background();
+        let room =
+            if self.inner.is_serving() { self.inner.volumes.stage(id, length) } else { None };
+        let Some((volume, mut staged)) = room else {
+            return link.send(&Frame::Refused { why: "no room".to_owned() }).await;
+        };
+        link.send(&Frame::Staged { volume: *volume.id().as_bytes() }).await?;
+        loop {
+            match within(self.env(), PIECE_TIMEOUT, link.receive()).await? {
+                Frame::Data(piece) => {
+                    if let Err(error) = staged.write(piece).await {
+                        // The sender is in the middle of the body, so the connection ends here.
+                        tracing::warn!(node = self.env().name(), %error, "replica not received");
+                        return Err(io::ErrorKind::Other.into());
+                    }
+                }
+                Frame::Publish { stamp, meta, hint } => {
+                    let hint = hint.map(VolumeId::from_bytes);
+                    let publish =
+                        Publish { stamp: stamp.into(), meta: ObjectMeta::from(meta), hint };
+                    let answer = self.publish_received(id, staged, publish).await;
+                    return link.send(&answer).await;
+                }
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
+    /// Publishes in a task of its own: a sender that vanishes now cannot cancel half a commit.
+    async fn publish_received(&self, id: StreamId, staged: Staged, publish: Publish) -> Frame {
+        let (node, stamp) = (self.clone(), publish.stamp);
+        let commit = self.env().spawn("publish", async move {
+            let _background = node.inner.background();
+            match staged.publish(publish).await {
+                Ok(_) => {
+                    node.inner.volumes.drop_older(id, stamp).await;
+                    node.inner.count("replicas received");
+                    Frame::Published
+                }
+                Err(PublishError::Superseded { .. }) => Frame::Superseded,
+                Err(error) => Frame::Refused { why: error.to_string() },
+            }
+        });
+        commit.join().await.unwrap_or(Frame::Refused { why: "the node is stopping".to_owned() })
+    }
+}

@@ -1,0 +1,200 @@
+//! Asking the cluster: queries and their answers, and the small messages that are answered once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use swarm_env::Bug;
+use swarm_plan::bids::JITTER;
+use swarm_plan::lookup::{Answer, Answers, Course, Form, Step, next_step};
+use swarm_types::{NodeId, StreamId};
+use tokio::sync::mpsc;
+
+use crate::Node;
+use crate::nonces::Purpose;
+use crate::wire::{AnswerWire, Message, Query};
+
+/// Answers that wait for a lookup; a cluster of that many nodes answers at once.
+const ANSWERS_MAX: usize = 1024;
+/// How long an order to a peer waits for its answer before it is repeated.
+const ORDER_WAIT: Duration = Duration::from_millis(500);
+/// How often an order is sent: with [`ORDER_WAIT`], two seconds in all.
+const ORDER_TRIES: u32 = 4;
+
+/// What comes back for a request.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Answer(Answer),
+    Done { node: NodeId, durable: bool },
+}
+
+/// Who waits for the answers to which request.
+#[derive(Default)]
+pub(crate) struct Pending {
+    requests: Mutex<BTreeMap<u64, mpsc::Sender<Heard>>>,
+}
+
+impl Pending {
+    /// Passes an answer on; one that nobody waits for any more is dropped.
+    pub(crate) fn hear(&self, request: u64, heard: Heard) {
+        let waiting = self.lock().get(&request).cloned();
+        if let Some(sender) = waiting {
+            // A full queue loses the answer, as the network might have.
+            drop(sender.try_send(heard));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, mpsc::Sender<Heard>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that is being waited for; forgotten when dropped.
+struct Waiting<'a> {
+    pending: &'a Pending,
+    request: u64,
+    answers: mpsc::Receiver<Heard>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(node: &'a Node) -> Self {
+        let request = node.env().random_u64("request");
+        let (sender, answers) = mpsc::channel(ANSWERS_MAX);
+        node.inner.pending.lock().insert(request, sender);
+        Self { pending: &node.inner.pending, request, answers }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let sender = self.pending.lock().remove(&self.request);
+        drop(sender);
+    }
+}
+
+impl Node {
+    /// Asks every member what it holds under `id` and, with a `size`, what storing that much would cost there. Returns
+    /// when every present member has answered, or after the last try.
+    pub(crate) async fn ask(&self, id: Option<StreamId>, size: Option<u64>) -> Answers {
+        let inner = &self.inner;
+        let mut waiting = Waiting::new(self);
+        let query = Query { request: waiting.request, id: id.map(|id| *id.as_bytes()), size };
+        let message = Message::Query(query.clone());
+        let mut answers = Answers::default();
+        answers.add(self.answer(&query));
+        let expected = inner.members.expectation(self.env().now());
+        let (mut attempt, mut began) = (1, self.env().now());
+        inner.multicast(&message);
+        loop {
+            let course = Course {
+                silent: answers.silent(&expected.present),
+                missing: answers.silent(&expected.missing),
+                attempt,
+                elapsed: self.env().now().since(began),
+                multiplier_permille: inner.settings.query_retry_multiplier_permille,
+            };
+            if self.env().planted(Bug::FirstAnswerWins)
+                && answers.existing().is_some()
+                && size.is_none()
+            {
+                break;
+            }
+            match next_step(course) {
+                Step::Conclude => break,
+                Step::Listen(until) => {
+                    let rest = until.saturating_sub(course.elapsed);
+                    if let Ok(Some(Heard::Answer(answer))) =
+                        self.env().timeout(rest, waiting.answers.recv()).await
+                    {
+                        answers.add(answer);
+                    }
+                }
+                Step::AskAgain => {
+                    (attempt, began) = (attempt + 1, self.env().now());
+                    inner.multicast(&message);
+                    // Multicast may be broken where unicast still works.
+                    for node in expected.present.iter().filter(|node| !answers.has(**node)) {
+                        inner.send(*node, &message);
+                    }
+                }
+            }
+        }
+        answers
+    }
+
+    /// This node's own answer to a query.
+    pub(crate) fn answer(&self, query: &Query) -> Answer {
+        let inner = &self.inner;
+        let id = query.id.map(StreamId::from_bytes);
+        let holding = id.and_then(|id| inner.volumes.holding(id, self.env().wall()));
+        let serving = inner.is_serving();
+        let write_cost = query
+            .size
+            .filter(|_| serving)
+            .and_then(|size| inner.volumes.write_cost(id, size, jitter(query.request, inner.id)));
+        let delivers = serving
+            && holding.is_some_and(|held| matches!(held.form, Form::Replica(_) | Form::Damaged(_)));
+        // Only a node to which a client may be sent issues a token.
+        let nonce = if delivers || write_cost.is_some() {
+            inner.nonces.issue(id.map_or(Purpose::NewUnnamed, Purpose::Stream)).0
+        } else {
+            0
+        };
+        let read_cost = if delivers { inner.volumes.read_cost(id) } else { 0 };
+        Answer { node: inner.id, holding, serving, read_cost, write_cost, nonce }
+    }
+
+    /// Answers a peer's query.
+    pub(crate) fn answer_to(&self, peer: NodeId, query: &Query) {
+        let answer = self.answer(query);
+        let wire = AnswerWire {
+            request: query.request,
+            holding: answer.holding.map(Into::into),
+            serving: answer.serving,
+            read_cost: answer.read_cost,
+            write_cost: answer.write_cost,
+            nonce: answer.nonce,
+        };
+        self.inner.send(peer, &Message::Answer(wire));
+    }
+
+    /// Gives each of these nodes the same order until it has answered, for at most two seconds in all. Returns those
+    /// that have carried it out durably.
+    pub(crate) async fn order(
+        &self,
+        nodes: &BTreeSet<NodeId>,
+        make: impl Fn(u64) -> Message,
+    ) -> BTreeSet<NodeId> {
+        let mut waiting = Waiting::new(self);
+        let message = make(waiting.request);
+        let (mut silent, mut done) = (nodes.clone(), BTreeSet::new());
+        for _ in 0..ORDER_TRIES {
+            if silent.is_empty() {
+                break;
+            }
+            for node in &silent {
+                self.inner.send(*node, &message);
+            }
+            let until = self.env().now() + ORDER_WAIT;
+            while !silent.is_empty() {
+                let rest = until.since(self.env().now());
+                match self.env().timeout(rest, waiting.answers.recv()).await {
+                    Ok(Some(Heard::Done { node, durable })) => {
+                        if silent.remove(&node) && durable {
+                            done.insert(node);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        done
+    }
+}
+
+/// Lets equal bids of different nodes take turns, the same way on every machine.
+fn jitter(request: u64, node: NodeId) -> u64 {
+    let mixed = (request ^ u64::from(u32::from(node.0))).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) % JITTER
+}

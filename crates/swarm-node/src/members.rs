@@ -1,0 +1,114 @@
+//! Who else is in the cluster: learned from beacons and from anything else that is heard, never configured, never kept
+//! on disk (membership is "same multicast group on the same network").
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use swarm_plan::membership::{Announced, Presence, presence};
+use swarm_types::{Instant, NodeId};
+
+use crate::NodeState;
+use crate::wire::{Beacon, StateWire};
+
+/// The members that this node knows, itself left out.
+#[derive(Default)]
+pub(crate) struct Members {
+    table: Mutex<BTreeMap<NodeId, Member>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    heard: Instant,
+    state: StateWire,
+    capacity: u64,
+    free: u64,
+}
+
+impl Member {
+    fn presence(&self, now: Instant) -> Presence {
+        let announced = match self.state {
+            StateWire::Maintenance => Announced::Stopped,
+            _ => Announced::Running,
+        };
+        presence(announced, now.since(self.heard))
+    }
+}
+
+/// Whom a lookup waits for.
+pub(crate) struct Expectation {
+    /// Their answers are waited for.
+    pub(crate) present: BTreeSet<NodeId>,
+    /// Known, but silent for a minute or more.
+    pub(crate) missing: BTreeSet<NodeId>,
+}
+
+impl Members {
+    /// Takes note of a beacon. True if the sender was not known as present: it should hear from us at once.
+    pub(crate) fn beacon(&self, node: NodeId, beacon: &Beacon, now: Instant) -> bool {
+        let member = Member {
+            heard: now,
+            state: beacon.state,
+            capacity: beacon.capacity,
+            free: beacon.free,
+        };
+        let before = self.lock().insert(node, member);
+        before.is_none_or(|before| before.presence(now) != Presence::Present)
+    }
+
+    /// Takes note of any other message: the sender is there. A member that was never heard of is learned with its beacon.
+    pub(crate) fn heard(&self, node: NodeId, now: Instant) {
+        if let Some(member) = self.lock().get_mut(&node) {
+            // What a stopped node sent before its last beacon does not bring it back.
+            if member.state != StateWire::Maintenance {
+                member.heard = now;
+            }
+        }
+    }
+
+    /// Whom a lookup that begins now waits for.
+    pub(crate) fn expectation(&self, now: Instant) -> Expectation {
+        let mut expectation = Expectation { present: BTreeSet::new(), missing: BTreeSet::new() };
+        for (node, member) in self.lock().iter() {
+            match member.presence(now) {
+                Presence::Present => expectation.present.insert(*node),
+                Presence::Unreachable | Presence::Offline => expectation.missing.insert(*node),
+                Presence::Maintenance => continue,
+            };
+        }
+        expectation
+    }
+
+    /// Every member and what it counts as, by address.
+    pub(crate) fn states(&self, now: Instant) -> Vec<(NodeId, NodeState)> {
+        self.lock().iter().map(|(node, member)| (*node, shown(member, now))).collect()
+    }
+
+    /// Sums of capacity and free space over the members that are present, bytes.
+    pub(crate) fn space(&self, now: Instant) -> (u64, u64) {
+        self.lock()
+            .values()
+            .filter(|member| member.presence(now) == Presence::Present)
+            .fold((0, 0), |(capacity, free), member| {
+                (capacity + member.capacity, free + member.free)
+            })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Member>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn shown(member: &Member, now: Instant) -> NodeState {
+    match member.presence(now) {
+        Presence::Maintenance => NodeState::Maintenance,
+        Presence::Unreachable => NodeState::Unreachable,
+        Presence::Offline => NodeState::Offline,
+        Presence::Present => match member.state {
+            StateWire::Mounting => NodeState::Mounting,
+            StateWire::Initializing => NodeState::Initializing,
+            StateWire::Ok => NodeState::Ok,
+            StateWire::Finalizing => NodeState::Finalizing,
+            StateWire::Maintenance => NodeState::Maintenance,
+        },
+    }
+}

@@ -1,0 +1,136 @@
+//! The datagrams of peers: what each of them asks for, and doing it. Every message may be lost, late or doubled, and each
+//! is safe under all three.
+
+use swarm_plan::lookup::Answer;
+use swarm_store::Tombstone;
+use swarm_types::{NodeId, Stamp};
+
+use crate::Node;
+use crate::lookup::Heard;
+use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, RetractWire};
+
+/// Pieces of disk work begun by datagrams and still under way; beyond that a datagram is dropped, as the network might
+/// have, and its sender repeats it.
+const ORDERS_MAX: u64 = 1024;
+
+impl Node {
+    /// Receives datagrams for ever.
+    pub(crate) async fn receive_messages(self) {
+        loop {
+            let Ok(datagram) = self.inner.datagrams.recv().await else {
+                // A socket that fails for good ends here; the node is unreachable then, which its peers notice.
+                tracing::error!(node = self.env().name(), "datagram socket failed");
+                return;
+            };
+            let std::net::IpAddr::V4(from) = datagram.from.ip() else { continue };
+            let peer = NodeId(from);
+            if peer == self.inner.id {
+                continue;
+            }
+            match wire::decode(self.inner.tag, &datagram.payload) {
+                Decoded::Message(message) => self.handle(peer, message),
+                Decoded::Stranger => self.inner.count("datagrams of other clusters"),
+                Decoded::Garbage => self.inner.count("datagrams not understood"),
+            }
+        }
+    }
+
+    fn handle(&self, peer: NodeId, message: Message) {
+        let now = self.env().now();
+        match message {
+            Message::Beacon(beacon) => return self.hear_beacon(peer, &beacon),
+            Message::Query(query) => self.answer_to(peer, &query),
+            Message::Answer(answer) => {
+                let heard = Answer {
+                    node: peer,
+                    holding: answer.holding.map(Into::into),
+                    serving: answer.serving,
+                    read_cost: answer.read_cost,
+                    write_cost: answer.write_cost,
+                    nonce: answer.nonce,
+                };
+                self.inner.pending.hear(answer.request, Heard::Answer(heard));
+            }
+            Message::Done(done) => {
+                self.inner
+                    .pending
+                    .hear(done.request, Heard::Done { node: peer, durable: done.durable });
+            }
+            Message::Bury(order) => {
+                self.carry_out("bury", peer, order.request, |node| node.bury(order))
+            }
+            Message::Retract(order) => {
+                self.carry_out("retract", peer, order.request, |node| node.retract(order))
+            }
+            Message::Superseded(notice) => self.spawn_order("superseded", |node| async move {
+                node.inner
+                    .volumes
+                    .drop_older(wire::stream_id(notice.id), notice.stamp.into())
+                    .await;
+            }),
+            Message::ContextChanged(id) => self.inner.contexts.forget(wire::stream_id(id)),
+        }
+        self.inner.members.heard(peer, now);
+    }
+
+    fn hear_beacon(&self, peer: NodeId, beacon: &Beacon) {
+        let news = self.inner.members.beacon(peer, beacon, self.env().now());
+        // Whoever has just come, or come back, learns at once that we are here.
+        if beacon.hello || news {
+            self.inner.send(peer, &Message::Beacon(self.inner.beacon(false)));
+        }
+    }
+
+    /// Carries an order out in a task of its own and tells the sender how it went.
+    fn carry_out<F>(
+        &self,
+        name: &'static str,
+        peer: NodeId,
+        request: u64,
+        order: impl FnOnce(Self) -> F,
+    ) where
+        F: Future<Output = bool> + Send + 'static,
+    {
+        self.spawn_order(name, |node| {
+            let work = order(node.clone());
+            async move {
+                let durable = work.await;
+                node.inner.send(peer, &Message::Done(DoneWire { request, durable }));
+            }
+        });
+    }
+
+    fn spawn_order<F>(&self, name: &'static str, order: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if self.inner.background_now() >= ORDERS_MAX {
+            self.inner.count("orders dropped");
+            return;
+        }
+        let held = self.inner.background();
+        let work = order(self.clone());
+        drop(self.env().spawn(name, async move {
+            work.await;
+            drop(held);
+        }));
+    }
+
+    async fn bury(self, order: BuryWire) -> bool {
+        let stamp: Stamp = order.stamp.into();
+        let tombstone = Tombstone { stamp, kind: order.kind.into(), written: self.env().wall() };
+        let id = wire::stream_id(order.id);
+        self.inner.contexts.forget(id);
+        match self.inner.volumes.bury(id, tombstone).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(node = self.env().name(), stream = %id, %error, "tombstone not stored");
+                false
+            }
+        }
+    }
+
+    async fn retract(self, order: RetractWire) -> bool {
+        self.inner.volumes.retract(wire::stream_id(order.id), order.stamp.into()).await
+    }
+}

@@ -1,0 +1,285 @@
+//! Settings: typed, with Swarm's documented names, units and defaults (Settings Reference).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use swarm_policy::{ReplicaPolicy, Replicate, ReplicateOnWrite};
+
+/// The settings in force on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `policy.replicas`: fewest, most and usual number of replicas.
+    pub replicas: ReplicaPolicy,
+    /// `scsp.replicateOnWrite`: make replicas before answering; default true.
+    pub replicate_on_write: bool,
+    /// `scsp.defaultROWAction`: what `replicate` means when it is not given; default `immediate`.
+    pub default_row_action: Replicate,
+    /// `scsp.allowPutCreate`: PUT creates named objects that do not exist; default false.
+    pub allow_put_create: bool,
+    /// `scsp.requireExplicitContextCreate`: contexts only with their content type; default false.
+    pub require_explicit_context_create: bool,
+    /// `scsp.autoRecursiveDelete`: deleting a context implies `recursive`; default false.
+    pub auto_recursive_delete: bool,
+    /// `cache.realmStaleTimeout`: how long domains and buckets are cached, seconds; default 600.
+    pub realm_stale_timeout: Duration,
+    /// `cip.queryRetryMultiplier`: growth of the wait from try to try; default 1.
+    pub query_retry_multiplier_permille: u32,
+    /// `cluster.enforceTenancy`: every unnamed object belongs to a domain; default false.
+    pub enforce_tenancy: bool,
+    /// `disk.obsoleteTimeout`: a volume away for longer is refused, seconds; default 1209600.
+    pub obsolete_timeout: Duration,
+    /// `security.administrators`: passwords by user; default `{'admin': 'ourpwdofchoicehere'}`.
+    pub administrators: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            replicas: ReplicaPolicy::default(),
+            replicate_on_write: true,
+            default_row_action: Replicate::Immediate,
+            allow_put_create: false,
+            require_explicit_context_create: false,
+            auto_recursive_delete: false,
+            realm_stale_timeout: Duration::from_secs(600),
+            query_retry_multiplier_permille: 1000,
+            enforce_tenancy: false,
+            obsolete_timeout: Duration::from_secs(1_209_600),
+            administrators: BTreeMap::from([("admin".to_owned(), "ourpwdofchoicehere".to_owned())]),
+        }
+    }
+}
+
+/// A setting that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("setting {name}: {why}")]
+pub struct SettingError {
+    /// The setting as given.
+    pub name: String,
+    /// What is wrong with it; never its value where that may be a secret.
+    pub why: String,
+}
+
+/// Reads one value into the settings; the error says what is wrong with the value.
+type Take = fn(&mut Settings, &str) -> Result<(), String>;
+
+/// Every setting that is known: name, default as text, purpose, how its value is read.
+const KNOWN: &[(&str, &str, &str, Take)] = &[
+    ("cache.realmStaleTimeout", "600", "seconds that domains and buckets are cached", |s, v| {
+        seconds(v).map(|value| s.realm_stale_timeout = value)
+    }),
+    ("cip.queryRetryMultiplier", "1", "growth of the wait of a lookup from try to try", |s, v| {
+        factor(v).map(|value| s.query_retry_multiplier_permille = value)
+    }),
+    ("cluster.enforceTenancy", "False", "every unnamed object belongs to a domain", |s, v| {
+        boolean(v).map(|value| s.enforce_tenancy = value)
+    }),
+    (
+        "disk.obsoleteTimeout",
+        "1209600",
+        "seconds after which an absent volume is refused",
+        |s, v| seconds(v).map(|value| s.obsolete_timeout = value),
+    ),
+    (
+        "policy.replicas",
+        "min:2 max:16 default:2",
+        "fewest, most and usual number of replicas",
+        |s, v| {
+            v.parse()
+                .map(|value| s.replicas = value)
+                .map_err(|error: swarm_policy::ReplicaPolicyError| error.to_string())
+        },
+    ),
+    ("scsp.allowPutCreate", "False", "PUT creates named objects that do not exist", |s, v| {
+        boolean(v).map(|value| s.allow_put_create = value)
+    }),
+    ("scsp.autoRecursiveDelete", "False", "deleting a context implies 'recursive'", |s, v| {
+        boolean(v).map(|value| s.auto_recursive_delete = value)
+    }),
+    (
+        "scsp.defaultROWAction",
+        "immediate",
+        "'immediate', 'full' or a number of replicas",
+        |s, v| row_action(v).map(|value| s.default_row_action = value),
+    ),
+    ("scsp.replicateOnWrite", "True", "make replicas before answering a write", |s, v| {
+        boolean(v).map(|value| s.replicate_on_write = value)
+    }),
+    (
+        "scsp.requireExplicitContextCreate",
+        "False",
+        "contexts only with their content type",
+        |s, v| boolean(v).map(|value| s.require_explicit_context_create = value),
+    ),
+    (
+        "security.administrators",
+        "{'admin': 'ourpwdofchoicehere'}",
+        "administrators and passwords",
+        |s, v| dictionary(v).map(|value| s.administrators = value),
+    ),
+];
+
+impl Settings {
+    /// The defaults with these values laid over them.
+    ///
+    /// # Errors
+    /// A name that is not known (names are case-sensitive), or a value that cannot be read.
+    pub fn from_text(values: &BTreeMap<String, String>) -> Result<Self, SettingError> {
+        let mut settings = Self::default();
+        for (name, value) in values {
+            let fail = |why: String| SettingError { name: name.clone(), why };
+            let (.., take) = KNOWN
+                .iter()
+                .find(|(known, ..)| known == name)
+                .ok_or_else(|| fail("no such setting (names are case-sensitive)".to_owned()))?;
+            take(&mut settings, value.trim()).map_err(fail)?;
+        }
+        Ok(settings)
+    }
+
+    /// What a write without the argument `replicate` does.
+    #[must_use]
+    pub const fn replicate_by_default(&self) -> ReplicateOnWrite {
+        if self.replicate_on_write {
+            ReplicateOnWrite::On(self.default_row_action)
+        } else {
+            ReplicateOnWrite::Off
+        }
+    }
+
+    /// Every known setting: name, default as text, purpose.
+    pub fn known() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        KNOWN.iter().map(|(name, default, purpose, _)| (*name, *default, *purpose))
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err(format!("{text:?} is neither True nor False")),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .map(Duration::from_secs)
+        .map_err(|_| format!("{text:?} is not a whole number of seconds"))
+}
+
+/// Reads a factor from 1 to 100 with at most three decimals, without floating point.
+fn factor(text: &str) -> Result<u32, String> {
+    let fail = || format!("{text:?} is not a factor between 1 and 100 with at most three decimals");
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    if decimals.len() > 3 || !decimals.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(fail());
+    }
+    let thousandths: u32 = format!("{decimals:0<3}").parse().map_err(|_| fail())?;
+    let whole: u32 = whole.parse().map_err(|_| fail())?;
+    let permille = whole.checked_mul(1000).map(|whole| whole + thousandths).ok_or_else(fail)?;
+    (1000..=100_000).contains(&permille).then_some(permille).ok_or_else(fail)
+}
+
+fn row_action(text: &str) -> Result<Replicate, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "immediate" => Ok(Replicate::Immediate),
+        "full" => Ok(Replicate::Full),
+        number => number
+            .parse()
+            .ok()
+            .filter(|count| (1..=16).contains(count))
+            .map(Replicate::Exactly)
+            .ok_or_else(|| format!("{text:?} is not 'immediate', 'full' or a number from 1 to 16")),
+    }
+}
+
+/// Reads a dictionary in Python's spelling: `{'admin': 'secret', "other": "word"}`.
+fn dictionary(text: &str) -> Result<BTreeMap<String, String>, String> {
+    // The value holds passwords, so no part of it may be repeated in the message.
+    let fail = || "not a dictionary such as {'user': 'password'}".to_owned();
+    let inner = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(fail)?;
+    let mut rest = inner.trim();
+    let mut entries = BTreeMap::new();
+    while !rest.is_empty() {
+        let (user, after) = quoted(rest).ok_or_else(fail)?;
+        let after = after.trim_start().strip_prefix(':').ok_or_else(fail)?;
+        let (password, after) = quoted(after.trim_start()).ok_or_else(fail)?;
+        if user.is_empty() || user.contains(':') {
+            return Err(fail());
+        }
+        entries.insert(user.to_owned(), password.to_owned());
+        rest = after.trim_start();
+        if let Some(more) = rest.strip_prefix(',') {
+            rest = more.trim_start();
+        } else if !rest.is_empty() {
+            return Err(fail());
+        }
+    }
+    Ok(entries)
+}
+
+/// Splits a quoted word off the front.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    text[1..].split_once(quote)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, value: &str) -> Result<Settings, SettingError> {
+        Settings::from_text(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn the_printed_defaults_are_the_defaults() {
+        let printed = Settings::known()
+            .map(|(name, default, _)| (name.to_owned(), default.to_owned()))
+            .collect();
+        assert_eq!(Settings::from_text(&printed), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn an_unknown_or_miscased_name_is_refused() {
+        assert!(read("policy.Replicas", "min:2 max:16 default:2").is_err());
+        assert!(read("no.such", "1").is_err());
+    }
+
+    #[test]
+    fn values_are_read_with_their_units() {
+        assert_eq!(
+            read("disk.obsoleteTimeout", "60").map(|s| s.obsolete_timeout),
+            Ok(Duration::from_secs(60))
+        );
+        assert_eq!(
+            read("cip.queryRetryMultiplier", "1.5").map(|s| s.query_retry_multiplier_permille),
+            Ok(1500)
+        );
+        assert_eq!(read("cluster.enforceTenancy", "yes").map(|s| s.enforce_tenancy), Ok(true));
+    }
+
+    #[test]
+    fn bad_values_are_refused_without_repeating_a_password() {
+        for (name, value) in [
+            ("cip.queryRetryMultiplier", "0.5"),
+            ("cip.queryRetryMultiplier", "1.2345"),
+            ("disk.obsoleteTimeout", "-1"),
+            ("scsp.defaultROWAction", "0"),
+            ("cluster.enforceTenancy", "maybe"),
+            ("policy.replicas", "min:5 max:2 default:3"),
+        ] {
+            assert!(read(name, value).is_err(), "{name} = {value}");
+        }
+        let error = read("security.administrators", "{'admin': hunter2}").expect_err("not quoted");
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn administrators_are_a_dictionary() {
+        let settings = read("security.administrators", "{'admin': 'a:b', \"ops\": \"x\"}")
+            .expect("well formed");
+        assert_eq!(settings.administrators.get("admin").map(String::as_str), Some("a:b"));
+        assert_eq!(settings.administrators.len(), 2);
+    }
+}

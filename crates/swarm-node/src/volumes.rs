@@ -1,0 +1,309 @@
+//! The volumes of one node: mounting them, finding what they hold together, choosing one for a new stream.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use swarm_env::Env;
+use swarm_plan::bids::{self, VolumeFacts};
+use swarm_plan::lookup::{Form, Holding};
+use swarm_policy::Lifecycle;
+use swarm_store::{
+    FormatOptions, MountError, MountOptions, PublishError, Record, RecordState, Staged, Tombstone,
+    Volume,
+};
+use swarm_types::{DiskId, ObjectMeta, Stamp, StreamId, Timestamp};
+
+use crate::{NodeConfig, Settings, VolumeStatus};
+
+/// How many damaged replicas a node remembers; beyond that the oldest id is forgotten and found out again.
+const DAMAGED_MAX: usize = 65_536;
+
+/// The volumes of one node.
+pub(crate) struct Volumes {
+    env: Env,
+    slots: Mutex<Vec<Slot>>,
+    /// Replicas of which a damaged block was met: they serve nobody.
+    damaged: Mutex<BTreeSet<(StreamId, Stamp)>>,
+}
+
+struct Slot {
+    disk: DiskId,
+    state: SlotState,
+}
+
+#[derive(Clone)]
+enum SlotState {
+    Mounting,
+    Mounted(Volume),
+    Unavailable(String),
+}
+
+/// What was found under an id.
+#[derive(Clone)]
+pub(crate) struct Found {
+    pub(crate) volume: Volume,
+    pub(crate) record: Record,
+}
+
+impl Volumes {
+    pub(crate) fn new(env: &Env) -> Self {
+        let slots = env
+            .disks()
+            .list()
+            .into_iter()
+            .map(|disk| Slot { disk, state: SlotState::Mounting })
+            .collect();
+        Self { env: env.clone(), slots: Mutex::new(slots), damaged: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// Mounts every disk, one task each; blank ones are formatted first. Returns when each is mounted or given up.
+    pub(crate) async fn mount_all(self: &Arc<Self>, config: &NodeConfig, settings: &Settings) {
+        let disks: Vec<DiskId> = self.lock().iter().map(|slot| slot.disk.clone()).collect();
+        let mut mounts = Vec::new();
+        for (index, disk) in disks.into_iter().enumerate() {
+            let (volumes, env) = (Arc::clone(self), self.env.clone());
+            let options = MountOptions {
+                cluster: config.cluster.clone(),
+                obsolete_after: settings.obsolete_timeout,
+                force_stale: false,
+            };
+            mounts.push(self.env.spawn("mount", async move {
+                let state = match mount(&env, &disk, options).await {
+                    Ok(volume) => SlotState::Mounted(volume),
+                    Err(problem) => {
+                        tracing::error!(node = env.name(), %disk, problem, "volume not mounted");
+                        SlotState::Unavailable(problem)
+                    }
+                };
+                if let Some(slot) = volumes.lock().get_mut(index) {
+                    slot.state = state;
+                }
+            }));
+        }
+        for mount in mounts {
+            mount.join().await;
+        }
+    }
+
+    /// The mounted volumes, in the order of their disks.
+    pub(crate) fn mounted(&self) -> Vec<Volume> {
+        self.lock()
+            .iter()
+            .filter_map(|slot| match &slot.state {
+                SlotState::Mounted(volume) => Some(volume.clone()),
+                SlotState::Mounting | SlotState::Unavailable(_) => None,
+            })
+            .collect()
+    }
+
+    /// The newest record under an id on any volume.
+    pub(crate) fn find(&self, id: StreamId) -> Option<Found> {
+        self.mounted()
+            .into_iter()
+            .filter_map(|volume| volume.find(id).map(|record| Found { volume, record }))
+            .max_by_key(|found| found.record.stamp)
+    }
+
+    /// What to answer about an id.
+    pub(crate) fn holding(&self, id: StreamId, now: Timestamp) -> Option<Holding> {
+        self.find(id).map(|found| self.holding_of(&found, now))
+    }
+
+    /// What to answer about a record.
+    pub(crate) fn holding_of(&self, found: &Found, now: Timestamp) -> Holding {
+        let (record, volume) = (&found.record, found.volume.id());
+        let stamp = record.stamp;
+        match &record.state {
+            RecordState::Tombstone(tombstone) => Holding {
+                stamp,
+                kind: tombstone.kind,
+                form: Form::Tombstone,
+                alias: None,
+                cid: None,
+            },
+            RecordState::Live { meta, .. } => {
+                let form = if has_ended(meta, stamp, now) {
+                    Form::Ended(volume)
+                } else if self.is_damaged(record.id, stamp) {
+                    Form::Damaged(volume)
+                } else {
+                    Form::Replica(volume)
+                };
+                Holding { stamp, kind: meta.kind, form, alias: meta.alias, cid: meta.cid }
+            }
+        }
+    }
+
+    /// The cost of storing a stream here: the cheapest volume's; `None` where none has room. The volume that files the
+    /// id already is the only one asked: there the new version replaces the old one in one step.
+    pub(crate) fn write_cost(&self, id: Option<StreamId>, size: u64, jitter: u64) -> Option<u64> {
+        self.best_volume(id, size, jitter).map(|(cost, _)| cost)
+    }
+
+    /// The cost of delivering what is filed under an id.
+    pub(crate) fn read_cost(&self, id: Option<StreamId>) -> u64 {
+        id.and_then(|id| self.find(id)).map_or(0, |found| bids::read_cost(found.volume.load()))
+    }
+
+    /// Reserves room for a stream on the best volume; `None` where none has room.
+    pub(crate) fn stage(&self, id: StreamId, length: u64) -> Option<(Volume, Staged)> {
+        let (_, volume) = self.best_volume(Some(id), length, 0)?;
+        volume.stage(id, length).ok().map(|staged| (volume, staged))
+    }
+
+    fn best_volume(&self, id: Option<StreamId>, size: u64, jitter: u64) -> Option<(u64, Volume)> {
+        let cost = |volume: &Volume| {
+            let space = volume.space();
+            let facts = VolumeFacts {
+                capacity: space.capacity,
+                free: space.free,
+                in_flight: volume.load(),
+            };
+            bids::write_cost(facts, size, jitter)
+        };
+        let filed = id.and_then(|id| self.find(id)).map(|found| found.volume);
+        if let Some((cost, volume)) =
+            filed.and_then(|volume| cost(&volume).map(|cost| (cost, volume)))
+        {
+            return Some((cost, volume));
+        }
+        self.mounted()
+            .into_iter()
+            .filter_map(|volume| cost(&volume).map(|cost| (cost, volume)))
+            .min_by_key(|(cost, volume)| (*cost, volume.id()))
+    }
+
+    /// Files a tombstone where the id is filed, else on the emptiest volume, and drops older records elsewhere. Durable
+    /// on return. `Ok` also where something newer is filed.
+    pub(crate) async fn bury(
+        &self,
+        id: StreamId,
+        tombstone: Tombstone,
+    ) -> Result<(), PublishError> {
+        let stamp = tombstone.stamp;
+        let volume = self
+            .find(id)
+            .map(|found| found.volume)
+            .or_else(|| self.best_volume(None, 0, 0).map(|(_, v)| v));
+        let Some(volume) = volume.or_else(|| self.mounted().into_iter().next()) else {
+            return Err(PublishError::Append(swarm_store::AppendError::Closed));
+        };
+        match volume.bury(id, tombstone).await {
+            Ok(()) | Err(PublishError::Superseded { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.drop_older(id, stamp).await;
+        Ok(())
+    }
+
+    /// Removes replicas under this id that are older than `stamp`, on whichever volume.
+    pub(crate) async fn drop_older(&self, id: StreamId, stamp: Stamp) {
+        for volume in self.mounted() {
+            if let Some(record) = volume.find(id).filter(|record| record.stamp < stamp)
+                && !record.is_tombstone()
+                && let Err(error) = volume.remove(id, record.stamp).await
+            {
+                tracing::warn!(node = self.env.name(), volume = %volume.id(), %error, "old replica not removed");
+            }
+        }
+    }
+
+    /// Removes exactly this replica, wherever it is. True if it is certainly gone.
+    pub(crate) async fn retract(&self, id: StreamId, stamp: Stamp) -> bool {
+        let mut gone = true;
+        for volume in self.mounted() {
+            gone &= volume.remove(id, stamp).await.is_ok();
+        }
+        gone
+    }
+
+    /// Remembers that a replica has a damaged block.
+    pub(crate) fn mark_damaged(&self, id: StreamId, stamp: Stamp) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged.len() >= DAMAGED_MAX {
+            damaged.pop_first();
+        }
+        damaged.insert((id, stamp));
+    }
+
+    fn is_damaged(&self, id: StreamId, stamp: Stamp) -> bool {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(&(id, stamp))
+    }
+
+    /// Capacity and free bytes over all mounted volumes.
+    pub(crate) fn space(&self) -> (u64, u64) {
+        self.mounted()
+            .iter()
+            .map(Volume::space)
+            .fold((0, 0), |(capacity, free), space| (capacity + space.capacity, free + space.free))
+    }
+
+    /// Every volume, for the operator.
+    pub(crate) fn status(&self) -> Vec<VolumeStatus> {
+        let slots: Vec<(DiskId, SlotState)> =
+            self.lock().iter().map(|slot| (slot.disk.clone(), slot.state.clone())).collect();
+        slots.into_iter().map(|(disk, state)| volume_status(&disk, &state)).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a lifepoint has ended this version. Lifepoints never end contexts.
+pub(crate) fn has_ended(meta: &ObjectMeta, stamp: Stamp, now: Timestamp) -> bool {
+    !meta.kind.is_context()
+        && meta.headers.get("lifepoint").is_some()
+        && Lifecycle::of_headers(&meta.headers, stamp.version.timestamp()).0.at(now).delete
+}
+
+async fn mount(env: &Env, disk: &DiskId, options: MountOptions) -> Result<Volume, String> {
+    let device = env
+        .disks()
+        .open(disk)
+        .await
+        .map_err(|error| format!("the disk cannot be opened: {error}"))?;
+    let cluster = options.cluster.clone();
+    match Volume::mount(env, Arc::clone(&device), options.clone()).await {
+        Ok((volume, _)) => return Ok(volume),
+        Err(MountError::Blank) => {}
+        Err(error) => return Err(error.to_string()),
+    }
+    Volume::format(env, &device, FormatOptions { cluster })
+        .await
+        .map_err(|error| error.to_string())?;
+    Volume::mount(env, device, options)
+        .await
+        .map(|(volume, _)| volume)
+        .map_err(|error| error.to_string())
+}
+
+fn volume_status(disk: &DiskId, state: &SlotState) -> VolumeStatus {
+    let mut status = VolumeStatus {
+        id: None,
+        disk: disk.to_string(),
+        state: "mounting",
+        problem: None,
+        capacity: 0,
+        used: 0,
+        free: 0,
+        trapped: 0,
+        streams: 0,
+    };
+    match state {
+        SlotState::Mounting => {}
+        SlotState::Unavailable(problem) => {
+            status.state = "unavailable";
+            status.problem = Some(problem.clone());
+        }
+        SlotState::Mounted(volume) => {
+            let space = volume.space();
+            status.id = Some(volume.id());
+            status.state = "ok";
+            (status.capacity, status.used) = (space.capacity, space.used);
+            (status.free, status.trapped) = (space.free, space.trapped);
+            status.streams = space.streams;
+        }
+    }
+    status
+}

@@ -1,0 +1,439 @@
+//! What nodes say to each other, as bytes. Owns the wire shapes: datagrams of at most 1,400 bytes and the frames of
+//! replica streams. Every message names the format's version and the cluster, so that strangers on one multicast group
+//! ignore each other.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use swarm_plan::lookup::{Form, Holding};
+use swarm_types::{
+    ClusterName, Etag, Header, HeaderList, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, Version,
+    VolumeId,
+};
+
+/// Version of everything here; nodes of other versions are not understood and ignored.
+const WIRE_VERSION: u8 = 1;
+/// Largest datagram, below what any Ethernet carries unfragmented.
+const MAX_DATAGRAM: usize = 1400;
+/// Largest frame: 32 KiB of metadata and its framing, or one piece of a body.
+pub(crate) const MAX_FRAME: usize = 256 * 1024;
+
+/// Which cluster a message belongs to: a hash of the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClusterTag(u32);
+
+impl ClusterTag {
+    pub(crate) fn of(name: &ClusterName) -> Self {
+        let hash = blake3::hash(name.as_str().as_bytes());
+        let bytes = hash.as_bytes();
+        Self(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+}
+
+/// A message in one datagram.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// I am here, in this state.
+    Beacon(Beacon),
+    /// What do you hold, what would it cost?
+    Query(Query),
+    /// The answer to a query.
+    Answer(AnswerWire),
+    /// File this tombstone.
+    Bury(BuryWire),
+    /// Take this replica back: its write has failed.
+    Retract(RetractWire),
+    /// The answer to `Bury` or `Retract`.
+    Done(DoneWire),
+    /// A newer version is stored: drop your replica of anything older. Best effort.
+    Superseded(RetractWire),
+    /// The context filed under this id has changed: forget what you cached. Best effort.
+    ContextChanged([u8; 16]),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Beacon {
+    /// Asks for a beacon in return.
+    pub(crate) hello: bool,
+    pub(crate) state: StateWire,
+    pub(crate) capacity: u64,
+    pub(crate) free: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StateWire {
+    Mounting,
+    Initializing,
+    Ok,
+    Finalizing,
+    Maintenance,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Query {
+    pub(crate) request: u64,
+    /// Absent for a new unnamed object, of which nobody can hold anything.
+    pub(crate) id: Option<[u8; 16]>,
+    /// Length of a body to be stored, where bids are wanted.
+    pub(crate) size: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AnswerWire {
+    pub(crate) request: u64,
+    pub(crate) holding: Option<HoldingWire>,
+    pub(crate) serving: bool,
+    pub(crate) read_cost: u64,
+    pub(crate) write_cost: Option<u64>,
+    pub(crate) nonce: u128,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StampWire {
+    version: u64,
+    etag: [u8; 16],
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HoldingWire {
+    stamp: StampWire,
+    kind: KindWire,
+    form: FormWire,
+    alias: Option<[u8; 16]>,
+    cid: Option<[u8; 16]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) enum KindWire {
+    Immutable,
+    Alias,
+    Named,
+    Bucket,
+    Domain,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+enum FormWire {
+    Replica([u8; 16]),
+    Damaged([u8; 16]),
+    Ended([u8; 16]),
+    Tombstone,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BuryWire {
+    pub(crate) request: u64,
+    pub(crate) id: [u8; 16],
+    pub(crate) stamp: StampWire,
+    pub(crate) kind: KindWire,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RetractWire {
+    pub(crate) request: u64,
+    pub(crate) id: [u8; 16],
+    pub(crate) stamp: StampWire,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DoneWire {
+    pub(crate) request: u64,
+    /// False where the disk refused.
+    pub(crate) durable: bool,
+}
+
+/// A frame of a replica stream. One replica at a time per connection: `Stage`, `Data`…, then `Publish`; each but `Data`
+/// is answered. A connection that ends before `Publish` leaves nothing visible.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Frame {
+    /// Reserve room for a body of this length.
+    Stage { id: [u8; 16], length: u64 },
+    /// Room reserved on this volume.
+    Staged { volume: [u8; 16] },
+    /// The next piece of the body.
+    Data(#[serde(with = "as_bytes")] Bytes),
+    /// Make it durable and visible, unless something newer is filed.
+    Publish { stamp: StampWire, meta: MetaWire, hint: Option<[u8; 16]> },
+    /// Durable and visible.
+    Published,
+    /// Something newer is filed; nothing was stored.
+    Superseded,
+    /// Not possible; nothing was stored.
+    Refused { why: String },
+}
+
+mod as_bytes {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Bytes,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Bytes, D::Error> {
+        // The frame's buffer is reused, so the piece is copied out of it.
+        <&[u8]>::deserialize(deserializer).map(Bytes::copy_from_slice)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MetaWire {
+    kind: KindWire,
+    alias: Option<[u8; 16]>,
+    cid: Option<[u8; 16]>,
+    name: Option<String>,
+    cluster: String,
+    owner: Option<String>,
+    headers: Vec<(String, Vec<u8>)>,
+    length: u64,
+    digest: [u8; 16],
+}
+
+/// Encodes a datagram; `None` for one that would be too large, which no message of ours is.
+pub(crate) fn encode(cluster: ClusterTag, message: &Message) -> Option<Bytes> {
+    let mut buffer = Vec::with_capacity(160);
+    buffer.push(WIRE_VERSION);
+    buffer.extend_from_slice(&cluster.0.to_be_bytes());
+    let buffer = postcard::to_extend(message, buffer).ok()?;
+    (buffer.len() <= MAX_DATAGRAM).then(|| Bytes::from(buffer))
+}
+
+/// What arrived, or why it is ignored.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Decoded {
+    Message(Message),
+    /// Of another cluster on the same group.
+    Stranger,
+    /// Not understood: another version, or damaged.
+    Garbage,
+}
+
+/// Decodes a datagram.
+pub(crate) fn decode(cluster: ClusterTag, payload: &[u8]) -> Decoded {
+    let Some((&[version, a, b, c, d], body)) = payload.split_first_chunk::<5>() else {
+        return Decoded::Garbage;
+    };
+    if version != WIRE_VERSION {
+        return Decoded::Garbage;
+    }
+    if u32::from_be_bytes([a, b, c, d]) != cluster.0 {
+        return Decoded::Stranger;
+    }
+    postcard::from_bytes(body).map_or(Decoded::Garbage, Decoded::Message)
+}
+
+/// Appends a frame with its length in front.
+///
+/// # Errors
+/// For a frame over [`MAX_FRAME`].
+pub(crate) fn put_frame(buffer: &mut BytesMut, frame: &Frame) -> std::io::Result<()> {
+    let body = postcard::to_stdvec(frame).map_err(std::io::Error::other)?;
+    if body.len() >= MAX_FRAME {
+        return Err(std::io::Error::other("frame too large"));
+    }
+    buffer.put_u8(WIRE_VERSION);
+    buffer.put_u32(u32::try_from(body.len()).unwrap_or(u32::MAX));
+    buffer.put_slice(&body);
+    Ok(())
+}
+
+/// Length of what stands before a frame's body: version and length.
+pub(crate) const FRAME_HEAD: usize = 5;
+
+/// Length of the body that follows this head.
+///
+/// # Errors
+/// For another version or a frame that is too large.
+pub(crate) fn frame_length(head: [u8; FRAME_HEAD]) -> std::io::Result<usize> {
+    let [version, a, b, c, d] = head;
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    if version != WIRE_VERSION || length >= MAX_FRAME {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "not a frame of this version",
+        ));
+    }
+    Ok(length)
+}
+
+/// Reads a frame's body.
+///
+/// # Errors
+/// For bytes that are no frame.
+pub(crate) fn frame(body: &[u8]) -> std::io::Result<Frame> {
+    postcard::from_bytes(body)
+        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+}
+
+impl From<Stamp> for StampWire {
+    fn from(stamp: Stamp) -> Self {
+        Self { version: stamp.version.0, etag: *stamp.etag.as_bytes() }
+    }
+}
+
+impl From<StampWire> for Stamp {
+    fn from(wire: StampWire) -> Self {
+        Self { version: Version(wire.version), etag: Etag::from_bytes(wire.etag) }
+    }
+}
+
+impl From<ObjectKind> for KindWire {
+    fn from(kind: ObjectKind) -> Self {
+        match kind {
+            ObjectKind::Immutable => Self::Immutable,
+            ObjectKind::Alias => Self::Alias,
+            ObjectKind::Named => Self::Named,
+            ObjectKind::Bucket => Self::Bucket,
+            ObjectKind::Domain => Self::Domain,
+        }
+    }
+}
+
+impl From<KindWire> for ObjectKind {
+    fn from(wire: KindWire) -> Self {
+        match wire {
+            KindWire::Immutable => Self::Immutable,
+            KindWire::Alias => Self::Alias,
+            KindWire::Named => Self::Named,
+            KindWire::Bucket => Self::Bucket,
+            KindWire::Domain => Self::Domain,
+        }
+    }
+}
+
+impl From<Holding> for HoldingWire {
+    fn from(holding: Holding) -> Self {
+        Self {
+            stamp: holding.stamp.into(),
+            kind: holding.kind.into(),
+            form: match holding.form {
+                Form::Replica(volume) => FormWire::Replica(*volume.as_bytes()),
+                Form::Damaged(volume) => FormWire::Damaged(*volume.as_bytes()),
+                Form::Ended(volume) => FormWire::Ended(*volume.as_bytes()),
+                Form::Tombstone => FormWire::Tombstone,
+            },
+            alias: holding.alias.map(|uuid| *uuid.as_bytes()),
+            cid: holding.cid.map(|uuid| *uuid.as_bytes()),
+        }
+    }
+}
+
+impl From<HoldingWire> for Holding {
+    fn from(wire: HoldingWire) -> Self {
+        Self {
+            stamp: wire.stamp.into(),
+            kind: wire.kind.into(),
+            form: match wire.form {
+                FormWire::Replica(volume) => Form::Replica(VolumeId::from_bytes(volume)),
+                FormWire::Damaged(volume) => Form::Damaged(VolumeId::from_bytes(volume)),
+                FormWire::Ended(volume) => Form::Ended(VolumeId::from_bytes(volume)),
+                FormWire::Tombstone => Form::Tombstone,
+            },
+            alias: wire.alias.map(Uuid::from_bytes),
+            cid: wire.cid.map(Uuid::from_bytes),
+        }
+    }
+}
+
+impl From<&ObjectMeta> for MetaWire {
+    fn from(meta: &ObjectMeta) -> Self {
+        Self {
+            kind: meta.kind.into(),
+            alias: meta.alias.map(|uuid| *uuid.as_bytes()),
+            cid: meta.cid.map(|uuid| *uuid.as_bytes()),
+            name: meta.name.clone(),
+            cluster: meta.cluster.clone(),
+            owner: meta.owner.clone(),
+            headers: meta
+                .headers
+                .iter()
+                .map(|header| (header.name.clone(), header.value.to_vec()))
+                .collect(),
+            length: meta.length,
+            digest: meta.digest,
+        }
+    }
+}
+
+impl From<MetaWire> for ObjectMeta {
+    fn from(wire: MetaWire) -> Self {
+        Self {
+            kind: wire.kind.into(),
+            alias: wire.alias.map(Uuid::from_bytes),
+            cid: wire.cid.map(Uuid::from_bytes),
+            name: wire.name,
+            cluster: wire.cluster,
+            owner: wire.owner,
+            headers: HeaderList(
+                wire.headers.into_iter().map(|(name, value)| Header::new(name, value)).collect(),
+            ),
+            length: wire.length,
+            digest: wire.digest,
+        }
+    }
+}
+
+/// The id on the wire.
+pub(crate) fn stream_id(id: [u8; 16]) -> StreamId {
+    StreamId::from_bytes(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    use super::*;
+
+    fn tag(name: &str) -> ClusterTag {
+        ClusterTag::of(&ClusterName::from(name))
+    }
+
+    fn bury() -> Message {
+        let stamp = Stamp { version: Version(7), etag: Etag::from_bytes([3; 16]) };
+        Message::Bury(BuryWire {
+            request: 9,
+            id: [5; 16],
+            stamp: stamp.into(),
+            kind: KindWire::Named,
+        })
+    }
+
+    #[test]
+    fn a_message_comes_back_as_it_was() {
+        let bytes = encode(tag("main"), &bury()).expect("small");
+        assert_eq!(decode(tag("main"), &bytes), Decoded::Message(bury()));
+    }
+
+    #[test]
+    fn other_clusters_and_versions_are_ignored() {
+        let mut bytes = encode(tag("main"), &bury()).expect("small").to_vec();
+        assert_eq!(decode(tag("other"), &bytes), Decoded::Stranger);
+        bytes[0] = 9;
+        assert_eq!(decode(tag("main"), &bytes), Decoded::Garbage);
+    }
+
+    #[test]
+    fn a_frame_comes_back_as_it_was() {
+        let data = Frame::Data(Bytes::from_static(b"hello"));
+        let mut buffer = BytesMut::new();
+        put_frame(&mut buffer, &data).expect("small");
+        let head: [u8; FRAME_HEAD] = buffer[..FRAME_HEAD].try_into().expect("five bytes");
+        assert_eq!(frame_length(head).expect("sane"), buffer.len() - FRAME_HEAD);
+        assert_eq!(frame(&buffer[FRAME_HEAD..]).expect("whole"), data);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoders_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut message = vec![WIRE_VERSION];
+            message.extend_from_slice(&tag("main").0.to_be_bytes());
+            message.extend_from_slice(&bytes);
+            prop_assert!(decode(tag("main"), &message) != Decoded::Stranger);
+            drop(frame(&bytes));
+        }
+    }
+}

@@ -1,1 +1,3 @@
 //! Scenario files, workloads, ledgers, oracles and reports.
+
+pub mod language;

@@ -1,0 +1,591 @@
+//! What a scenario says, as values: every word checked, every name resolved to the kind of thing it names.
+//!
+//! Built by [`super::read`] from a file, or by hand in tests and examples. Nothing here knows how it is carried out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use swarm_cluster::{ClusterSpec, DiskRef, NodeRef};
+
+use super::units::{Rate, Span};
+
+/// One scenario.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The stem of its file's name.
+    pub name: String,
+    /// What happens, in a line.
+    pub title: String,
+    /// What must hold, and why anybody cares.
+    pub why: String,
+    /// For `--tag`.
+    pub tags: Vec<String>,
+    /// Where a run is cut off.
+    pub limit: Limit,
+    /// Invariants given up by name.
+    pub waive: Vec<Waiver>,
+    /// The clusters by name.
+    pub clusters: BTreeMap<String, ClusterSpec>,
+    /// Domains to create before the clock of the scenario starts.
+    pub domains: Vec<Context>,
+    /// Buckets to create, as `DOMAIN/BUCKET`.
+    pub buckets: Vec<Context>,
+    /// Traffic.
+    pub workloads: Vec<Workload>,
+    /// What is done to the clusters.
+    pub steps: Vec<Step>,
+    /// What is asked beyond the invariants.
+    pub expects: Vec<Expect>,
+}
+
+/// Where a run is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Simulated time; not at rest by then is a failure.
+    pub sim: Duration,
+    /// Wall time; a watchdog.
+    pub wall: Duration,
+}
+
+/// An invariant that is not judged, in a window or in the whole run.
+#[derive(Debug, Clone)]
+pub struct Waiver {
+    /// Its name.
+    pub invariant: String,
+    /// When; the whole run if `None`.
+    pub during: Option<Window>,
+    /// The reason, shown in every report.
+    pub because: String,
+}
+
+/// A domain or a bucket.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// `DOMAIN` or `DOMAIN/BUCKET`.
+    pub path: String,
+    /// The cluster that has it.
+    pub on: String,
+    /// Headers of its creation.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A part of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Window {
+    /// From the first start to the last end of a step or workload.
+    Named(String),
+    /// From one time to another, counted from the start.
+    Times(Duration, Duration),
+}
+
+/// Traffic of clients.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// The cluster it speaks to.
+    pub on: String,
+    /// When it starts; `None` where a `start-workload` does it.
+    pub start: Option<Start>,
+    /// How long operations become due.
+    pub lasts: Option<Span>,
+    /// How they become due.
+    pub pace: Pace,
+    /// How many logical clients share the work.
+    pub clients: u32,
+    /// Operations and their weights.
+    pub mix: Vec<(Operation, u32)>,
+    /// Classes of objects and their weights.
+    pub kinds: Vec<(Kind, u32)>,
+    /// `DOMAIN/BUCKET` of named objects, of whose domain the unnamed ones are; empty for untenanted unnamed objects.
+    pub within: String,
+    /// Sizes of bodies in bytes and their weights.
+    pub sizes: Vec<(u64, u32)>,
+    /// Number of keys: names, or objects kept alive.
+    pub keys: u32,
+    /// Share of writes that go over an object that is there, in parts per million.
+    pub overwrite_ppm: u32,
+    /// Headers of every write.
+    pub headers: BTreeMap<String, String>,
+    /// Which node is asked.
+    pub via: Via,
+    /// When an operation is tried again.
+    pub retry: Retry,
+    /// The client's patience for one request.
+    pub patience: Duration,
+}
+
+/// How operations become due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// At a rate, whether or not earlier ones have ended, and at most so many.
+    Open {
+        /// Of all clients together.
+        rate: Rate,
+        /// At most so many.
+        operations: Option<u64>,
+    },
+    /// So many in all, one after another per client.
+    Closed(u64),
+}
+
+/// What a client does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// POST.
+    Write,
+    /// GET.
+    Read,
+    /// DELETE.
+    Delete,
+    /// PUT.
+    Update,
+    /// HEAD.
+    Info,
+}
+
+impl Operation {
+    /// As the language writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Delete => "delete",
+            Self::Update => "update",
+            Self::Info => "info",
+        }
+    }
+
+    /// The operation of that name.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Write, Self::Read, Self::Delete, Self::Update, Self::Info]
+            .into_iter()
+            .find(|op| op.word() == word)
+    }
+}
+
+/// What a metric or an event counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counted {
+    /// Operations of this kind.
+    Operation(Operation),
+    /// Writes and updates of something that an acknowledged operation had left there.
+    Overwrite,
+}
+
+impl Counted {
+    /// As the language writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Operation(operation) => operation.word(),
+            Self::Overwrite => "overwrite",
+        }
+    }
+
+    /// What that word counts.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        if word == "overwrite" {
+            Some(Self::Overwrite)
+        } else {
+            Operation::from_word(word).map(Self::Operation)
+        }
+    }
+}
+
+/// The class of the objects of a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// In a bucket.
+    Named,
+    /// Immutable.
+    Unnamed,
+    /// Unnamed and mutable.
+    Alias,
+}
+
+/// Which node of a cluster is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// One drawn for each request.
+    AnyNode,
+    /// One after another.
+    RoundRobin,
+    /// Always this one.
+    Node(NodeRef),
+}
+
+/// When an operation is tried again, at the next node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Retry {
+    /// How many times.
+    pub times: u32,
+    /// After which outcomes.
+    pub on: Vec<RetryOn>,
+}
+
+/// An outcome after which an operation is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// This status.
+    Status(u16),
+    /// The client's patience ran out, or the network's.
+    Timeout,
+    /// The connection broke.
+    Reset,
+    /// Nobody listened.
+    Refused,
+}
+
+/// When something starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// This long after the start of the scenario.
+    At(Span),
+    /// This long after an event.
+    After {
+        /// The event.
+        event: Event,
+        /// How long after it.
+        wait: Span,
+    },
+}
+
+/// Something that happens in a run, for the first time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// First start of a step or workload.
+    Starts(String),
+    /// Last end of a step or workload.
+    Ends(String),
+    /// The nth operation of a workload was acknowledged.
+    Acknowledged {
+        /// The workload.
+        workload: String,
+        /// Which, from 1.
+        nth: u64,
+        /// Of what.
+        of: Counted,
+    },
+    /// Half of the body of the nth write (or update) of a workload has left the client.
+    HalfSent {
+        /// The workload.
+        workload: String,
+        /// Which, from 1.
+        nth: u64,
+        /// Of what.
+        of: Counted,
+    },
+    /// Every node ok and known as ok to all others.
+    Healthy(String),
+    /// Nothing but beacons for ten minutes.
+    AtRest(String),
+}
+
+/// Something that is done to the clusters.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its line in the file, for reports.
+    pub line: usize,
+    /// When it happens.
+    pub start: Start,
+    /// How often, and how long between.
+    pub repeat: Option<(Span, u32)>,
+    /// One after another.
+    pub each: Option<Each>,
+    /// What.
+    pub verb: Verb,
+    /// The word that the file uses for it.
+    pub word: &'static str,
+    /// Undone after this long.
+    pub lasts: Option<Span>,
+    /// True if it may change nothing in all seeds.
+    pub may_be_inert: bool,
+}
+
+impl Step {
+    /// What reports call it.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("{} (line {})", self.word, self.line))
+    }
+}
+
+/// One node or disk after another.
+#[derive(Debug, Clone)]
+pub struct Each {
+    /// Which.
+    pub targets: Targets,
+    /// What must hold before the next.
+    pub until: Option<Event>,
+    /// How long between one and the next.
+    pub wait: Span,
+}
+
+/// Nodes or disks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Targets {
+    /// Nodes.
+    Nodes(NodeSelector),
+    /// Disks.
+    Disks(DiskSelector),
+}
+
+/// Which nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeSelector {
+    /// These.
+    These(Vec<NodeRef>),
+    /// So many of a cluster, chosen by the seed.
+    Some(u32, String),
+    /// All of a cluster.
+    All(String),
+    /// Those of a cluster that no other group of the same list has.
+    Rest(String),
+    /// Those that a step chose.
+    Step(String),
+    /// The one that `each` has come to.
+    Each,
+}
+
+/// Which disks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskSelector {
+    /// These.
+    These(Vec<DiskRef>),
+    /// So many of a node, chosen by the seed.
+    SomeOfNode(u32, NodeRef),
+    /// So many of a cluster, chosen by the seed.
+    Some(u32, String),
+    /// All of a cluster.
+    All(String),
+    /// Those that a step chose.
+    Step(String),
+    /// The one that `each` has come to.
+    Each,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum Verb {
+    /// Something to the power or the process of nodes.
+    Power(Power, NodeSelector),
+    /// Cuts nodes off.
+    Isolate(NodeSelector),
+    /// Cuts groups off from each other.
+    Partition(Vec<NodeSelector>),
+    /// Loses the multicast of nodes.
+    BreakMulticast(NodeSelector),
+    /// Undoes the cuts of a step, or all.
+    Heal(Option<String>),
+    /// Damages blocks, in parts per million of those that hold data.
+    Rot(DiskSelector, u32),
+    /// Sets clocks off, in nanoseconds.
+    Skew(NodeSelector, i64),
+    /// Sends one request.
+    Request(Box<Request>),
+    /// Starts a workload.
+    StartWorkload(String),
+    /// Ends a workload.
+    StopWorkload(String),
+}
+
+impl Verb {
+    /// True for a verb that is meant to change outcomes, so that it must bite.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        match self {
+            Self::Power(Power::Start, _)
+            | Self::Heal(_)
+            | Self::Request(_)
+            | Self::StartWorkload(_)
+            | Self::StopWorkload(_) => false,
+            Self::Power(..)
+            | Self::Isolate(_)
+            | Self::Partition(_)
+            | Self::BreakMulticast(_)
+            | Self::Rot(..)
+            | Self::Skew(..) => true,
+        }
+    }
+}
+
+/// What is done to a node's power or process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Process gone at once.
+    Kill,
+    /// Power gone.
+    PowerOff,
+    /// Graceful stop.
+    Stop,
+    /// Start, or go on after a pause.
+    Start,
+    /// Stop, and start after so long.
+    Restart(Span),
+    /// Stand still.
+    Pause,
+    /// Kill, and blank disks.
+    Wipe,
+}
+
+/// One request of a client.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// GET, POST and so on.
+    pub method: String,
+    /// An object (`acme.example/scans/cat.jpg`) or, beginning with `/`, a request target sent as it stands.
+    pub path: String,
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
+    /// Length of its body in bytes.
+    pub size: Option<u64>,
+    /// Credentials, as `user:password`.
+    pub auth: Option<String>,
+    /// The status that it must be answered with.
+    pub expect_status: Option<u16>,
+    /// The cluster it goes to.
+    pub cluster: String,
+    /// The node of it.
+    pub via: Via,
+}
+
+/// Something that must hold.
+#[derive(Debug, Clone)]
+pub struct Expect {
+    /// Its line in the file, for reports.
+    pub line: usize,
+    /// When.
+    pub when: When,
+    /// What.
+    pub subject: Subject,
+}
+
+/// When something must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum When {
+    /// At some moment between an event (or the start) and so long after it.
+    Within(Option<Event>, Duration),
+    /// All the time.
+    During(Window),
+    /// At this time from the start.
+    At(Duration),
+    /// At rest.
+    End,
+    /// At no time.
+    Never,
+}
+
+/// What must hold.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// Every node of the cluster is ok and known as ok to all others.
+    Healthy(String),
+    /// Nothing but beacons for ten minutes.
+    AtRest(String),
+    /// The object answers with right bytes.
+    Readable(ObjectRef),
+    /// The object answers 404.
+    Gone(ObjectRef),
+    /// The answer to a request.
+    Answer {
+        /// The request's name.
+        of: String,
+        /// Its status.
+        status: Option<u16>,
+        /// A header of it: name and value.
+        header: Option<(String, String)>,
+        /// A part of its body.
+        body: Option<String>,
+    },
+    /// A metric of a workload.
+    Metric {
+        /// The workload.
+        of: String,
+        /// The metric.
+        metric: Metric,
+        /// How it compares.
+        is: Comparison,
+        /// The value, in the metric's own unit: nanoseconds, parts per million, a count.
+        value: u64,
+    },
+}
+
+/// An object as a file names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// A path, or the name of a request.
+    pub object: String,
+    /// The cluster it is asked on.
+    pub cluster: String,
+    /// The node of it.
+    pub via: Via,
+}
+
+/// A metric of a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// Latency in nanoseconds.
+    Latency(Counted, Percentile),
+    /// Failed share in parts per million.
+    FailedShare(Counted),
+    /// Acknowledged operations.
+    AcknowledgedCount(Counted),
+}
+
+/// A point of a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Percentile {
+    /// The median.
+    P50,
+    /// All but one in a hundred are below.
+    P99,
+    /// The largest.
+    Max,
+}
+
+/// `=`, `<`, `<=`, `>`, `>=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    More,
+    /// `>=`
+    AtLeast,
+}
+
+impl Comparison {
+    /// True if `left` compares so with `right`.
+    #[must_use]
+    pub const fn holds(self, left: u64, right: u64) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::Less => left < right,
+            Self::AtMost => left <= right,
+            Self::More => left > right,
+            Self::AtLeast => left >= right,
+        }
+    }
+
+    /// As the language writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::More => ">",
+            Self::AtLeast => ">=",
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! From the text of a file to a [`Scenario`]: the top level, the world, and the order in which names become known.
+//!
+//! Everything that is wrong is reported at once, in the order of the file. Names are collected first, so that a step may
+//! speak of a workload further down.
+
+mod expect;
+mod select;
+mod step;
+mod workload;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Duration;
+
+use swarm_cluster::{ClockSpec, ClusterSpec, DiskKind, LatencySpec, LinkSpec};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::model::{Context, Limit, Scenario, Waiver};
+use super::reader::{At, Reader, Table};
+use super::source::{Problem, Source};
+use super::units;
+use super::words;
+
+/// Simulated time of a run without `limit`: longer than any scenario of the gate.
+const LIMIT_SIM: Duration = Duration::from_secs(6 * 3600);
+/// Wall time of a run without `limit`: forty times the budget of a run in the gate.
+const LIMIT_WALL: Duration = Duration::from_secs(60);
+/// Disks are sparse; this is large enough for every run within the budget of bodies.
+const VOLUME_SIZE: u64 = 1 << 30;
+/// Addresses and beacons are sized for this.
+const NODES_MAX: u32 = 200;
+
+/// Reads a scenario from the text of the file at `path`.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the file.
+pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Problem>> {
+    let source = Source { path, text };
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
+            return Err(vec![source.problem(&error.span().unwrap_or(0..0), message)]);
+        }
+    };
+    let reader = Reader::new(source);
+    let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".toml").to_owned();
+    let scenario = {
+        let top = reader.open("the file", 0..0, document.get_ref(), words::TOP);
+        File { reader: &reader, text, top }.read(name)
+    };
+    let problems = reader.into_problems();
+    if problems.is_empty() { Ok(scenario) } else { Err(problems) }
+}
+
+/// The names of a file and what each of them is.
+#[derive(Debug, Default)]
+struct Names {
+    clusters: BTreeMap<String, (u32, u32)>,
+    domains: BTreeSet<String>,
+    buckets: BTreeSet<String>,
+    workloads: BTreeSet<String>,
+    /// Steps with a name, and their verbs.
+    steps: BTreeMap<String, String>,
+    /// Workloads that a step starts.
+    started: BTreeSet<String>,
+}
+
+impl Names {
+    /// Names that have a start and an end.
+    fn with_ends(&self) -> impl Iterator<Item = &str> {
+        self.workloads.iter().chain(self.steps.keys()).map(String::as_str)
+    }
+
+    fn requests(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter(|(_, verb)| *verb == "request").map(|(name, _)| name.as_str())
+    }
+
+    /// The one cluster of a file that has only one.
+    fn only_cluster(&self) -> Option<&str> {
+        let mut clusters = self.clusters.keys();
+        clusters.next().filter(|_| clusters.next().is_none()).map(String::as_str)
+    }
+}
+
+struct File<'v> {
+    reader: &'v Reader<'v>,
+    text: &'v str,
+    top: Table<'v>,
+}
+
+impl<'v> File<'v> {
+    fn read(&self, name: String) -> Scenario {
+        self.schema();
+        let clusters = self.clusters();
+        let names = self.collect_names(&clusters);
+        let line = |span: &Range<usize>| {
+            self.text.get(..span.start).unwrap_or("").matches('\n').count() + 1
+        };
+        let tables =
+            |key: &str| self.top.get(key).map(|value| self.reader.list(value)).unwrap_or_default();
+        Scenario {
+            name,
+            title: self.sentence("title"),
+            why: self.sentence("why"),
+            tags: self
+                .top
+                .texts("tags")
+                .unwrap_or_default()
+                .into_iter()
+                .map(|tag| tag.value)
+                .collect(),
+            limit: self.limit(),
+            waive: tables("waive")
+                .into_iter()
+                .filter_map(|value| self.waiver(&names, value))
+                .collect(),
+            domains: self.contexts("domain", &names),
+            buckets: self.contexts("bucket", &names),
+            workloads: self
+                .named_tables("workload")
+                .into_iter()
+                .filter_map(|(name, value)| workload::read(self.reader, &names, &name, value))
+                .collect(),
+            steps: tables("step")
+                .into_iter()
+                .filter_map(|value| step::read(self.reader, &names, value, line(&value.span())))
+                .collect(),
+            expects: tables("expect")
+                .into_iter()
+                .filter_map(|value| expect::read(self.reader, &names, value, line(&value.span())))
+                .collect(),
+            clusters,
+        }
+    }
+
+    fn schema(&self) {
+        if self.top.require("schema") && self.top.number("schema").is_some_and(|schema| schema != 1)
+        {
+            self.reader.problem(self.top.key_span("schema"), "only schema 1 exists");
+        }
+    }
+
+    fn sentence(&self, key: &str) -> String {
+        if !self.top.require(key) {
+            return String::new();
+        }
+        let text = self.top.text(key).map(|text| text.value).unwrap_or_default();
+        if text.trim().is_empty() {
+            self.reader.problem(self.top.key_span(key), format!("`{key}` must say something"));
+        }
+        text
+    }
+
+    fn limit(&self) -> Limit {
+        let table =
+            self.top.get("limit").and_then(|value| self.reader.table("limit", value, words::LIMIT));
+        let duration =
+            |key, default| table.as_ref().and_then(|table| table.duration(key)).unwrap_or(default);
+        Limit { sim: duration("sim", LIMIT_SIM), wall: duration("wall", LIMIT_WALL) }
+    }
+
+    fn named_tables(&self, key: &str) -> Vec<(At<String>, &'v Spanned<DeValue<'v>>)> {
+        let tables =
+            self.top.get(key).map(|value| self.reader.names(key, value)).unwrap_or_default();
+        for (name, _) in &tables {
+            // A domain's name has dots and a bucket's a slash; everything else is a word that events and selectors can quote.
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if !matches!(key, "domain" | "bucket")
+                && (name.value.is_empty() || !name.value.chars().all(plain))
+            {
+                self.reader.problem(
+                    &name.span,
+                    format!("{:?} cannot be a name: use letters, digits, - and _", name.value),
+                );
+            }
+        }
+        tables
+    }
+
+    fn collect_names(&self, clusters: &BTreeMap<String, ClusterSpec>) -> Names {
+        let mut names = Names::default();
+        let mut taken = BTreeSet::new();
+        let mut take = |name: &At<String>| {
+            if !taken.insert(name.value.clone()) {
+                self.reader.problem(&name.span, format!("the name `{}` is used twice", name.value));
+            }
+        };
+        for (name, spec) in clusters {
+            names.clusters.insert(name.clone(), (spec.nodes, spec.volumes_per_node));
+        }
+        for (name, _) in self.named_tables("cluster") {
+            take(&name);
+        }
+        for (name, _) in self.named_tables("workload") {
+            take(&name);
+            names.workloads.insert(name.value);
+        }
+        names.domains.extend(self.named_tables("domain").into_iter().map(|(name, _)| name.value));
+        names.buckets.extend(self.named_tables("bucket").into_iter().map(|(name, _)| name.value));
+        for value in self.top.get("step").map(|value| self.reader.list(value)).unwrap_or_default() {
+            let Some(table) = value.get_ref().as_table() else { continue };
+            let text = |key: &str| {
+                table.get(key).and_then(|value| {
+                    value.get_ref().as_str().map(|text| (text.to_owned(), value.span()))
+                })
+            };
+            let verb = text("do").map(|(verb, _)| verb).unwrap_or_default();
+            if let Some((value, span)) = text("as") {
+                let name = At { value, span };
+                take(&name);
+                names.steps.insert(name.value, verb.clone());
+            }
+            if let (true, Some((workload, _))) = (verb == "start-workload", text("workload")) {
+                names.started.insert(workload);
+            }
+        }
+        names
+    }
+
+    fn waiver(&self, names: &Names, value: &Spanned<DeValue<'_>>) -> Option<Waiver> {
+        let table = self.reader.table("a waiver", value, words::WAIVE)?;
+        let (there, because) = (table.require("invariant"), table.require("because"));
+        let invariant = table.word("invariant", "invariant", words::INVARIANTS);
+        let during = match table.text("during") {
+            Some(text) => Some(expect::window(self.reader, names, &text)?),
+            None => None,
+        };
+        let because_text = table.text("because");
+        (there && because).then_some(())?;
+        Some(Waiver { invariant: invariant?.value, during, because: because_text?.value })
+    }
+
+    fn contexts(&self, key: &str, names: &Names) -> Vec<Context> {
+        let mut contexts = Vec::new();
+        for (path, value) in self.named_tables(key) {
+            let what = format!("{key} {:?}", path.value);
+            let Some(table) = self.reader.table(&what, value, words::CONTEXT) else { continue };
+            if key == "bucket" {
+                match path.value.split_once('/') {
+                    Some((domain, bucket)) if !bucket.is_empty() && !bucket.contains('/') => {
+                        if !names.domains.contains(domain) {
+                            self.reader.unknown(
+                                &path.span,
+                                "domain",
+                                domain,
+                                names.domains.iter().map(String::as_str),
+                            );
+                        }
+                    }
+                    _ => self.reader.problem(&path.span, "a bucket is written \"DOMAIN/BUCKET\""),
+                }
+            }
+            let headers = header_map(self.reader, &table);
+            if let Some(on) = cluster_of(self.reader, names, &table, "on") {
+                contexts.push(Context { path: path.value, on, headers });
+            }
+        }
+        contexts
+    }
+
+    fn clusters(&self) -> BTreeMap<String, ClusterSpec> {
+        if !self.top.require("cluster") {
+            return BTreeMap::new();
+        }
+        self.named_tables("cluster")
+            .into_iter()
+            .filter_map(|(name, value)| {
+                Some((name.value.clone(), self.cluster(&name.value, value)?))
+            })
+            .collect()
+    }
+
+    fn cluster(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Option<ClusterSpec> {
+        let what = format!("cluster {name}");
+        let table = self.reader.table(&what, value, words::CLUSTER)?;
+        let mut nodes = 1;
+        if table.require("nodes") {
+            nodes = table.count("nodes").unwrap_or(1);
+            if nodes > NODES_MAX {
+                self.reader.problem(table.key_span("nodes"), format!("at most {NODES_MAX} nodes"));
+            }
+        }
+        let mut spec = ClusterSpec {
+            nodes,
+            volumes_per_node: 1,
+            volume_size: VOLUME_SIZE,
+            disk: DiskKind::Ssd,
+            settings: BTreeMap::new(),
+            lan: LinkSpec::default(),
+            clocks: BTreeMap::new(),
+        };
+        if let Some(volumes) = table
+            .get("volumes")
+            .and_then(|value| self.reader.table("volumes", value, words::VOLUMES))
+        {
+            self.volumes(&volumes, &mut spec);
+        }
+        if let Some(value) = table.get("settings") {
+            spec.settings = self.settings(value);
+        }
+        if let Some(lan) =
+            table.get("lan").and_then(|value| self.reader.table("lan", value, words::LAN))
+        {
+            self.lan(&lan, &mut spec.lan);
+        }
+        if let Some(value) = table.get("clock") {
+            spec.clocks = self.clocks(value, nodes);
+        }
+        Some(spec)
+    }
+
+    fn volumes(&self, table: &Table<'_>, spec: &mut ClusterSpec) {
+        spec.volumes_per_node = table.count("per_node").unwrap_or(spec.volumes_per_node);
+        spec.volume_size = table.unit("size", "\"64GiB\"", units::size).unwrap_or(spec.volume_size);
+        if let Some(kind) = table.word("kind", "kind of disk", words::DISK_KINDS) {
+            spec.disk = match kind.value.as_str() {
+                "nvme" => DiskKind::Nvme,
+                "hdd" => DiskKind::Hdd,
+                _ => DiskKind::Ssd,
+            };
+        }
+    }
+
+    fn settings(&self, value: &Spanned<DeValue<'_>>) -> BTreeMap<String, String> {
+        let mut settings = BTreeMap::new();
+        for (name, value) in self.reader.names("settings", value) {
+            let text = match value.get_ref() {
+                DeValue::String(text) => text.to_string(),
+                DeValue::Integer(number) => number.to_string(),
+                DeValue::Boolean(flag) => flag.to_string(),
+                other => {
+                    self.reader.problem(
+                        &value.span(),
+                        format!(
+                            "a setting is a text, a number, true or false, not {}",
+                            other.type_str()
+                        ),
+                    );
+                    continue;
+                }
+            };
+            settings.insert(name.value, text);
+        }
+        settings
+    }
+
+    fn lan(&self, table: &Table<'_>, lan: &mut LinkSpec) {
+        if let Some(span) = table.span_of_time("latency") {
+            lan.latency = LatencySpec { min: span.min, max: span.max };
+        }
+        lan.bandwidth_bits =
+            table.unit("bandwidth", "\"10Gbit\"", units::bandwidth).unwrap_or(lan.bandwidth_bits);
+        lan.loss_ppm = table.unit("loss", "\"0.1%\"", units::share).unwrap_or(lan.loss_ppm);
+    }
+
+    fn clocks(&self, value: &Spanned<DeValue<'_>>, nodes: u32) -> BTreeMap<u32, ClockSpec> {
+        let mut clocks = BTreeMap::new();
+        for (node, value) in self.reader.names("clock", value) {
+            let Some(number) =
+                node.value.parse().ok().filter(|number| (1..=nodes).contains(number))
+            else {
+                self.reader
+                    .problem(&node.span, format!("`{}` is no node: 1 to {nodes}", node.value));
+                continue;
+            };
+            if value.get_ref().as_str().is_some_and(|text| text.starts_with("drift")) {
+                self.reader.not_yet(&value.span(), "clock", "drift");
+            } else if let Some(offset_ns) =
+                self.reader.unit("a clock", value, "\"+10m\"", units::offset)
+            {
+                clocks.insert(number, ClockSpec { offset_ns });
+            }
+        }
+        clocks
+    }
+}
+
+/// The cluster that `key` names, or the only one where it is left out.
+fn cluster_of(reader: &Reader<'_>, names: &Names, table: &Table<'_>, key: &str) -> Option<String> {
+    let Some(text) = table.text(key) else {
+        let only = names.only_cluster().map(str::to_owned);
+        if only.is_none() && !table.has(key) {
+            table.require(key);
+        }
+        return only;
+    };
+    if !names.clusters.contains_key(&text.value) {
+        reader.unknown(
+            &text.span,
+            "cluster",
+            &text.value,
+            names.clusters.keys().map(String::as_str),
+        );
+        return None;
+    }
+    Some(text.value)
+}
+
+fn header_map(reader: &Reader<'_>, table: &Table<'_>) -> BTreeMap<String, String> {
+    let Some(value) = table.get("headers") else { return BTreeMap::new() };
+    let entries = reader.names("headers", value);
+    entries
+        .into_iter()
+        .filter_map(|(name, value)| {
+            Some((name.value.clone(), reader.text(&name.value, value)?.value))
+        })
+        .collect()
+}

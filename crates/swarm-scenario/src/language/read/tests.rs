@@ -1,0 +1,349 @@
+//! What is accepted, and what a user is told who wrote something else.
+
+use super::*;
+use crate::language::model::{
+    Counted, Event, NodeSelector, Operation, Pace, Power, Start, Subject, Verb, When,
+};
+use crate::language::words::{SUBJECTS, VERBS};
+
+const HEAD: &str = r#"schema = 1
+title = "t"
+why = "w"
+[cluster.main]
+nodes = 3
+[domain."acme.example"]
+[bucket."acme.example/scans"]
+[workload.ingest]
+operations = 10
+in = "acme.example/scans"
+"#;
+
+fn accept(tail: &str) -> Scenario {
+    let text = format!("{HEAD}{tail}");
+    read("scenarios/x.toml", &text).unwrap_or_else(|problems| {
+        let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        panic!("refused:\n{}", shown.join("\n"))
+    })
+}
+
+/// The problems of HEAD plus `tail`, with lines counted from the first line of `tail`.
+fn refuse(tail: &str) -> Vec<String> {
+    let text = format!("{HEAD}{tail}");
+    let lines = HEAD.matches('\n').count();
+    let problems = read("x", &text).expect_err("this must be refused");
+    problems
+        .into_iter()
+        .map(|mut problem| {
+            problem.line = problem.line.saturating_sub(lines);
+            problem.to_string()
+        })
+        .collect()
+}
+
+#[test]
+fn the_smallest_file_has_sensible_defaults() {
+    let scenario = accept("");
+    assert_eq!(scenario.name, "x");
+    let workload = &scenario.workloads[0];
+    assert_eq!(workload.pace, Pace::Closed(10));
+    assert_eq!(workload.mix, [(Operation::Write, 1)]);
+    assert_eq!(workload.on, "main");
+    assert_eq!(scenario.clusters["main"].volumes_per_node, 1);
+}
+
+#[test]
+fn the_example_of_the_language_reads_but_for_what_is_not_built() {
+    let text = r#"
+schema = 1
+title  = "Two nodes lose power mid-upload, then the WAN is cut for ten minutes"
+why    = "Every acknowledged write must reach the DR site; nothing deleted may come back."
+tags   = ["dr", "feeds", "power-loss"]
+limit  = { sim = "3h", wall = "60s" }
+waive = [{ invariant = "tidy", during = "blackout", because = "the image is read while a node writes" }]
+[cluster.main]
+nodes    = 5
+volumes  = { per_node = 2, size = "64GiB", kind = "ssd" }
+settings = { "policy.replicas" = "min:2 max:16 default:3", "health.replicationMulticastFrequency" = 100 }
+lan      = { latency = "0.2ms..0.9ms", bandwidth = "10Gbit" }
+clock    = { 2 = "+10m" }
+[domain."acme.example"]
+on = "main"
+[bucket."acme.example/scans"]
+on = "main"
+headers = { "X-Trace-Meta-Team" = "radiology" }
+[workload.ingest]
+on     = "main"
+during = "1m..20m"
+rate   = "2/s"
+clients = 16
+mix    = { write = 60, read = 25, delete = 10, update = 5 }
+kind   = { named = 70, unnamed = 25, alias = 5 }
+in     = "acme.example/scans"
+sizes  = { "4KiB" = 80, "64KiB" = 18, "1MiB" = 2 }
+keys   = { count = 500, overwrite = "20%" }
+headers = { "X-Trace-Meta-Run" = "nightly" }
+via    = "any node"
+retry  = { times = 3, on = ["503", "timeout"] }
+[[step]]
+after = "ingest: 200th write half sent"
+do    = "power-off"
+nodes = "2 of main"
+for   = "6m"
+as    = "blackout"
+[[step]]
+at    = "5m"
+each  = "all of main"
+until = "main healthy"
+do    = "restart"
+as    = "rolling"
+[[expect]]
+during = "rolling"
+that   = "metric"
+of     = "ingest"
+metric = "write latency p99"
+is     = "<= 250ms"
+"#;
+    let scenario = read("scenarios/dr-wan-cut.toml", text).expect("all of it is built");
+    assert_eq!(scenario.name, "dr-wan-cut");
+    assert_eq!(scenario.clusters["main"].clocks[&2].offset_ns, 600_000_000_000);
+    assert_eq!(scenario.clusters["main"].settings["health.replicationMulticastFrequency"], "100");
+    let blackout = &scenario.steps[0];
+    assert_eq!(blackout.label(), "blackout");
+    assert!(
+        matches!(&blackout.verb, Verb::Power(Power::PowerOff, NodeSelector::Some(2, main)) if main == "main")
+    );
+    let half_sent = Event::HalfSent {
+        workload: "ingest".to_owned(),
+        nth: 200,
+        of: Counted::Operation(Operation::Write),
+    };
+    assert!(matches!(&blackout.start, Start::After { event, .. } if *event == half_sent));
+    let rolling = &scenario.steps[1];
+    assert_eq!(
+        rolling.each.as_ref().and_then(|each| each.until.clone()),
+        Some(Event::Healthy("main".to_owned()))
+    );
+    assert!(matches!(rolling.verb, Verb::Power(Power::Restart(_), NodeSelector::Each)));
+    assert!(matches!(scenario.expects[0].subject, Subject::Metric { value: 250_000_000, .. }));
+    assert!(matches!(&scenario.expects[0].when, When::During(_)));
+}
+
+#[test]
+fn a_wrong_word_is_told_with_its_place_and_the_nearest_word() {
+    for (tail, message) in [
+        (
+            "clientz = 3",
+            "x:1:1: unknown key in workload ingest: `clientz`; did you mean `clients`?",
+        ),
+        ("mix = { wite = 3 }", "x:1:9: unknown key in mix: `wite`; did you mean `write`?"),
+        (
+            "via = \"any nod\"",
+            "x:1:7: unknown way to choose a node `any nod`; did you mean `any node`?",
+        ),
+        ("on = \"mian\"", "x:1:6: unknown cluster `mian`; did you mean `main`?"),
+        (
+            "retry = { times = 1, on = [\"timeouts\"] }",
+            "x:1:28: unknown outcome to retry on `timeouts`; did you mean `timeout`?",
+        ),
+        (
+            "timeout = \"30\"",
+            "x:1:11: `timeout` of workload ingest: cannot read \"30\"; write it like \"90s\" or \"1h30m\"",
+        ),
+        ("clients = \"3\"", "x:1:11: `clients` of workload ingest must be a whole number"),
+        ("clients = 0", "x:1:1: `clients` of workload ingest must be at least 1"),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"poweroff\"\nnodes = \"main/1\"",
+            "x:3:6: unknown verb `poweroff`; did you mean `power-off`?",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"kill\"\nnodes = \"main/4\"",
+            "x:4:9: `main/4` is no node: main/1 to main/3",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"kill\"\nnodes = \"4 of main\"",
+            "x:4:9: 4 of 3 nodes cannot be chosen",
+        ),
+        ("[[step]]\nat = \"1m\"\ndo = \"kill\"", "x:1:1: the step `kill` lacks `nodes`"),
+        (
+            "[[step]]\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:1:1: a step needs `at`, `after` or `every`",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"kill\"\nnode = \"main/1\"\nnodes = \"main/1\"",
+            "x:4:1: unknown key in the step `kill`: `node`; did you mean `nodes`?",
+        ),
+        (
+            "[[step]]\nafter = \"ingst ends\"\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:2:9: unknown step or workload `ingst`; did you mean `ingest`?",
+        ),
+        (
+            "[[step]]\nafter = \"ingest ended\"\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:2:9: unknown event `ingest ended`; did you mean `ingest ends`?",
+        ),
+        (
+            "[[step]]\nafter = \"ingest: 5th wite acknowledged\"\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:2:9: unknown operation `wite`; did you mean `write`?",
+        ),
+        (
+            "[[step]]\nafter = \"main helthy\"\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:2:9: unknown event `main helthy`; did you mean `main healthy`?",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"rot\"\ndisks = \"main/1/2\"\nshare = \"1%\"",
+            "x:4:9: `main/1/2` is no disk: main/1/1 to main/1/1",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"rot\"\ndisks = \"main/1/1\"\nshare = \"1%\"\nfor = \"1m\"",
+            "x:6:1: `rot` does not undo itself",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\nevery = \"1m\"\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:3:1: `every` needs `times`",
+        ),
+        ("[[step]]\nat = \"1m\"\ndo = \"heal\"\nstep = \"ingest\"", "x:4:8: unknown cut `ingest`"),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"helthy\"",
+            "x:3:8: unknown subject `helthy`; did you mean `healthy`?",
+        ),
+        (
+            "[[expect]]\nthat = \"healthy\"",
+            "x:1:1: an expectation needs one of `at`, `within`, `during`, `never`",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"metric\"\nof = \"ingest\"\nmetric = \"write latency p95\"\nis = \"< 1s\"",
+            "x:5:10: unknown percentile `p95`; did you mean `p99`?",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"metric\"\nof = \"ingest\"\nmetric = \"write latency p99\"\nis = \"< 12\"",
+            "x:6:6: cannot compare `write latency p99` with \"12\"; write it like \"<= 250ms\"",
+        ),
+        (
+            "[[expect]]\nduring = \"1m\"\nthat = \"healthy\"",
+            "x:2:10: unknown step or workload `1m`",
+        ),
+        (
+            "[workload.ingest2]\nrate = \"2/s\"\nin = \"acme.example/scans\"",
+            "x:2:1: this workload never ends: say `during`, `for` or `operations`",
+        ),
+        (
+            "[workload.ingest2]\noperations = 2\nin = \"acme.example/scan\"",
+            "x:3:6: unknown bucket or domain `acme.example/scan`; did you mean `acme.example/scans`?",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"kill\"\nnodes = \"main/1\"\nas = \"ingest\"",
+            "x:5:6: the name `ingest` is used twice",
+        ),
+    ] {
+        assert_eq!(refuse(tail), [message], "{tail}");
+    }
+}
+
+#[test]
+fn words_that_are_not_built_are_told_apart_from_mistakes() {
+    for (tail, message) in [
+        ("run = \"pytest\"", "x:1:1: key in workload ingest: `run`: not yet"),
+        ("mix = { append = 3 }", "x:1:9: key in mix: `append`: not yet"),
+        ("[link.wan]", "x:1:2: key in the file: `link`: not yet"),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"pull-disk\"\ndisks = \"main/1/1\"",
+            "x:3:6: verb `pull-disk`: not yet",
+        ),
+        (
+            "[[step]]\nafter = \"to-dr drained\"\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:2:9: event `to-dr drained`: not yet",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"kill\"\nnodes = \"subcluster a of main\"",
+            "x:4:9: selector `subcluster a of main`: not yet",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"fully protected\"",
+            "x:3:8: subject `fully protected`: not yet",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"metric\"\nof = \"ingest\"\nmetric = \"rpo p99\"\nis = \"< 1s\"",
+            "x:5:10: metric `rpo p99`: not yet",
+        ),
+    ] {
+        assert!(
+            refuse(tail).iter().any(|problem| problem == message),
+            "{tail}: {:?}",
+            refuse(tail)
+        );
+    }
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_at_once_in_its_order() {
+    let problems = refuse(
+        "clientz = 3\n[[step]]\nat = \"1m\"\ndo = \"kil\"\n[[expect]]\nat = \"end\"\nthat = \"metric\"",
+    );
+    let lines: Vec<&str> =
+        problems.iter().map(|problem| problem.split(':').nth(1).unwrap_or("")).collect();
+    assert_eq!(lines, ["1", "4", "5", "5", "5"]);
+}
+
+#[test]
+fn text_that_is_no_toml_is_told_with_its_place() {
+    let problems = read("x", "schema = 1\ntitle = \n").expect_err("no value");
+    assert_eq!((problems.len(), problems[0].line), (1, 2));
+}
+
+#[test]
+fn every_verb_that_is_built_can_be_used() {
+    let argument = |key: &str| match key {
+        "nodes" => "nodes = \"2 of main\"",
+        "groups" => "groups = [\"main/1\", \"rest of main\"]",
+        "disks" => "disks = \"1 of main/3\"",
+        "share" => "share = \"0.1%\"",
+        "offset" => "offset = \"-1m\"",
+        "method" => "method = \"GET\"",
+        "path" => "path = \"acme.example/scans/cat.jpg\"",
+        "workload" => "workload = \"ingest\"",
+        other => panic!("no example for {other}"),
+    };
+    for verb in VERBS.iter().filter(|verb| verb.word.built) {
+        let arguments: Vec<&str> = verb.required.iter().map(|key| argument(key)).collect();
+        let scenario = accept(&format!(
+            "[[step]]\nat = \"1m\"\ndo = \"{}\"\n{}",
+            verb.word.word,
+            arguments.join("\n")
+        ));
+        assert_eq!(scenario.steps[0].word, verb.word.word);
+        assert_eq!(
+            scenario.steps[0].verb.is_fault(),
+            !verb.effect.is_empty(),
+            "{}",
+            verb.word.word
+        );
+    }
+}
+
+#[test]
+fn every_subject_that_is_built_can_be_used() {
+    let request = "[[step]]\nat = \"1m\"\ndo = \"request\"\nmethod = \"GET\"\npath = \"/\"\nas = \"status\"\n";
+    let argument = |key: &str| match key {
+        "object" => "object = \"acme.example/scans/cat.jpg\"",
+        "of" => "of = \"ingest\"",
+        "metric" => "metric = \"failed write share\"",
+        "is" => "is = \"= 0%\"",
+        other => panic!("no example for {other}"),
+    };
+    for subject in SUBJECTS.iter().filter(|subject| subject.word.built) {
+        let arguments = match subject.word.word {
+            "answer" => "of = \"status\"\nstatus = 200".to_owned(),
+            _ => subject.required.iter().map(|key| argument(key)).collect::<Vec<_>>().join("\n"),
+        };
+        let scenario = accept(&format!(
+            "{request}[[expect]]\nat = \"end\"\nthat = \"{}\"\n{arguments}",
+            subject.word.word
+        ));
+        assert_eq!(scenario.expects[0].when, When::End, "{}", subject.word.word);
+    }
+}
+
+#[test]
+fn a_workload_that_a_step_starts_does_not_start_by_itself() {
+    let scenario = accept("[[step]]\nat = \"1m\"\ndo = \"start-workload\"\nworkload = \"ingest\"");
+    assert_eq!(scenario.workloads[0].start, None);
+}

@@ -12,6 +12,8 @@ mod pool;
 mod redirect;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -21,9 +21,9 @@ use crate::wire::{self, FRAME_HEAD, Frame};
 
 /// How long a peer may take to reserve room.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a peer may take to accept the next piece, or to make a replica durable: as long as a slow disk may take
-/// before its volume counts an error.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer may take to accept the next piece, or to make a replica durable. A slower one is left behind, so that
+/// the client has its answer before it loses patience.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the receiving end waits for the next piece: a client may be slow, but not for ever.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long an unused connection is kept by the receiving end.

@@ -70,6 +70,8 @@ impl Members {
         let mut expectation = Expectation { present: BTreeSet::new(), missing: BTreeSet::new() };
         for (node, member) in self.lock().iter() {
             match member.presence(now) {
+                // It cannot know yet what it holds, and keeps silent.
+                Presence::Present if member.state == StateWire::Mounting => continue,
                 Presence::Present => expectation.present.insert(*node),
                 Presence::Unreachable | Presence::Offline => expectation.missing.insert(*node),
                 Presence::Maintenance => continue,

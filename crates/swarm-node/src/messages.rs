@@ -7,7 +7,7 @@ use swarm_types::{NodeId, Stamp};
 
 use crate::Node;
 use crate::lookup::Heard;
-use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, RetractWire};
+use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, RetractWire, StateWire};
 
 /// Pieces of disk work begun by datagrams and still under way; beyond that a datagram is dropped, as the network might
 /// have, and its sender repeats it.
@@ -39,6 +39,8 @@ impl Node {
         let now = self.env().now();
         match message {
             Message::Beacon(beacon) => return self.hear_beacon(peer, &beacon),
+            // Before its volumes are mounted a node cannot say that it has nothing.
+            Message::Query(_) if self.inner.state() == StateWire::Mounting => {}
             Message::Query(query) => self.answer_to(peer, &query),
             Message::Answer(answer) => {
                 let heard = Answer {

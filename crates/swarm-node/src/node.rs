@@ -216,6 +216,7 @@ impl Node {
     /// Mounts, learns the members, and opens for clients.
     async fn join(self) {
         let inner = &self.inner;
+        self.enter(StateWire::Mounting);
         inner.volumes.mount_all(&inner.config, &inner.settings).await;
         self.enter(StateWire::Initializing);
         let until = self.env().now() + JOIN_WAIT;

@@ -72,3 +72,18 @@ fn listed(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     ensure!(!names.is_empty(), "no planted bug found in {}", path.display());
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plant_needs_the_other_build() {
+        let asked =
+            |line: &str| is_asked_for(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(asked("run --all --plant forget-tombstones"));
+        assert!(asked("run a --plant=forget-tombstones"));
+        assert!(!asked("run planted-trees.toml --seed 3"));
+        assert!(!asked("list"));
+    }
+}

@@ -23,6 +23,7 @@ pub(crate) struct Tidy {
 }
 
 /// Something to mend.
+#[derive(Clone)]
 pub(crate) struct Finding {
     /// Relative to the workspace.
     file: PathBuf,

@@ -157,3 +157,30 @@ impl<'a> Manifest<'a> {
         Finding { file: self.file.to_owned(), line, text }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrows_go_down_the_table_only() {
+        for (nth, layer) in LAYERS.iter().enumerate() {
+            for used in layer.ours {
+                let above = LAYERS[..nth].iter().any(|layer| layer.name == *used);
+                assert!(above, "{} uses {used}, which is not above it", layer.name);
+            }
+        }
+    }
+
+    #[test]
+    fn health_and_feeds_do_not_know_each_other() {
+        let uses = |name: &str, other: &str| {
+            let layer = LAYERS.iter().find(|layer| layer.name == name).expect("in the table");
+            layer.ours.contains(&other)
+        };
+        assert!(!uses("swarm-health", "swarm-feeds") && !uses("swarm-feeds", "swarm-health"));
+        let sled = |layer: &&Layer| layer.others.contains(&"sled");
+        let names: Vec<_> = LAYERS.iter().filter(sled).map(|layer| layer.name).collect();
+        assert_eq!(names, ["swarm-store"]);
+    }
+}

@@ -88,7 +88,7 @@ const FORBIDDEN: &[Forbidden] = &[
         in_tests: true,
     },
     Forbidden {
-        word: concat!("std::", "thread"),
+        word: concat!("thread::", "spawn"),
         instead: "Env::spawn or Env::offload",
         except: OUTSIDE,
         in_tests: true,
@@ -240,4 +240,58 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Resu
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found in a file of this name and text, as `line: text`.
+    fn check(file: &str, text: &str) -> Vec<String> {
+        let file = Path::new(file);
+        let source = Source { file, text, tests_from: tests_from(file, text) };
+        let documents = [PathBuf::from("docs/on-disk.md")];
+        let findings = [source.shape(), source.words(), source.references(&documents)].concat();
+        findings.iter().map(|found| format!("{}: {}", found.line, found.text)).collect()
+    }
+
+    #[test]
+    fn every_forbidden_word_is_found_and_comments_may_name_it() {
+        for Forbidden { word, .. } in FORBIDDEN {
+            let found =
+                check("crates/swarm-node/src/a.rs", &format!("//! A.\n// {word}\n{word}\n"));
+            assert_eq!(found.len(), 1, "{word}: {found:?}");
+            assert!(found[0].starts_with("3: "), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn excepted_files_and_tests_may_go_outside() {
+        let outside = concat!("use std::", "fs;");
+        let file = format!("//! A.\n#[cfg(test)]\nmod tests {{\n{outside}\n}}\n");
+        assert_eq!(check("crates/swarm-node/src/a.rs", &file), [""; 0]);
+        let file = format!("//! A.\n{outside}\n");
+        assert_eq!(check("crates/swarm-env/src/live/disk.rs", &file), [""; 0]);
+        assert_eq!(check("crates/swarm-env/src/disk.rs", &file).len(), 1);
+    }
+
+    #[test]
+    fn files_say_what_they_own_and_stay_short() {
+        assert_eq!(
+            check("a.rs", "fn a() {}\n"),
+            ["1: does not open with //! and what the file owns"]
+        );
+        let long = format!("//! A.\n{}", "fn a() {}\n".repeat(LINES_MAX));
+        assert_eq!(check("a.rs", &long).len(), 1);
+        assert_eq!(check("a.rs", &format!("{long}{LONG_FILE}it is a table.\n")), [""; 0]);
+        assert_eq!(check("a/tests.rs", &long), [""; 0]);
+    }
+
+    #[test]
+    fn only_documents_of_the_project_are_cited() {
+        assert_eq!(check("a.rs", "//! See `docs/on-disk.md`.\n"), [""; 0]);
+        let missing = concat!("//! See [the plan](plan", ".md).\n");
+        assert_eq!(check("a.rs", missing), [concat!("1: the project has no document plan", ".md")]);
+        assert_eq!(check("a.rs", &format!("//! In {}.\n", ELSEWHERE[0])).len(), 1);
+    }
 }

@@ -1,0 +1,368 @@
+//! The bytes of one disk: a sparse durable image per block, and a cache of writes that are not durable yet.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::dice::Dice;
+
+/// Unit of the image, and of what a power cut drops, keeps or tears.
+pub(crate) const BLOCK: usize = 4096;
+
+/// Unit that a device writes whole: a torn block has its first sectors new and the others old.
+const SECTOR: usize = 512;
+
+/// Longest run of bytes that one rotten block gets.
+const ROT_BYTES_MAX: u64 = 16;
+
+/// Bytes of one block.
+type Block = [u8; BLOCK];
+
+/// One disk's bytes.
+pub(crate) struct Image {
+    capacity: u64,
+    durable: BTreeMap<u64, Arc<Block>>,
+    /// Blocks as a reader sees them, where writes that are not durable have touched them.
+    cache: BTreeMap<u64, Cached>,
+    /// The writes that are not durable, in order.
+    log: VecDeque<Logged>,
+    /// Damaged bytes: from offset to length and fault.
+    damage: BTreeMap<u64, (u64, u64)>,
+}
+
+struct Cached {
+    bytes: Arc<Block>,
+    /// The last write that touched it.
+    sequence: u64,
+}
+
+struct Logged {
+    sequence: u64,
+    offset: u64,
+    bytes: Bytes,
+}
+
+/// The durable bytes of a disk at one moment; later writes do not change it.
+#[derive(Clone)]
+pub struct DiskImage {
+    capacity: u64,
+    blocks: BTreeMap<u64, Arc<Block>>,
+}
+
+impl DiskImage {
+    /// Size of the disk in bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.capacity
+    }
+
+    /// True for a disk of no bytes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.capacity == 0
+    }
+
+    /// Copies bytes at `offset`; those never written, and those beyond the end, are zero.
+    pub fn read(&self, offset: u64, out: &mut [u8]) {
+        for (block, at, range) in pieces(offset, out.len()) {
+            match self.blocks.get(&block) {
+                Some(bytes) => out[range.clone()].copy_from_slice(&bytes[at..at + range.len()]),
+                None => out[range].fill(0),
+            }
+        }
+    }
+}
+
+/// Splits a range into blocks: the block, where in it, and which part of the range.
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done == len {
+            return None;
+        }
+        let position = offset + done as u64;
+        let at = (position % BLOCK as u64) as usize;
+        let piece = (BLOCK - at).min(len - done);
+        let range = done..done + piece;
+        done += piece;
+        Some((position / BLOCK as u64, at, range))
+    })
+}
+
+impl Image {
+    pub(crate) fn new(capacity: u64) -> Self {
+        Self {
+            capacity,
+            durable: BTreeMap::new(),
+            cache: BTreeMap::new(),
+            log: VecDeque::new(),
+            damage: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) const fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Bytes of the blocks that were ever written.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        (self.durable.len() * BLOCK) as u64
+    }
+
+    pub(crate) fn snapshot(&self) -> DiskImage {
+        DiskImage { capacity: self.capacity, blocks: self.durable.clone() }
+    }
+
+    /// Takes a write; the caller has checked that it fits.
+    pub(crate) fn write(&mut self, sequence: u64, offset: u64, bytes: &[u8]) {
+        for (block, at, range) in pieces(offset, bytes.len()) {
+            let whole = range.len() == BLOCK;
+            let cached = self.cache.entry(block).or_insert_with(|| Cached {
+                bytes: match self.durable.get(&block) {
+                    Some(bytes) if !whole => Arc::clone(bytes),
+                    _ => Arc::new([0; BLOCK]),
+                },
+                sequence,
+            });
+            Arc::make_mut(&mut cached.bytes)[at..at + range.len()].copy_from_slice(&bytes[range]);
+            cached.sequence = sequence;
+        }
+        self.log.push_back(Logged { sequence, offset, bytes: Bytes::copy_from_slice(bytes) });
+    }
+
+    /// Everything up to this write is durable.
+    pub(crate) fn make_durable(&mut self, sequence: u64) {
+        while self.log.front().is_some_and(|logged| logged.sequence <= sequence) {
+            let Some(logged) = self.log.pop_front() else { return };
+            self.heal_damage(logged.offset, logged.bytes.len() as u64);
+            for (block, at, range) in pieces(logged.offset, logged.bytes.len()) {
+                let Some(cached) = self.cache.get(&block) else {
+                    // Moved by an earlier piece of this sync, or discarded since.
+                    continue;
+                };
+                if cached.sequence > sequence {
+                    apply(&mut self.durable, block, at, &logged.bytes[range]);
+                } else if let Some(cached) = self.cache.remove(&block) {
+                    // The cached block may be older than damage to its other bytes: they are whole again.
+                    self.heal_damage(block * BLOCK as u64, BLOCK as u64);
+                    self.durable.insert(block, cached.bytes);
+                }
+            }
+        }
+    }
+
+    /// Drops, keeps or tears every write that is not durable; the number of bytes lost.
+    pub(crate) fn power_loss(&mut self, dice: &mut Dice) -> u64 {
+        let mut lost = 0;
+        for logged in std::mem::take(&mut self.log) {
+            for (block, at, range) in pieces(logged.offset, logged.bytes.len()) {
+                let piece = &logged.bytes[range];
+                let kept = match dice.below(3) {
+                    0 => 0,
+                    1 => piece.len(),
+                    _ => torn_at(dice, at, piece.len()),
+                };
+                lost += (piece.len() - kept) as u64;
+                if kept > 0 {
+                    let offset = block * BLOCK as u64 + at as u64;
+                    self.heal_damage(offset, kept as u64);
+                    apply(&mut self.durable, block, at, &piece[..kept]);
+                }
+            }
+        }
+        self.cache.clear();
+        lost
+    }
+
+    /// Exactly these bytes, and the faults whose damage is among them.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> (Bytes, Vec<u64>) {
+        let mut out = BytesMut::zeroed(len);
+        let mut cached = false;
+        for (block, at, range) in pieces(offset, len) {
+            let bytes = match self.cache.get(&block) {
+                Some(block) => {
+                    cached = true;
+                    Some(&block.bytes)
+                }
+                None => self.durable.get(&block),
+            };
+            if let Some(bytes) = bytes {
+                out[range.clone()].copy_from_slice(&bytes[at..at + range.len()]);
+            }
+        }
+        let met = if self.damage.is_empty() { Vec::new() } else { self.met(offset, len, cached) };
+        (out.freeze(), met)
+    }
+
+    /// Faults whose damaged bytes lie in the range and are not hidden by the cache.
+    fn met(&self, offset: u64, len: usize, cached: bool) -> Vec<u64> {
+        let end = offset + len as u64;
+        let from = offset.saturating_sub(ROT_BYTES_MAX);
+        let hits = self.damage.range(from..end).filter(|(at, (length, _))| *at + length > offset);
+        hits.filter(|(at, _)| !cached || !self.cache.contains_key(&(*at / BLOCK as u64)))
+            .map(|(_, (_, fault))| *fault)
+            .collect()
+    }
+
+    /// Blocks that lie in the range as a whole are forgotten.
+    pub(crate) fn discard(&mut self, offset: u64, len: u64) {
+        let first = offset.div_ceil(BLOCK as u64);
+        let end = (offset + len) / BLOCK as u64;
+        if first >= end {
+            return;
+        }
+        let mut blocks: Vec<u64> =
+            self.durable.range(first..end).map(|(block, _)| *block).collect();
+        blocks.extend(self.cache.range(first..end).map(|(block, _)| *block));
+        for block in blocks {
+            self.durable.remove(&block);
+            self.cache.remove(&block);
+        }
+        self.heal_damage(first * BLOCK as u64, (end - first) * BLOCK as u64);
+    }
+
+    /// Flips bytes in this share of the durable blocks that hold data, in at least one if there is any.
+    pub(crate) fn rot(&mut self, dice: &mut Dice, share_ppm: u32, fault: u64) -> Vec<(u64, u64)> {
+        let holding = self.durable.iter().filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0));
+        let mut candidates: Vec<u64> = holding.map(|(block, _)| *block).collect();
+        let share = candidates.len() as u64 * u64::from(share_ppm.min(1_000_000)) / 1_000_000;
+        let wanted = (share.max(1) as usize).min(candidates.len());
+        let mut ranges = Vec::with_capacity(wanted);
+        for chosen in 0..wanted {
+            let other = dice.between(chosen as u64, candidates.len() as u64 - 1) as usize;
+            candidates.swap(chosen, other);
+            ranges.push(self.rot_block(dice, candidates[chosen], fault));
+        }
+        ranges.sort_unstable();
+        ranges
+    }
+
+    fn rot_block(&mut self, dice: &mut Dice, block: u64, fault: u64) -> (u64, u64) {
+        let Some(bytes) = self.durable.get_mut(&block) else { return (block * BLOCK as u64, 0) };
+        // Around a byte that holds something: damage to zeros that nobody wrote would change nothing.
+        let holding: Vec<usize> = (0..BLOCK).filter(|at| bytes[*at] != 0).collect();
+        let at = holding[dice.below(holding.len() as u64) as usize];
+        let length = (dice.between(1, ROT_BYTES_MAX) as usize).min(BLOCK - at);
+        for byte in &mut Arc::make_mut(bytes)[at..at + length] {
+            *byte ^= dice.between(1, 255) as u8;
+        }
+        let range = (block * BLOCK as u64 + at as u64, length as u64);
+        self.damage.insert(range.0, (range.1, fault));
+        range
+    }
+
+    /// These bytes were written anew: damage that lies in them is gone.
+    fn heal_damage(&mut self, offset: u64, len: u64) {
+        if self.damage.is_empty() {
+            return;
+        }
+        let inside = self.damage.range(offset..offset + len);
+        let gone: Vec<u64> = inside
+            .filter(|(at, (length, _))| *at + length <= offset + len)
+            .map(|(at, _)| *at)
+            .collect();
+        for at in gone {
+            self.damage.remove(&at);
+        }
+    }
+}
+
+fn apply(durable: &mut BTreeMap<u64, Arc<Block>>, block: u64, at: usize, bytes: &[u8]) {
+    let target = durable.entry(block).or_insert_with(|| Arc::new([0; BLOCK]));
+    Arc::make_mut(target)[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+/// How much of a piece of a block was written when the power went: whole sectors of the device.
+fn torn_at(dice: &mut Dice, at: usize, len: usize) -> usize {
+    let sector = dice.between((at / SECTOR) as u64, ((at + len) / SECTOR) as u64) as usize;
+    (sector * SECTOR).saturating_sub(at).min(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(image: &Image, offset: u64, len: usize) -> Vec<u8> {
+        image.read(offset, len).0.to_vec()
+    }
+
+    fn durable(image: &Image, offset: u64, len: usize) -> Vec<u8> {
+        let mut out = vec![9; len];
+        image.snapshot().read(offset, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_reader_sees_writes_that_are_not_durable() {
+        let mut image = Image::new(1 << 20);
+        image.write(1, 4090, b"across two blocks");
+        assert_eq!(read(&image, 4090, 17), b"across two blocks");
+        assert_eq!(durable(&image, 4090, 17), [0; 17]);
+        image.make_durable(1);
+        assert_eq!(durable(&image, 4090, 17), b"across two blocks");
+    }
+
+    #[test]
+    fn a_sync_covers_what_came_before_and_nothing_after() {
+        let mut image = Image::new(1 << 20);
+        image.write(1, 0, b"one");
+        image.write(2, 3, b"two");
+        image.write(3, 1, b"three");
+        image.make_durable(2);
+        assert_eq!(durable(&image, 0, 6), b"onetwo");
+        assert_eq!(read(&image, 0, 6), b"othree");
+        image.make_durable(3);
+        assert_eq!(durable(&image, 0, 6), b"othree");
+        assert!(image.cache.is_empty() && image.log.is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was() {
+        let mut image = Image::new(1 << 20);
+        image.write(1, 0, b"before");
+        image.make_durable(1);
+        let snapshot = image.snapshot();
+        image.write(2, 0, b"after!");
+        image.make_durable(2);
+        let mut out = [0; 6];
+        snapshot.read(0, &mut out);
+        assert_eq!(&out, b"before");
+    }
+
+    #[test]
+    fn power_loss_spares_what_is_durable_and_draws_about_the_rest() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..64 {
+            let mut image = Image::new(1 << 20);
+            image.write(1, 0, &[1; BLOCK]);
+            image.make_durable(1);
+            image.write(2, BLOCK as u64, &[2; BLOCK]);
+            image.power_loss(&mut Dice::kernel(seed, "test"));
+            assert_eq!(durable(&image, 0, BLOCK), [1; BLOCK]);
+            assert_eq!(read(&image, 0, 3 * BLOCK), durable(&image, 0, 3 * BLOCK));
+            let kept =
+                durable(&image, BLOCK as u64, BLOCK).iter().filter(|byte| **byte == 2).count();
+            assert_eq!(kept % SECTOR, 0);
+            seen.insert(kept);
+        }
+        assert!(seen.contains(&0) && seen.contains(&BLOCK) && seen.len() > 4, "{seen:?}");
+    }
+
+    #[test]
+    fn rot_changes_bytes_that_hold_data_and_readers_meet_it() {
+        let mut image = Image::new(1 << 20);
+        image.write(1, 0, &[7; 3 * BLOCK]);
+        image.make_durable(1);
+        let ranges = image.rot(&mut Dice::kernel(1, "test"), 1, 5);
+        assert_eq!(ranges.len(), 1, "at least one block");
+        let (offset, len) = ranges[0];
+        assert!(durable(&image, offset, len as usize).iter().all(|byte| *byte != 7));
+        assert_eq!(image.read(0, 3 * BLOCK).1, vec![5]);
+        image.write(2, 0, &[8; 3 * BLOCK]);
+        assert!(image.read(0, 3 * BLOCK).1.is_empty(), "hidden by the cache");
+        image.make_durable(2);
+        assert!(image.read(0, 3 * BLOCK).1.is_empty(), "written anew");
+        assert!(Image::new(1 << 20).rot(&mut Dice::kernel(1, "test"), 1, 5).is_empty());
+    }
+}

@@ -1,0 +1,162 @@
+//! The seam as one incarnation of one host sees it: clock, dice and tasks. Network and disks are in `net` and `disk`.
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use swarm_env::{BoxFuture, Clock, Entropy, Env, Parts, Sleep, Tasks};
+use swarm_types::{Instant, Timestamp};
+
+use crate::dice::Dice;
+use crate::host::HostId;
+use crate::kernel::{Event, Kernel};
+use crate::options::WORLD_BEGINS;
+use crate::slab::Key;
+use crate::trace::Kind;
+use crate::wake::{lock, register};
+
+/// What work away from the other tasks costs in virtual time: about what handing 64 KiB to a digest thread takes.
+const OFFLOAD_COST: Duration = Duration::from_micros(20);
+
+/// One incarnation of one host.
+#[derive(Clone)]
+pub(crate) struct HostEnv {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) host: HostId,
+    pub(crate) incarnation: u32,
+    pub(crate) ip: Ipv4Addr,
+}
+
+impl HostEnv {
+    pub(crate) fn new(kernel: Arc<Kernel>, host: HostId, incarnation: u32, ip: Ipv4Addr) -> Self {
+        Self { kernel, host, incarnation, ip }
+    }
+
+    pub(crate) fn into_env(self, name: Arc<str>) -> Env {
+        let planted = self.kernel.planted.clone();
+        let this = Arc::new(self);
+        Env::new(Parts {
+            name,
+            clock: Arc::clone(&this) as Arc<dyn Clock>,
+            entropy: Arc::clone(&this) as Arc<dyn Entropy>,
+            net: Arc::clone(&this) as Arc<dyn swarm_env::Net>,
+            disks: Arc::clone(&this) as Arc<dyn swarm_env::Disks>,
+            tasks: this,
+            planted,
+        })
+    }
+}
+
+impl Clock for HostEnv {
+    fn now(&self) -> Instant {
+        Instant(self.kernel.now())
+    }
+
+    fn wall(&self) -> Timestamp {
+        let mut state = lock(&self.kernel.state);
+        let (skew, fault) = {
+            let host = state.host(self.host);
+            (host.skew_ns, host.skew_fault)
+        };
+        if skew != 0 {
+            state.bite(fault, 1);
+        }
+        let passed = i64::try_from(state.now).unwrap_or(i64::MAX);
+        Timestamp(WORLD_BEGINS.0.saturating_add(passed).saturating_add(skew))
+    }
+
+    fn sleep_until(&self, at: Instant) -> Sleep {
+        Box::pin(SimSleep { kernel: Arc::clone(&self.kernel), at: at.0, timer: None })
+    }
+}
+
+/// A sleep; it is in the heap from its first poll on.
+struct SimSleep {
+    kernel: Arc<Kernel>,
+    at: u64,
+    timer: Option<Key>,
+}
+
+impl Future for SimSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.kernel.now() >= self.at {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        let (timer, unused) = {
+            let mut state = lock(&self.kernel.state);
+            match self.timer {
+                Some(timer) => {
+                    let slot = state.timers.get_mut(timer);
+                    (timer, slot.and_then(|slot| register(slot, waker)))
+                }
+                None => {
+                    let timer = state.timers.insert(Some(waker));
+                    state.schedule(self.at, Event::Timer(timer));
+                    (timer, None)
+                }
+            }
+        };
+        drop(unused);
+        self.timer = Some(timer);
+        Poll::Pending
+    }
+}
+
+impl Drop for SimSleep {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            let waker = lock(&self.kernel.state).cancel_timer(timer);
+            drop(waker);
+        }
+    }
+}
+
+impl Entropy for HostEnv {
+    fn fill(&self, label: &'static str, out: &mut [u8]) {
+        let mut guard = lock(&self.kernel.state);
+        let state = &mut *guard;
+        if !state.alive(self.host, self.incarnation) {
+            // What a dead incarnation draws while it is dropped reaches nobody and must not move the living.
+            out.fill(0);
+            return;
+        }
+        let host = &mut state.hosts[self.host.0 as usize];
+        let incarnation = host.incarnation.to_le_bytes();
+        let name = Arc::clone(&host.name);
+        let dice = host.entropy.entry(label).or_insert_with(|| {
+            Dice::new(self.kernel.seed, &[b"host", name.as_bytes(), &incarnation, label.as_bytes()])
+        });
+        dice.fill(out);
+        if state.trace.on() {
+            let (label, bytes) = (state.trace.digest(label.as_bytes()), state.trace.digest(out));
+            state.trace.record(state.now, Kind::Draw, u64::from(self.host.0), label, bytes);
+        }
+    }
+}
+
+impl Tasks for HostEnv {
+    fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.kernel.spawn_task(self.host, self.incarnation, name, future, None);
+    }
+
+    fn offload(
+        &self,
+        _name: &'static str,
+        work: Box<dyn FnOnce() + Send>,
+    ) -> BoxFuture<'static, ()> {
+        let cost = self.sleep_until(Instant(self.kernel.now()) + OFFLOAD_COST);
+        Box::pin(async move {
+            cost.await;
+            work();
+        })
+    }
+}

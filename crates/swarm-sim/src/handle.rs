@@ -1,0 +1,461 @@
+//! The controls of a world: what a harness does to hosts, links, disks and clocks, and what it may look at.
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use swarm_env::{BoxFuture, Env};
+use swarm_types::{DiskId, Instant};
+
+use crate::disk::image::DiskImage;
+use crate::disk::{DiskNumber, index_entries};
+use crate::host::{Ending, HostId, HostLife, HostPanic};
+use crate::kernel::{Event, Kernel, OnDone, State};
+use crate::net::cuts::Breaks;
+use crate::options::{DiskModel, LinkModel, SimOptions};
+use crate::run::{Halt, install_panic_hook};
+use crate::trace::Checkpoint;
+use crate::wake::{lock, register};
+
+/// A simulated world, in the hands of the thread that drives it. Dropped, every host is killed.
+pub struct Sim {
+    handle: SimHandle,
+}
+
+/// What a run was, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Events fired.
+    pub events: u64,
+    /// Tasks polled.
+    pub polls: u64,
+    /// Records in the trace.
+    pub records: u64,
+}
+
+impl Sim {
+    /// An empty world at time zero.
+    #[must_use]
+    pub fn new(options: SimOptions) -> Self {
+        install_panic_hook();
+        Self { handle: SimHandle { kernel: Kernel::new(options) } }
+    }
+
+    /// A traced world of this seed, all else as by default.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self::new(SimOptions::new(seed))
+    }
+
+    /// The controls.
+    #[must_use]
+    pub fn handle(&self) -> SimHandle {
+        self.handle.clone()
+    }
+
+    /// Runs the world until `future`, a task of `host`, has completed.
+    ///
+    /// # Errors
+    /// See [`Halt`]; the world can not be driven on after most of them.
+    pub fn run<F>(&mut self, host: HostId, future: F) -> Result<F::Output, Halt>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let kernel = &self.handle.kernel;
+        let task = self.handle.spawn_on(host, "main", future);
+        kernel.run(|| lock(&task.cell).finished)?;
+        let output = lock(&task.cell).output.take();
+        output.ok_or_else(|| {
+            let panics = self.handle.panics();
+            let mine = panics.iter().rev().find(|panic| panic.host == host);
+            let why =
+                mine.map_or_else(|| "it was killed".to_owned(), |panic| panic.message.clone());
+            Halt::HostEnded { why }
+        })
+    }
+
+    /// [`Sim::run`], for tests.
+    ///
+    /// # Panics
+    /// With the sentence of the [`Halt`].
+    pub fn block_on<F>(&mut self, host: HostId, future: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self.run(host, future) {
+            Ok(output) => output,
+            Err(halt) => panic!("{halt}"),
+        }
+    }
+
+    /// Runs the world for this long.
+    ///
+    /// # Errors
+    /// See [`Halt`].
+    pub fn run_for(&mut self, duration: Duration) -> Result<(), Halt> {
+        let kernel = &self.handle.kernel;
+        let until = (Instant(kernel.now()) + duration).0;
+        lock(&kernel.state).schedule(until, Event::Stop);
+        kernel.run(|| kernel.now() >= until)
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.handle.kernel.shut_down();
+    }
+}
+
+/// The controls of a world. Called between polls they act at once; called from a task of the harness they act before
+/// the next poll of any task, and the returned [`Command`] completes then. Only the thread that drives the world may
+/// use them.
+#[derive(Clone)]
+pub struct SimHandle {
+    kernel: Arc<Kernel>,
+}
+
+impl SimHandle {
+    /// Carries `act` out when no task is being polled.
+    fn command<R: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Arc<Kernel>) -> R + Send + 'static,
+    ) -> Command<R> {
+        let cell = Arc::new(Mutex::new(CommandCell { output: None, waker: None }));
+        if !self.kernel.wakes.inside_host() {
+            let output = act(&self.kernel);
+            lock(&cell).output = Some(output);
+            return Command { cell };
+        }
+        let theirs = Arc::clone(&cell);
+        lock(&self.kernel.commands).push_back(Box::new(move |kernel| {
+            let output = act(kernel);
+            let waker = {
+                let mut cell = lock(&theirs);
+                cell.output = Some(output);
+                cell.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }));
+        self.kernel.commanded.store(true, Ordering::Relaxed);
+        Command { cell }
+    }
+
+    fn with_state<R: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut State) -> R + Send + 'static,
+    ) -> Command<R> {
+        self.command(move |kernel| act(&mut lock(&kernel.state)))
+    }
+
+    /// Adds a host that runs nothing yet but lives: its first incarnation begins at once.
+    ///
+    /// # Panics
+    /// If another host has the address.
+    pub fn add_host(&self, name: &str, ip: Ipv4Addr) -> HostId {
+        let host = self.add_node(name, ip, 0);
+        self.kernel.start_host(host);
+        host
+    }
+
+    /// Adds a host that is off, in this zone; links are chosen by the zones of their ends, and 0 is the zone of
+    /// [`SimHandle::add_host`].
+    ///
+    /// # Panics
+    /// If another host has the address.
+    pub fn add_node(&self, name: &str, ip: Ipv4Addr, zone: u32) -> HostId {
+        lock(&self.kernel.state).add_host(name, ip, zone)
+    }
+
+    /// What every further incarnation of this host runs first.
+    pub fn set_boot<F, Fut>(&self, host: HostId, boot: F)
+    where
+        F: Fn(Env) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let boot = Arc::new(move |env| -> BoxFuture<'static, ()> { Box::pin(boot(env)) });
+        let old = lock(&self.kernel.state).host_mut(host).boot.replace(boot);
+        drop(old);
+    }
+
+    /// Plugs a blank disk into a host. Serials are unique in a world.
+    pub fn add_disk(
+        &self,
+        host: HostId,
+        id: DiskId,
+        capacity: u64,
+        model: DiskModel,
+    ) -> DiskNumber {
+        lock(&self.kernel.state).add_disk(host, id, capacity, model)
+    }
+
+    /// The network from one zone to another, in that direction.
+    pub fn set_link(&self, from: u32, to: u32, link: LinkModel) {
+        lock(&self.kernel.state).net.set_link(from, to, link);
+    }
+
+    /// The environment of the present incarnation of a host.
+    #[must_use]
+    pub fn env(&self, host: HostId) -> Env {
+        self.kernel.env(host)
+    }
+
+    /// Runs `future` as a task of the present incarnation of a host, which another host may wait for.
+    pub fn spawn_on<F>(&self, host: HostId, name: &'static str, future: F) -> HostTask<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let cell = Arc::new(Mutex::new(TaskCell { output: None, finished: false, waker: None }));
+        let theirs = Arc::clone(&cell);
+        let future = Box::pin(async move {
+            let output = future.await;
+            lock(&theirs).output = Some(output);
+        });
+        let on_done = Arc::new(Finisher(Arc::clone(&cell)));
+        drop(self.command(move |kernel| {
+            let incarnation = lock(&kernel.state).host(host).incarnation;
+            kernel.spawn_task(host, incarnation, name, future, Some(on_done));
+        }));
+        HostTask { cell }
+    }
+
+    /// Begins an incarnation; false if one lives.
+    pub fn start(&self, host: HostId) -> Command<bool> {
+        self.command(move |kernel| kernel.start_host(host))
+    }
+
+    /// Ends the process of a host: peers' connections are reset, what its disks were given they still write. The number
+    /// of the fault, or `None` if it was off already.
+    pub fn kill(&self, host: HostId) -> Command<Option<u64>> {
+        self.command(move |kernel| kernel.end_host(host, Ending::Kill))
+    }
+
+    /// Takes the power from a host: silence on the network, and of every write that is not synced each block is dropped,
+    /// kept or torn. The number of the fault, or `None` if the host was off already.
+    pub fn power_off(&self, host: HostId) -> Command<Option<u64>> {
+        self.command(move |kernel| kernel.end_host(host, Ending::PowerOff))
+    }
+
+    /// [`SimHandle::kill`], then its disks are blank. Also of a host that is off.
+    pub fn wipe(&self, host: HostId) -> Command<u64> {
+        self.command(move |kernel| {
+            let ended = kernel.end_host(host, Ending::Kill);
+            let mut state = lock(&kernel.state);
+            let fault = match ended {
+                Some(fault) => fault,
+                None => state.new_fault(32, u64::from(host.0)),
+            };
+            for disk in 0..state.disks.len() {
+                if state.disks[disk].host == host {
+                    let lost = state.wipe_disk(disk);
+                    state.bite(fault, lost);
+                }
+            }
+            fault
+        })
+    }
+
+    /// The process stands still until [`SimHandle::resume`]; the number of the fault, or `None` if it does not run.
+    pub fn pause(&self, host: HostId) -> Command<Option<u64>> {
+        self.command(move |kernel| {
+            let paused = kernel.pause_host(host);
+            paused.then(|| lock(&kernel.state).new_fault(33, u64::from(host.0)))
+        })
+    }
+
+    /// The process goes on; false if it did not stand still.
+    pub fn resume(&self, host: HostId) -> Command<bool> {
+        self.command(move |kernel| kernel.resume_host(host))
+    }
+
+    /// Separates each of these groups of hosts from every other; hosts in no group reach everybody. The fault's number,
+    /// which [`SimHandle::heal`] takes.
+    pub fn cut(&self, groups: Vec<Vec<HostId>>) -> Command<u64> {
+        self.with_state(move |state| state.cut(Breaks::Everything, &groups))
+    }
+
+    /// Loses what hosts of an earlier group send to hosts of a later one, but not the other way round.
+    pub fn cut_one_way(&self, groups: Vec<Vec<HostId>>) -> Command<u64> {
+        self.with_state(move |state| state.cut(Breaks::OneWay, &groups))
+    }
+
+    /// Loses all multicast from and to these hosts; unicast works.
+    pub fn break_multicast(&self, hosts: Vec<HostId>) -> Command<u64> {
+        self.with_state(move |state| state.cut(Breaks::Multicast, &[hosts]))
+    }
+
+    /// Undoes a cut; false if there is none of this number in force.
+    pub fn heal(&self, number: u64) -> Command<bool> {
+        self.with_state(move |state| state.heal(number))
+    }
+
+    /// Damages this share of the blocks of a disk that hold data, in parts per million, at least one: the number of the
+    /// fault and the damaged ranges (offset and length in bytes).
+    pub fn rot(&self, disk: DiskNumber, share_ppm: u32) -> Command<(u64, Vec<(u64, u64)>)> {
+        self.with_state(move |state| {
+            let fault = state.new_fault(34, u64::from(disk.0));
+            let ranges = state.rot_disk(disk.0 as usize, share_ppm, fault);
+            (fault, ranges)
+        })
+    }
+
+    /// Sets how far the wall clock of a host is off, in nanoseconds; the number of the fault.
+    pub fn skew(&self, host: HostId, offset_ns: i64) -> Command<u64> {
+        self.with_state(move |state| {
+            let fault = state.new_fault(35, offset_ns.cast_unsigned());
+            let host = state.host_mut(host);
+            host.skew_ns = offset_ns;
+            host.skew_fault = fault;
+            fault
+        })
+    }
+
+    /// How many outcomes a fault has changed so far: bytes lost, reads that met damage, messages not delivered,
+    /// connections reset, wall clocks read while off.
+    #[must_use]
+    pub fn effects(&self, fault: u64) -> u64 {
+        lock(&self.kernel.state).effects(fault)
+    }
+
+    /// Whether the process of a host runs.
+    #[must_use]
+    pub fn life(&self, host: HostId) -> HostLife {
+        lock(&self.kernel.state).host(host).life
+    }
+
+    /// Hosts that panicked so far, in order.
+    #[must_use]
+    pub fn panics(&self) -> Vec<HostPanic> {
+        lock(&self.kernel.state).panics.clone()
+    }
+
+    /// Time since the world began.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant(self.kernel.now())
+    }
+
+    /// What is durable on a disk now.
+    #[must_use]
+    pub fn image(&self, disk: DiskNumber) -> DiskImage {
+        lock(&self.kernel.state).disks[disk.0 as usize].image.snapshot()
+    }
+
+    /// The memory index of a disk's volume, copied.
+    #[must_use]
+    pub fn index(&self, disk: DiskNumber) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let index = Arc::clone(lock(&self.kernel.state).disks[disk.0 as usize].index());
+        index_entries(&index)
+    }
+
+    /// Hash of everything that happened so far, in hexadecimal; all zeros in a world that is not traced.
+    #[must_use]
+    pub fn trace_hash(&self) -> String {
+        lock(&self.kernel.state).trace.hash()
+    }
+
+    /// Hashes along the way: the first that differs between two runs tells when they parted.
+    #[must_use]
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
+        lock(&self.kernel.state).trace.checkpoints()
+    }
+
+    /// How much has happened so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = lock(&self.kernel.state);
+        Counts { events: state.events, polls: state.polls, records: state.trace.records() }
+    }
+}
+
+struct CommandCell<R> {
+    output: Option<R>,
+    waker: Option<Waker>,
+}
+
+/// Something that the world does before its next poll. It is done even if nobody waits for it.
+pub struct Command<R> {
+    cell: Arc<Mutex<CommandCell<R>>>,
+}
+
+impl<R> Command<R> {
+    /// The outcome of a command given between polls, where it is there at once.
+    ///
+    /// # Panics
+    /// If the command was given by a task: that one has to await it.
+    #[must_use]
+    pub fn done(self) -> R {
+        let output = lock(&self.cell).output.take();
+        output.expect("a command given between polls is carried out at once")
+    }
+}
+
+impl<R> Future for Command<R> {
+    type Output = R;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        let waker = cx.waker().clone();
+        let (output, unused) = {
+            let mut cell = lock(&self.cell);
+            match cell.output.take() {
+                Some(output) => (Some(output), Some(waker)),
+                None => (None, register(&mut cell.waker, waker)),
+            }
+        };
+        drop(unused);
+        output.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+struct TaskCell<T> {
+    output: Option<T>,
+    finished: bool,
+    waker: Option<Waker>,
+}
+
+struct Finisher<T>(Arc<Mutex<TaskCell<T>>>);
+
+impl<T: Send> OnDone for Finisher<T> {
+    fn finish(&self) {
+        let waker = {
+            let mut cell = lock(&self.0);
+            cell.finished = true;
+            cell.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A task of a host that another host waits for.
+pub struct HostTask<T> {
+    cell: Arc<Mutex<TaskCell<T>>>,
+}
+
+impl<T> Future for HostTask<T> {
+    /// What the task returned; `None` if it died with its incarnation or panicked.
+    type Output = Option<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let waker = cx.waker().clone();
+        let (polled, unused) = {
+            let mut cell = lock(&self.cell);
+            if cell.finished {
+                (Poll::Ready(cell.output.take()), Some(waker))
+            } else {
+                (Poll::Pending, register(&mut cell.waker, waker))
+            }
+        };
+        drop(unused);
+        polled
+    }
+}

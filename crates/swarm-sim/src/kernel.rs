@@ -1,0 +1,341 @@
+//! The kernel: the world's state behind one lock, its event heap and its ready list.
+//!
+//! Everything that happens is an event at a time or a poll of a task. What a host's code may call lives with its
+//! subject (`env`, `net`, `disk`); the loop that drives it all is in `run`.
+
+use std::cmp::Ordering as Order;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use swarm_env::{BoxFuture, PlantedBugs};
+
+use crate::dice::Dice;
+use crate::disk::Device;
+use crate::host::{Host, HostId, HostPanic};
+use crate::net::{NetState, Side};
+use crate::options::SimOptions;
+use crate::slab::{Key, Slab};
+use crate::trace::{Kind, Tracer};
+use crate::wake::{TaskWaker, WakeQueue};
+
+/// Network and disk completions fall on multiples of this, so that several tasks are ready at once and the draw among
+/// them has something to draw from.
+pub(crate) const GRID_NS: u64 = 10_000;
+
+/// One woken task in this many is held back.
+const DELAYED_ONE_IN: u64 = 16;
+
+/// A held back task waits for at most this many steps of the grid.
+const DELAY_GRID_STEPS_MAX: u64 = 5;
+
+/// Cancelled timers in the heap below this many are not worth a sweep.
+const STALE_TIMERS_MIN: usize = 1024;
+
+/// Rounds up to the grid.
+pub(crate) const fn on_grid(at: u64) -> u64 {
+    at.div_ceil(GRID_NS) * GRID_NS
+}
+
+/// Something that will happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A held back task may be polled.
+    Ready(Key),
+    /// A sleep is over.
+    Timer(Key),
+    /// Bytes of this direction arrive.
+    Deliver(Key, Side),
+    /// The sender of this direction learns what was read.
+    Credit(Key, Side),
+    /// A connection may have been silent for too long; the number says which silence.
+    Silence(Key, u32),
+    /// An attempt to connect makes its next step.
+    Dial(Key),
+    /// A datagram arrives.
+    Datagram(Key),
+    /// A disk operation completes.
+    Disk(Key),
+    /// The driver wants to look.
+    Stop,
+}
+
+struct Entry {
+    at: u64,
+    tie: u32,
+    sequence: u64,
+    event: Event,
+}
+
+impl Entry {
+    const fn rank(&self) -> (u64, u32, u64) {
+        (self.at, self.tie, self.sequence)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    /// Reversed: the heap hands out its greatest entry, and the next event is the earliest.
+    fn cmp(&self, other: &Self) -> Order {
+        other.rank().cmp(&self.rank())
+    }
+}
+
+/// One task of one host.
+pub(crate) struct TaskSlot {
+    pub(crate) host: HostId,
+    pub(crate) name: &'static str,
+    /// Order of spawning over the whole run.
+    pub(crate) sequence: u64,
+    /// Absent while it is being polled.
+    pub(crate) future: Option<BoxFuture<'static, ()>>,
+    pub(crate) waker: Waker,
+    pub(crate) wakes: Arc<TaskWaker>,
+    pub(crate) on_done: Option<Arc<dyn OnDone>>,
+}
+
+/// Told by the kernel, between polls, that a task has ended, whichever way.
+pub(crate) trait OnDone: Send + Sync {
+    fn finish(&self);
+}
+
+/// Something to do before the next poll.
+pub(crate) type Command = Box<dyn FnOnce(&Arc<Kernel>) + Send>;
+
+/// The world.
+pub(crate) struct Kernel {
+    /// Nanoseconds since the world began; written with the state locked.
+    now: AtomicU64,
+    pub(crate) seed: u64,
+    pub(crate) planted: PlantedBugs,
+    pub(crate) wakes: Arc<WakeQueue>,
+    pub(crate) state: Mutex<State>,
+    pub(crate) commands: Mutex<VecDeque<Command>>,
+    pub(crate) commanded: AtomicBool,
+    pub(crate) abort: Arc<AtomicBool>,
+    pub(crate) polls_per_instant_max: u64,
+}
+
+/// What the lock guards.
+pub(crate) struct State {
+    pub(crate) now: u64,
+    pub(crate) seed: u64,
+    pub(crate) trace: Tracer,
+    heap: BinaryHeap<Entry>,
+    sequence: u64,
+    ties: Dice,
+    scheduling: Dice,
+    pub(crate) ready: Vec<Key>,
+    pub(crate) woken: Vec<Key>,
+    pub(crate) tasks: Slab<TaskSlot>,
+    pub(crate) spawned: u64,
+    pub(crate) timers: Slab<Option<Waker>>,
+    stale_timers: usize,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) by_ip: BTreeMap<Ipv4Addr, HostId>,
+    pub(crate) net: NetState,
+    pub(crate) disks: Vec<Device>,
+    pub(crate) disk_ops: Slab<crate::disk::Operation>,
+    /// Effects by fault number less one.
+    effects: Vec<u64>,
+    pub(crate) panics: Vec<HostPanic>,
+    /// To be woken once the lock is gone.
+    pub(crate) to_wake: Vec<Waker>,
+    /// To be dropped once the lock is gone.
+    pub(crate) to_drop: Vec<Waker>,
+    pub(crate) events: u64,
+    pub(crate) polls: u64,
+    pub(crate) polls_at_instant: u64,
+}
+
+impl Kernel {
+    pub(crate) fn new(options: SimOptions) -> Arc<Self> {
+        let seed = options.seed;
+        let state = State {
+            now: 0,
+            seed,
+            trace: Tracer::new(options.trace, seed),
+            heap: BinaryHeap::new(),
+            sequence: 0,
+            ties: Dice::kernel(seed, "ties"),
+            scheduling: Dice::kernel(seed, "scheduling"),
+            ready: Vec::new(),
+            woken: Vec::new(),
+            tasks: Slab::default(),
+            spawned: 0,
+            timers: Slab::default(),
+            stale_timers: 0,
+            hosts: Vec::new(),
+            by_ip: BTreeMap::new(),
+            net: NetState::new(seed, options.link),
+            disks: Vec::new(),
+            disk_ops: Slab::default(),
+            effects: Vec::new(),
+            panics: Vec::new(),
+            to_wake: Vec::new(),
+            to_drop: Vec::new(),
+            events: 0,
+            polls: 0,
+            polls_at_instant: 0,
+        };
+        Arc::new(Self {
+            now: AtomicU64::new(0),
+            seed,
+            planted: options.planted,
+            wakes: Arc::new(WakeQueue::new()),
+            state: Mutex::new(state),
+            commands: Mutex::default(),
+            commanded: AtomicBool::new(false),
+            abort: options.abort,
+            polls_per_instant_max: options.polls_per_instant_max,
+        })
+    }
+
+    /// Nanoseconds since the world began.
+    pub(crate) fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Moves time to the next event and fires all events of that instant. False if there is none.
+    pub(crate) fn advance(&self, state: &mut State) -> bool {
+        let Some(next) = state.heap.peek() else { return false };
+        if next.at > state.now {
+            state.now = next.at;
+            state.polls_at_instant = 0;
+            self.now.store(state.now, Ordering::Relaxed);
+        }
+        while state.heap.peek().is_some_and(|entry| entry.at <= state.now) {
+            if let Some(entry) = state.heap.pop() {
+                state.events += 1;
+                state.fire(entry.event);
+            }
+        }
+        true
+    }
+}
+
+impl State {
+    /// Lets `event` happen at `at`, not before now.
+    #[inline]
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
+        self.sequence += 1;
+        let tie = self.ties.word();
+        self.heap.push(Entry { at: at.max(self.now), tie, sequence: self.sequence, event });
+    }
+
+    fn fire(&mut self, event: Event) {
+        match event {
+            Event::Ready(task) => self.ready.push(task),
+            Event::Timer(timer) => self.fire_timer(timer),
+            Event::Deliver(connection, from) => self.deliver(connection, from),
+            Event::Credit(connection, from) => self.credit(connection, from),
+            Event::Silence(connection, which) => self.silence(connection, which),
+            Event::Dial(dial) => self.dial_step(dial),
+            Event::Datagram(datagram) => self.datagram_arrives(datagram),
+            Event::Disk(operation) => self.disk_done(operation),
+            Event::Stop => {}
+        }
+    }
+
+    fn fire_timer(&mut self, timer: Key) {
+        match self.timers.remove(timer) {
+            Some(waker) => {
+                self.trace.record(self.now, Kind::Timer, timer.bits(), 0, 0);
+                self.to_wake.extend(waker);
+            }
+            None => self.stale_timers = self.stale_timers.saturating_sub(1),
+        }
+    }
+
+    /// Forgets a timer whose event is still in the heap; sweeps the heap when most of it is such timers.
+    pub(crate) fn cancel_timer(&mut self, timer: Key) -> Option<Waker> {
+        let waker = self.timers.remove(timer)?;
+        self.stale_timers += 1;
+        if self.stale_timers >= STALE_TIMERS_MIN && self.stale_timers * 2 > self.heap.len() {
+            let timers = &self.timers;
+            self.heap.retain(|entry| match entry.event {
+                Event::Timer(timer) => timers.contains(timer),
+                _ => true,
+            });
+            self.stale_timers = 0;
+        }
+        waker
+    }
+
+    /// Takes the woken tasks into the ready list, holding some of them back.
+    pub(crate) fn admit_woken(&mut self) {
+        let mut woken = std::mem::take(&mut self.woken);
+        for task in woken.drain(..) {
+            if self.scheduling.below(DELAYED_ONE_IN) == 0 {
+                let steps = self.scheduling.between(1, DELAY_GRID_STEPS_MAX);
+                self.schedule(self.now + steps * GRID_NS, Event::Ready(task));
+            } else {
+                self.ready.push(task);
+            }
+        }
+        self.woken = woken;
+    }
+
+    /// Draws the next task to poll.
+    pub(crate) fn draw_ready(&mut self) -> Option<Key> {
+        match self.ready.len() {
+            0 => None,
+            1 => self.ready.pop(),
+            many => {
+                let at = self.scheduling.below(many as u64) as usize;
+                Some(self.ready.swap_remove(at))
+            }
+        }
+    }
+
+    /// Numbers a new fault, from 1.
+    pub(crate) fn new_fault(&mut self, what: u64, detail: u64) -> u64 {
+        self.effects.push(0);
+        let number = self.effects.len() as u64;
+        self.trace.record(self.now, Kind::Fault, number, what, detail);
+        number
+    }
+
+    /// Counts outcomes that a fault has changed; 0 is no fault.
+    pub(crate) fn bite(&mut self, fault: u64, outcomes: u64) {
+        if let Some(at) = fault.checked_sub(1)
+            && let Some(count) = usize::try_from(at).ok().and_then(|at| self.effects.get_mut(at))
+        {
+            *count += outcomes;
+        }
+    }
+
+    pub(crate) fn effects(&self, fault: u64) -> u64 {
+        let at = fault.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.effects.get(at)).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn host(&self, host: HostId) -> &Host {
+        &self.hosts[host.0 as usize]
+    }
+
+    pub(crate) fn host_mut(&mut self, host: HostId) -> &mut Host {
+        &mut self.hosts[host.0 as usize]
+    }
+
+    /// True while this incarnation of the host lives, running or paused.
+    pub(crate) fn alive(&self, host: HostId, incarnation: u32) -> bool {
+        let host = self.host(host);
+        host.incarnation == incarnation && host.is_on()
+    }
+}

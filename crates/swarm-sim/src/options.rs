@@ -1,0 +1,134 @@
+//! What a simulated world is made of, as values.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use swarm_env::PlantedBugs;
+use swarm_types::Timestamp;
+
+/// The UTC time at which every world begins: 2026-01-01 00:00:00.
+pub const WORLD_BEGINS: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+/// Polls at one instant after which a run is called stuck: far above what a few hundred hosts do at once, and reached
+/// within a second by two tasks that wake each other for ever.
+pub const POLLS_PER_INSTANT_MAX: u64 = 200_000;
+
+/// How a world is run.
+pub struct SimOptions {
+    /// The seed of every choice.
+    pub seed: u64,
+    /// What is recorded of the run.
+    pub trace: Trace,
+    /// The planted bugs that every environment of this world reports.
+    pub planted: PlantedBugs,
+    /// The network between hosts that have no link of their own.
+    pub link: LinkModel,
+    /// Polls without time advancing after which the run fails, see [`POLLS_PER_INSTANT_MAX`].
+    pub polls_per_instant_max: u64,
+    /// When another thread sets this, the run ends with [`crate::Halt::Aborted`].
+    pub abort: Arc<AtomicBool>,
+}
+
+impl SimOptions {
+    /// A traced world of this seed on a default network.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            trace: Trace::Hash,
+            planted: PlantedBugs::default(),
+            link: LinkModel::default(),
+            polls_per_instant_max: POLLS_PER_INSTANT_MAX,
+            abort: Arc::default(),
+        }
+    }
+}
+
+/// What is recorded of a run.
+pub enum Trace {
+    /// Nothing: the hash is all zeros.
+    Off,
+    /// The rolling hash.
+    Hash,
+    /// The rolling hash, and every record as a line of text.
+    Text(Box<dyn Write + Send>),
+}
+
+/// The network between two hosts, one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkModel {
+    /// Shortest delay.
+    pub latency_min: Duration,
+    /// Longest delay; each delivery draws evenly between the two.
+    pub latency_max: Duration,
+    /// Bits per second, shared by everything that a host sends into this link.
+    pub bandwidth_bits: u64,
+    /// Lost packets in a million: datagrams are lost, streams delayed by a retransmission.
+    pub loss_ppm: u32,
+    /// Doubled datagrams in a million.
+    pub duplicate_ppm: u32,
+    /// Datagrams in a million that are held back by up to ten times the longest delay.
+    pub reorder_ppm: u32,
+}
+
+impl Default for LinkModel {
+    /// 0.2 to 0.9 ms, 10 Gbit/s, nothing lost.
+    fn default() -> Self {
+        Self {
+            latency_min: Duration::from_micros(200),
+            latency_max: Duration::from_micros(900),
+            bandwidth_bits: 10_000_000_000,
+            loss_ppm: 0,
+            duplicate_ppm: 0,
+            reorder_ppm: 0,
+        }
+    }
+}
+
+/// Speed of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskModel {
+    /// Time of one request.
+    pub request: Duration,
+    /// Bytes per second.
+    pub bandwidth: u64,
+    /// Time of one sync.
+    pub sync: Duration,
+    /// Whether requests wait for each other (one head) or overlap.
+    pub heads: Heads,
+}
+
+/// Whether the requests of a disk overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heads {
+    /// One after another.
+    One,
+    /// Only their bytes queue.
+    Many,
+}
+
+impl DiskModel {
+    /// 20 µs a request, 3 GB/s, sync 30 µs.
+    pub const NVME: Self = Self {
+        request: Duration::from_micros(20),
+        bandwidth: 3_000_000_000,
+        sync: Duration::from_micros(30),
+        heads: Heads::Many,
+    };
+    /// 80 µs a request, 500 MB/s, sync 400 µs.
+    pub const SSD: Self = Self {
+        request: Duration::from_micros(80),
+        bandwidth: 500_000_000,
+        sync: Duration::from_micros(400),
+        heads: Heads::Many,
+    };
+    /// 6 ms a request, 180 MB/s, sync 8 ms.
+    pub const HDD: Self = Self {
+        request: Duration::from_millis(6),
+        bandwidth: 180_000_000,
+        sync: Duration::from_millis(8),
+        heads: Heads::One,
+    };
+}

@@ -1,0 +1,289 @@
+//! The loop: commands, wakes, then one drawn poll or the next instant.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Once};
+use std::task::{Context, Poll, Waker};
+
+use swarm_env::BoxFuture;
+use swarm_types::Instant;
+
+use crate::host::{Ending, HostId};
+use crate::kernel::{Kernel, OnDone};
+use crate::slab::Key;
+use crate::trace::Kind;
+use crate::wake::{BadWake, TaskWaker, lock};
+
+/// The abort flag is looked at every so many steps.
+const ABORT_CHECK_STEPS: u64 = 1024;
+
+/// Why a run ended before its future did.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// Nothing is left that could ever happen, and the future still waits.
+    #[error("deadlock at {at:?}: the future waits and no event is left")]
+    Deadlock {
+        /// When.
+        at: Instant,
+    },
+    /// Tasks wake each other without time passing.
+    #[error(
+        "stuck at {at:?}: {polls} polls without time advancing, the last of task {task:?} on {host}"
+    )]
+    Stuck {
+        /// When.
+        at: Instant,
+        /// Polls at that instant.
+        polls: u64,
+        /// The task polled last.
+        task: &'static str,
+        /// Its host.
+        host: String,
+    },
+    /// A thread outside the world woke a task of a host.
+    #[error("a task of {host} was woken from a foreign thread")]
+    ForeignWake {
+        /// The host.
+        host: String,
+    },
+    /// A task woke a task of another host: they share memory, which two machines cannot.
+    #[error("a task of {from} woke a task of {to}: they share memory")]
+    WakeAcrossHosts {
+        /// Who woke.
+        from: String,
+        /// Who was woken.
+        to: String,
+    },
+    /// The future's own host panicked or was killed.
+    #[error("the host of the future ended: {why}")]
+    HostEnded {
+        /// The panic message, or that it was killed.
+        why: String,
+    },
+    /// The abort flag was set.
+    #[error("aborted at {at:?}")]
+    Aborted {
+        /// When.
+        at: Instant,
+    },
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs code of a host: a panic in it is kept for the report and not printed.
+pub(crate) fn guarded<R>(run: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            GUARDED.set(self.0);
+        }
+    }
+    let _restore = Restore(GUARDED.replace(true));
+    run()
+}
+
+/// Makes panics in guarded code leave their place behind; others go to the hook that was there before.
+pub(crate) fn install_panic_hook() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+            if !GUARDED.get() {
+                before(info);
+                return;
+            }
+            let place = info.location().map(ToString::to_string);
+            PLACE.with_borrow_mut(|kept| *kept = place);
+        }));
+    });
+}
+
+/// Message and place of the panic that was just caught.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let message = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned());
+    match PLACE.with_borrow_mut(Option::take) {
+        Some(place) => format!("{message}, at {place}"),
+        None => message,
+    }
+}
+
+/// A task taken out to be polled.
+struct Turn {
+    task: Key,
+    host: HostId,
+    name: &'static str,
+    future: BoxFuture<'static, ()>,
+    waker: Waker,
+    wakes: Arc<TaskWaker>,
+}
+
+enum Step {
+    Poll(Turn),
+    Advanced,
+}
+
+impl Kernel {
+    /// Runs the world until `done`.
+    pub(crate) fn run(self: &Arc<Self>, done: impl Fn() -> bool) -> Result<(), Halt> {
+        assert!(
+            tokio::runtime::Handle::try_current().is_err(),
+            "a simulated world must not run inside a tokio runtime"
+        );
+        install_panic_hook();
+        self.wakes.adopt_thread();
+        let mut steps = 0_u64;
+        loop {
+            self.between_polls();
+            if done() {
+                return Ok(());
+            }
+            if let Some(bad) = self.wakes.failure() {
+                return Err(self.explain(bad));
+            }
+            if steps.is_multiple_of(ABORT_CHECK_STEPS) && self.abort.load(Ordering::Relaxed) {
+                return Err(Halt::Aborted { at: Instant(self.now()) });
+            }
+            steps += 1;
+            match self.step()? {
+                Step::Poll(turn) => self.poll(turn),
+                Step::Advanced => {}
+            }
+        }
+    }
+
+    fn explain(&self, bad: BadWake) -> Halt {
+        let state = lock(&self.state);
+        let name = |host: HostId| state.host(host).name.to_string();
+        match bad {
+            BadWake::ForeignThread { host } => Halt::ForeignWake { host: name(host) },
+            BadWake::AcrossHosts { from, to } => {
+                Halt::WakeAcrossHosts { from: name(from), to: name(to) }
+            }
+        }
+    }
+
+    /// Wakes and drops what was left for when the lock is gone, and carries out the commands.
+    pub(crate) fn between_polls(self: &Arc<Self>) {
+        loop {
+            let left = {
+                let mut state = lock(&self.state);
+                let idle = state.to_wake.is_empty() && state.to_drop.is_empty();
+                (!idle).then(|| {
+                    (std::mem::take(&mut state.to_wake), std::mem::take(&mut state.to_drop))
+                })
+            };
+            if let Some((mut wake, mut trash)) = left {
+                wake.drain(..).for_each(Waker::wake);
+                trash.clear();
+                // The buffers go back, so that a busy world does not allocate them anew for every event.
+                let mut state = lock(&self.state);
+                if state.to_wake.is_empty() {
+                    state.to_wake = wake;
+                }
+                if state.to_drop.is_empty() {
+                    state.to_drop = trash;
+                }
+                continue;
+            }
+            if !self.commanded.load(Ordering::Relaxed) {
+                return;
+            }
+            let command = lock(&self.commands).pop_front();
+            match command {
+                Some(command) => command(self),
+                None => self.commanded.store(false, Ordering::Relaxed),
+            }
+        }
+    }
+
+    fn step(&self) -> Result<Step, Halt> {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        self.wakes.take(&mut state.woken);
+        state.admit_woken();
+        while let Some(task) = state.draw_ready() {
+            let Some(host) = state.tasks.get(task).map(|slot| slot.host) else { continue };
+            if state.park_if_paused(task, host) {
+                continue;
+            }
+            let Some(slot) = state.tasks.get_mut(task) else { continue };
+            let Some(future) = slot.future.take() else { continue };
+            let turn = Turn {
+                task,
+                host,
+                name: slot.name,
+                future,
+                waker: slot.waker.clone(),
+                wakes: Arc::clone(&slot.wakes),
+            };
+            let sequence = slot.sequence;
+            state.polls += 1;
+            state.polls_at_instant += 1;
+            state.trace.record(state.now, Kind::Poll, sequence, u64::from(host.0), 0);
+            if state.polls_at_instant > self.polls_per_instant_max {
+                return Err(Halt::Stuck {
+                    at: Instant(state.now),
+                    polls: state.polls_at_instant,
+                    task: turn.name,
+                    host: state.host(host).name.to_string(),
+                });
+            }
+            return Ok(Step::Poll(turn));
+        }
+        if self.advance(state) {
+            Ok(Step::Advanced)
+        } else {
+            Err(Halt::Deadlock { at: Instant(state.now) })
+        }
+    }
+
+    fn poll(self: &Arc<Self>, turn: Turn) {
+        let Turn { task, host, name, mut future, waker, wakes } = turn;
+        wakes.polled();
+        self.wakes.enter(Some(host));
+        let mut context = Context::from_waker(&waker);
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| guarded(|| future.as_mut().poll(&mut context))));
+        if let Ok(Poll::Pending) = polled {
+            self.wakes.enter(None);
+            if let Some(slot) = lock(&self.state).tasks.get_mut(task) {
+                slot.future = Some(future);
+            }
+            return;
+        }
+        let mut panicked = false;
+        if let Err(payload) = polled {
+            self.record_panic(host, name, &*payload);
+            panicked = true;
+        }
+        // Dropped apart from the poll: a second panic while the first unwinds would end the process.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| guarded(|| drop(future)))) {
+            self.record_panic(host, name, &*payload);
+            panicked = true;
+        }
+        self.wakes.enter(None);
+        self.retire_task(task);
+        if panicked {
+            self.end_host(host, Ending::Panic);
+        }
+    }
+
+    fn retire_task(&self, task: Key) {
+        let slot = lock(&self.state).tasks.remove(task);
+        if let Some(slot) = slot {
+            let on_done: Option<Arc<dyn OnDone>> = slot.on_done;
+            if let Some(on_done) = on_done {
+                on_done.finish();
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The simulated world from outside: what its hosts see, what its faults do, and that a seed is a run.
+
+mod basics;

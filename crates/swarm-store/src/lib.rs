@@ -1,1 +1,35 @@
-//! Volumes and the index of one node.
+//! Volumes and the index of one node: what is stored on one disk, and how it survives.
+//!
+//! A [`Volume`] is one disk image: a journal, which is the truth about what exists and where, and a data region of
+//! checksummed extents. The index beside it is a cache that can be lost at any time. The byte layout, its version number
+//! and what a mount does are specified once, in `docs/on-disk.md`. Knows nothing of replicas, policies, clusters or HTTP;
+//! reaches its disk, the clock and tasks only through [`swarm_env::Env`].
+
+mod books;
+mod checkpoint;
+mod codec;
+mod commit;
+mod error;
+mod extent;
+mod format;
+mod group;
+mod index;
+mod journal;
+mod layout;
+mod mount;
+mod read;
+mod record;
+mod replay;
+mod stage;
+mod volume;
+
+pub use books::Space;
+pub use error::{AppendError, FormatError, MountError, PublishError, ReadError};
+pub use extent::{BODY_BLOCK, Extent};
+pub use format::FormatOptions;
+pub use layout::{DEVICE_MIN, FORMAT_VERSION};
+pub use mount::{IndexUse, MountOptions, MountReport};
+pub use read::Reader;
+pub use record::{Record, RecordState, Tombstone};
+pub use stage::{Publish, Staged};
+pub use volume::Volume;

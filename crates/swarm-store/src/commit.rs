@@ -1,0 +1,491 @@
+//! Group commit: the one task per volume that writes its journal.
+//!
+//! Owns the order of things: a group's data and records go to the disk in one submission, its sync completes, only then
+//! are the index and the books told and the callers answered (`docs/on-disk.md`, "Commit"). No timer: while a group is
+//! being synced the next one gathers in the queue.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use swarm_env::{Bug, SyncMode};
+use swarm_types::{Stamp, StreamId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{AppendError, PublishError, copy_of};
+use crate::extent::Extent;
+use crate::group::{GroupHeader, GroupKind, HalfHeader, HalfState, group_size};
+use crate::index::{IndexError, Mark};
+use crate::journal::{ChosenHalf, Tail};
+use crate::record::{Brief, Entry, brief};
+use crate::stage::Reservation;
+use crate::volume::Shared;
+
+/// Requests that may wait for a group; beyond it callers wait to be queued.
+pub(crate) const QUEUE_MAX: usize = 64;
+
+/// Most data that one group writes beside its records: bounds memory and the time that its first caller waits.
+const GROUP_DATA_MAX: usize = 4 << 20;
+
+/// A change asked for.
+pub(crate) enum Work {
+    /// File a replica whose extent was written up to its tail.
+    Publish {
+        id: StreamId,
+        stamp: Stamp,
+        value: Vec<u8>,
+        extent: Extent,
+        tail: Option<(u64, Bytes)>,
+        reservation: Reservation,
+    },
+    /// File a tombstone.
+    Bury { id: StreamId, stamp: Stamp, value: Vec<u8> },
+    /// Remove exactly this replica.
+    Remove { id: StreamId, stamp: Stamp },
+    /// Drop exactly these tombstones.
+    Forget { tombstones: Vec<(StreamId, Stamp)> },
+    /// Tell that the volume is in use.
+    Touch,
+    /// Unmount.
+    Close,
+}
+
+/// A change asked for, and who waits. The answer is the number of records removed.
+pub(crate) struct Request {
+    pub(crate) work: Work,
+    pub(crate) answer: oneshot::Sender<Result<u64, PublishError>>,
+}
+
+/// Why a group was not written; every caller in it gets the same.
+pub(crate) enum Failure {
+    Disk(io::Error),
+    Full { needed: u64, free: u64 },
+    Index(IndexError),
+}
+
+/// Where the next group goes and what it chains to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Position {
+    pub(crate) which: usize,
+    pub(crate) header: HalfHeader,
+    pub(crate) sequence: u64,
+    pub(crate) previous: u32,
+    pub(crate) epoch: u32,
+    pub(crate) offset: u64,
+}
+
+impl Position {
+    /// Behind the last group of a journal that was just read.
+    pub(crate) fn behind(half: &ChosenHalf, tail: &Tail, epoch: u32) -> Self {
+        let last = &tail.last.chained;
+        Self {
+            which: half.which,
+            header: half.header,
+            sequence: last.header.sequence + 1,
+            previous: last.checksum,
+            epoch,
+            offset: tail.next_offset,
+        }
+    }
+}
+
+/// The writer of one volume's journal.
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) position: Position,
+    /// Highest generation ever begun: one given up is not begun again, so that what it left cannot be mistaken for a part
+    /// of another.
+    pub(crate) generation_tried: u64,
+    /// A switch to another half that is durable in part; nothing is written before it is complete.
+    pub(crate) switch: Option<Switch>,
+}
+
+/// The two writes that make another half the one that counts, each synced before the next. Repeating them does no harm.
+pub(crate) struct Switch {
+    pub(crate) steps: Vec<(u64, Bytes)>,
+    pub(crate) then: Position,
+}
+
+/// A group being put together.
+#[derive(Default)]
+struct Draft {
+    payload: Vec<u8>,
+    records: u32,
+    writes: Vec<(u64, Bytes)>,
+    changes: BTreeMap<StreamId, Option<Vec<u8>>>,
+    /// Growth of the records that a checkpoint holds.
+    record_bytes: i64,
+    /// End of the last extent.
+    end: u64,
+    reservations: Vec<Reservation>,
+}
+
+impl Draft {
+    fn push(&mut self, entry: &Entry) {
+        entry.encode(&mut self.payload);
+        self.records += 1;
+    }
+}
+
+type Answers = Vec<(oneshot::Sender<Result<u64, PublishError>>, Result<u64, PublishError>)>;
+
+impl Committer {
+    /// A writer that goes on behind a journal that was just read.
+    pub(crate) fn new(shared: Arc<Shared>, half: &ChosenHalf, tail: &Tail, epoch: u32) -> Self {
+        let position = Position::behind(half, tail, epoch);
+        let generation_tried = position.header.generation;
+        // A crash came between the two steps of a switch: the old half is still to be marked.
+        let switch = half.other_active.map(|other| {
+            let superseded = HalfHeader { state: HalfState::Superseded, ..other };
+            let at = shared.superblock.layout.halves[1 - half.which];
+            Switch { steps: vec![(at, superseded.encode(&shared.seal).into())], then: position }
+        });
+        Self { shared, position, generation_tried, switch }
+    }
+
+    /// Serves requests until the volume is unmounted or nobody can ask any more.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut waiting = queue.recv().await;
+        while let Some(first) = waiting.take() {
+            let mut batch = vec![first];
+            waiting = self.gather(&mut batch, &mut queue);
+            let closing = matches!(batch.last(), Some(Request { work: Work::Close, .. }));
+            let close = if closing { batch.pop() } else { None };
+            self.commit(batch).await;
+            if let Some(close) = close {
+                let unmounted = self.close().await;
+                let closed = unmounted.is_ok();
+                let answer =
+                    unmounted.map(|()| 0).map_err(|failure| self.shared.error(&failure).into());
+                // The caller may have gone; the volume is unmounted all the same.
+                drop(close.answer.send(answer));
+                if closed {
+                    return;
+                }
+            }
+            if waiting.is_none() {
+                waiting = queue.recv().await;
+            }
+        }
+    }
+
+    /// Takes what is queued, up to the size of a group; hands back what did not fit any more.
+    fn gather(
+        &self,
+        batch: &mut Vec<Request>,
+        queue: &mut mpsc::Receiver<Request>,
+    ) -> Option<Request> {
+        let payload_max = self.shared.superblock.layout.group_payload_max();
+        let (mut payload, mut data) = (0, 0);
+        for request in batch.iter() {
+            payload += payload_of(&request.work);
+            data += data_of(&request.work);
+        }
+        while !matches!(batch.last(), Some(Request { work: Work::Close, .. })) {
+            let request = queue.try_recv().ok()?;
+            payload += payload_of(&request.work);
+            data += data_of(&request.work);
+            if payload > payload_max || data > GROUP_DATA_MAX {
+                return Some(request);
+            }
+            batch.push(request);
+        }
+        None
+    }
+
+    /// Writes one group of everything in the batch that changes something, then answers everybody.
+    async fn commit(&mut self, batch: Vec<Request>) {
+        let touches = batch.iter().any(|request| matches!(request.work, Work::Touch));
+        let mut draft = Draft::default();
+        let mut answers: Answers = Vec::with_capacity(batch.len());
+        for request in batch {
+            let answer = self.add(request.work, &mut draft);
+            answers.push((request.answer, answer));
+        }
+        let written = if draft.records == 0 && !touches { Ok(()) } else { self.write(draft).await };
+        for (caller, answer) in answers {
+            let answer = match &written {
+                Ok(()) => answer,
+                Err(failure) => answer.and_then(|_| Err(self.shared.error(failure).into())),
+            };
+            // The caller may have gone; what was committed stays committed.
+            drop(caller.send(answer));
+        }
+    }
+
+    /// Judges one change against what is filed and what the group already changes, and adds it to the group.
+    fn add(&self, work: Work, draft: &mut Draft) -> Result<u64, PublishError> {
+        match work {
+            Work::Publish { id, stamp, value, extent, tail, reservation } => {
+                if reservation.lost_to_failed_sync() {
+                    return Err(self
+                        .shared
+                        .disk_error(io::Error::other("an earlier sync failed"))
+                        .into());
+                }
+                let limit = self.shared.superblock.layout.records_max();
+                if self.file(draft, id, stamp, value, limit)? {
+                    draft.end = draft.end.max(extent.end());
+                    draft.writes.extend(tail);
+                    draft.reservations.push(reservation);
+                }
+                Ok(0)
+            }
+            Work::Bury { id, stamp, value } => {
+                let limit = self.shared.superblock.layout.tombstones_max();
+                self.file(draft, id, stamp, value, limit)?;
+                Ok(0)
+            }
+            Work::Remove { id, stamp } => {
+                self.remove(draft, id, stamp, |filed| filed.extent.is_some())
+            }
+            Work::Forget { tombstones } => {
+                tombstones.into_iter().try_fold(0, |count, (id, stamp)| {
+                    Ok(count + self.remove(draft, id, stamp, |filed| filed.extent.is_none())?)
+                })
+            }
+            Work::Touch | Work::Close => Ok(0),
+        }
+    }
+
+    /// Adds a replica or tombstone, if it is newer than what is filed; false if it is filed already.
+    fn file(
+        &self,
+        draft: &mut Draft,
+        id: StreamId,
+        stamp: Stamp,
+        value: Vec<u8>,
+        limit: u64,
+    ) -> Result<bool, PublishError> {
+        let filed = self.filed(draft, id)?;
+        let mut growth = signed(Entry::framed(&value));
+        if let Some((filed, bytes)) = filed {
+            if filed.stamp == stamp {
+                return Ok(false);
+            }
+            if filed.stamp > stamp {
+                return Err(PublishError::Superseded { by: filed.stamp });
+            }
+            growth -= signed(bytes);
+        }
+        let records = signed(self.shared.books().totals.record_bytes) + draft.record_bytes;
+        if growth > 0 && records + growth > signed(limit) {
+            let free = u64::try_from(signed(limit) - records).unwrap_or(0);
+            return Err(self
+                .shared
+                .error(&Failure::Full { needed: Entry::framed(&value), free })
+                .into());
+        }
+        draft.record_bytes += growth;
+        draft.push(&Entry::File { id, value: value.clone() });
+        draft.changes.insert(id, Some(value));
+        Ok(true)
+    }
+
+    fn remove(
+        &self,
+        draft: &mut Draft,
+        id: StreamId,
+        stamp: Stamp,
+        is_meant: impl Fn(&Brief) -> bool,
+    ) -> Result<u64, PublishError> {
+        let Some((filed, bytes)) = self.filed(draft, id)? else { return Ok(0) };
+        if filed.stamp != stamp || !is_meant(&filed) {
+            return Ok(0);
+        }
+        draft.record_bytes -= signed(bytes);
+        draft.push(&Entry::Remove { id, stamp });
+        draft.changes.insert(id, None);
+        Ok(1)
+    }
+
+    /// What is filed under an id once the group is written, with its size in the journal.
+    fn filed(&self, draft: &Draft, id: StreamId) -> Result<Option<(Brief, u64)>, PublishError> {
+        let value = match draft.changes.get(&id) {
+            Some(change) => change.clone(),
+            None => self
+                .shared
+                .index
+                .get(id)
+                .map_err(|error| self.shared.error(&Failure::Index(error)))?,
+        };
+        let Some(value) = value else { return Ok(None) };
+        let brief =
+            brief(&value).map_err(|error| self.shared.error(&Failure::Index(error.into())))?;
+        Ok(Some((brief, Entry::framed(&value))))
+    }
+
+    /// Makes a group durable, then visible.
+    async fn write(&mut self, draft: Draft) -> Result<(), Failure> {
+        let Draft { payload, records, writes, changes, end, reservations, .. } = draft;
+        self.write_group(GroupKind::Commit, &payload, records, writes).await?;
+        self.tell(changes, end)?;
+        // Only now may the room of what was staged be counted anew.
+        drop(reservations);
+        Ok(())
+    }
+
+    /// Tells index and books of a durable group.
+    fn tell(&self, changes: BTreeMap<StreamId, Option<Vec<u8>>>, end: u64) -> Result<(), Failure> {
+        let mut totals = self.shared.books().totals;
+        for (id, value) in &changes {
+            if let Some(old) = self.shared.index.get(*id).map_err(Failure::Index)? {
+                totals.subtract(*id, &old).map_err(|error| Failure::Index(error.into()))?;
+            }
+            if let Some(new) = value {
+                totals.add(*id, new).map_err(|error| Failure::Index(error.into()))?;
+            }
+        }
+        let mark = Mark {
+            volume: self.shared.superblock.volume,
+            generation: self.position.header.generation,
+            sequence: self.position.sequence - 1,
+            checksum: self.position.previous,
+            totals,
+        };
+        self.shared
+            .index
+            .apply(changes.into_iter().collect(), Some(&mark))
+            .map_err(Failure::Index)?;
+        self.shared.books().committed(totals, end);
+        Ok(())
+    }
+
+    /// The first group after a mount: puts right what the crash had left, and claims the epoch.
+    pub(crate) async fn open(
+        &mut self,
+        repairs: Vec<(u64, Bytes)>,
+        restated: Vec<Entry>,
+    ) -> Result<(), AppendError> {
+        let mut draft = Draft { writes: repairs, ..Draft::default() };
+        restated.iter().for_each(|entry| draft.push(entry));
+        let opened = async {
+            if draft.payload.len() > self.shared.superblock.layout.group_payload_max() {
+                // The index is right already: a checkpoint says the same.
+                self.checkpoint().await?;
+                (draft.payload, draft.records) = (Vec::new(), 0);
+            }
+            self.write_group(GroupKind::Mount, &draft.payload, draft.records, draft.writes).await?;
+            self.tell(BTreeMap::new(), 0)
+        };
+        opened.await.map_err(|failure| self.shared.error(&failure))
+    }
+
+    async fn close(&mut self) -> Result<(), Failure> {
+        self.write_group(GroupKind::Clean, &[], 0, Vec::new()).await?;
+        self.tell(BTreeMap::new(), 0)?;
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.index.flush().map_err(Failure::Index)
+    }
+
+    /// Writes data and one group, and waits until both are durable. After a failure the next group takes its place.
+    async fn write_group(
+        &mut self,
+        kind: GroupKind,
+        payload: &[u8],
+        records: u32,
+        mut writes: Vec<(u64, Bytes)>,
+    ) -> Result<(), Failure> {
+        self.make_room(group_size(payload.len())).await?;
+        let header = self.next_header(kind, payload, records);
+        let (bytes, checksum) = header.encode(&self.shared.seal, payload);
+        writes.push((self.position.offset, bytes.into()));
+        if self.shared.env.planted(Bug::AckBeforeSync) {
+            self.submit(writes, SyncMode::NoSync).await?;
+            drop(self.shared.disk.submit(Vec::new(), SyncMode::Sync));
+        } else {
+            self.submit(writes, SyncMode::Sync).await?;
+        }
+        self.position.offset += header.size();
+        self.position.sequence += 1;
+        self.position.previous = checksum;
+        Ok(())
+    }
+
+    fn next_header(&self, kind: GroupKind, payload: &[u8], records: u32) -> GroupHeader {
+        GroupHeader {
+            generation: self.position.header.generation,
+            sequence: self.position.sequence,
+            epoch: self.position.epoch,
+            kind,
+            wall: self.shared.env.wall(),
+            payload_len: u32::try_from(payload.len()).expect("groups are limited to PAYLOAD_MAX"),
+            records,
+            previous: self.position.previous,
+        }
+    }
+
+    /// Makes sure that a group of this size fits into the half, switching to the other one if it must.
+    async fn make_room(&mut self, size: u64) -> Result<(), Failure> {
+        self.finish_switch().await?;
+        if self.room() < size {
+            self.checkpoint().await?;
+        }
+        let free = self.room();
+        if free < size { Err(Failure::Full { needed: size, free }) } else { Ok(()) }
+    }
+
+    fn room(&self) -> u64 {
+        let layout = &self.shared.superblock.layout;
+        (layout.halves[self.position.which] + layout.half_len).saturating_sub(self.position.offset)
+    }
+
+    /// Hands writes to the disk. A failed sync may have lost any write since the one before, so that whatever is being
+    /// staged now cannot be published any more.
+    pub(crate) async fn submit(
+        &self,
+        writes: Vec<(u64, Bytes)>,
+        mode: SyncMode,
+    ) -> Result<(), Failure> {
+        self.shared.disk.submit(writes, mode).await.map_err(|source| {
+            self.shared.failed_syncs.fetch_add(1, Ordering::AcqRel);
+            Failure::Disk(source)
+        })
+    }
+}
+
+impl Shared {
+    /// What a caller is told. An index that failed closes the volume: only a mount can rebuild it.
+    pub(crate) fn error(&self, failure: &Failure) -> AppendError {
+        let volume = self.superblock.volume;
+        match failure {
+            Failure::Disk(source) => AppendError::Disk { volume, source: copy_of(source) },
+            Failure::Full { needed, free } => {
+                AppendError::Full { volume, needed: *needed, free: *free }
+            }
+            Failure::Index(why) => {
+                self.give_up_index(why);
+                AppendError::Closed
+            }
+        }
+    }
+
+    pub(crate) fn disk_error(&self, source: io::Error) -> AppendError {
+        AppendError::Disk { volume: self.superblock.volume, source }
+    }
+}
+
+fn payload_of(work: &Work) -> usize {
+    match work {
+        Work::Publish { value, .. } | Work::Bury { value, .. } => value.len() + 20,
+        Work::Remove { .. } => REMOVE_BYTES,
+        Work::Forget { tombstones } => tombstones.len() * REMOVE_BYTES,
+        Work::Touch | Work::Close => 0,
+    }
+}
+
+/// A framed REMOVE record.
+const REMOVE_BYTES: usize = 45;
+
+fn data_of(work: &Work) -> usize {
+    match work {
+        Work::Publish { tail: Some((_, bytes)), .. } => bytes.len(),
+        _ => 0,
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).expect("journals are far smaller than i64::MAX bytes")
+}

@@ -1,0 +1,209 @@
+//! Bringing an index to the end of the journal at mount.
+//!
+//! Owns the rules of `docs/on-disk.md`, "Mount", steps 4 to 6: when an index is good enough to go on with, what is
+//! replayed, and how the last group is judged, the only one that a crash can have left incomplete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use swarm_env::Disk;
+use swarm_types::{Stamp, StreamId};
+
+use crate::error::MountError;
+use crate::extent::{Binding, Extent};
+use crate::group::{Chained, GroupKind};
+use crate::index::{Change, Index, IndexError, Mark, totals};
+use crate::journal::{ChosenHalf, Group, Tail, Walker};
+use crate::layout::Superblock;
+use crate::mount::IndexUse;
+use crate::read::extent_is_whole;
+use crate::record::{Entry, brief, decode_value};
+
+/// Why an index could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplayError {
+    /// Another index may do.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Mount(#[from] MountError),
+}
+
+/// What a replay works on.
+pub(crate) struct Replay<'a> {
+    pub(crate) disk: &'a Arc<dyn Disk>,
+    pub(crate) superblock: &'a Superblock,
+    pub(crate) half: &'a ChosenHalf,
+    pub(crate) tail: &'a Tail,
+}
+
+/// What a replay found out.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) index_use: IndexUse,
+    /// Streams whose write in the last group was not complete: never acknowledged, now forgotten.
+    pub(crate) dropped: Vec<(StreamId, Stamp)>,
+    /// Streams added since the checkpoint whose bytes are damaged. They stay filed, so that it is known that there was
+    /// something; reads of them say so.
+    pub(crate) damaged: Vec<StreamId>,
+    /// Number of extents verified.
+    pub(crate) verified: u64,
+}
+
+impl Replay<'_> {
+    /// Brings the index to the end of the journal and verifies what was added since the checkpoint.
+    pub(crate) async fn run(&self, index: &dyn Index) -> Result<Replayed, ReplayError> {
+        let mark = self.usable_mark(index)?;
+        if mark.is_none() {
+            index.clear()?;
+        }
+        let last = self.tail.last.chained.header;
+        // An index is told of a group only when the group is durable. One that reflects the last group proves it complete.
+        let proven = mark.is_some_and(|mark| mark.sequence == last.sequence);
+        let suspect = last.kind == GroupKind::Commit && !proven;
+        let mut added = BTreeMap::new();
+        let mut walker = Walker::new(self.disk, self.superblock, self.half);
+        let mut groups = 0;
+        while let Some(group) = walker.next().await.map_err(|source| MountError::Disk { source })? {
+            let header = group.chained.header;
+            if header.sequence > last.sequence {
+                break;
+            }
+            if header.kind != GroupKind::Checkpoint {
+                note_added(&group, &mut added)?;
+            }
+            let known = mark.is_some_and(|mark| header.sequence <= mark.sequence);
+            if known || (suspect && header.sequence == last.sequence) {
+                continue;
+            }
+            groups += 1;
+            index.apply(changes(index, group.entries()?)?, None)?;
+        }
+        let index_use = match mark {
+            Some(_) => IndexUse::Replayed { groups },
+            None => IndexUse::Rebuilt,
+        };
+        let mut replayed =
+            Replayed { index_use, dropped: Vec::new(), damaged: Vec::new(), verified: 0 };
+        if suspect {
+            self.judge_last(index, &mut replayed).await?;
+        }
+        if !self.tail.is_clean() {
+            self.verify(index, &added, &mut replayed).await?;
+        }
+        Ok(replayed)
+    }
+
+    /// The index's mark, if the index is of this journal and holds exactly what it should.
+    fn usable_mark(&self, index: &dyn Index) -> Result<Option<Mark>, ReplayError> {
+        let Some(mark) = index.mark()? else { return Ok(None) };
+        let fits = mark.volume == self.superblock.volume
+            && mark.generation == self.half.header.generation
+            && self.tail.marked == Some(mark.checksum);
+        if !fits {
+            return Ok(None);
+        }
+        // A value that is no record is as good a reason to rebuild as a wrong sum.
+        Ok(totals(index).is_ok_and(|totals| totals == mark.totals).then_some(mark))
+    }
+
+    /// Applies the last group without the extents that are not whole.
+    async fn judge_last(
+        &self,
+        index: &dyn Index,
+        replayed: &mut Replayed,
+    ) -> Result<(), ReplayError> {
+        let mut whole = Vec::new();
+        for entry in self.tail.last.entries()? {
+            if let Entry::File { id, value } = &entry {
+                let brief = brief(value).map_err(|_| self.shapeless())?;
+                if let Some(extent) = brief.extent {
+                    replayed.verified += 1;
+                    if !self.is_whole(*id, &extent).await {
+                        replayed.dropped.push((*id, brief.stamp));
+                        continue;
+                    }
+                }
+            }
+            whole.push(entry);
+        }
+        index.apply(changes(index, whole)?, None)?;
+        Ok(())
+    }
+
+    async fn verify(
+        &self,
+        index: &dyn Index,
+        added: &BTreeMap<StreamId, u64>,
+        replayed: &mut Replayed,
+    ) -> Result<(), ReplayError> {
+        for (id, number) in added {
+            let Some(value) = index.get(*id)? else { continue };
+            let Some(extent) = brief(&value).map_err(|_| self.shapeless())?.extent else {
+                continue;
+            };
+            if extent.number != *number {
+                continue;
+            }
+            replayed.verified += 1;
+            if !self.is_whole(*id, &extent).await {
+                replayed.damaged.push(*id);
+            }
+        }
+        Ok(())
+    }
+
+    /// A range that cannot be read is as bad as one that reads wrong.
+    async fn is_whole(&self, stream: StreamId, extent: &Extent) -> bool {
+        let binding = Binding { volume: self.superblock.volume, stream, number: extent.number };
+        extent_is_whole(self.disk, &binding, extent).await.unwrap_or(false)
+    }
+
+    fn shapeless(&self) -> MountError {
+        MountError::JournalDamaged { at: self.tail.last.offset, why: "a record has no known shape" }
+    }
+}
+
+/// Remembers which extents a group added; later ones replace earlier ones of the same stream.
+fn note_added(group: &Group, added: &mut BTreeMap<StreamId, u64>) -> Result<(), MountError> {
+    for entry in group.entries()? {
+        if let Entry::File { id, value } = entry {
+            // The whole record is decoded once here, so that what the index holds can always be read.
+            let Chained { header, .. } = group.chained;
+            let damaged = |_| MountError::JournalDamaged {
+                at: header.sequence,
+                why: "a record has no known shape",
+            };
+            let record = decode_value(id, &value).map_err(damaged)?;
+            match record.extent() {
+                Some(extent) => added.insert(id, extent.number),
+                None => added.remove(&id),
+            };
+        }
+    }
+    Ok(())
+}
+
+/// What the records of a group change in an index.
+fn changes(index: &dyn Index, entries: Vec<Entry>) -> Result<Vec<Change>, IndexError> {
+    let mut changes: BTreeMap<StreamId, Option<Vec<u8>>> = BTreeMap::new();
+    for entry in entries {
+        match entry {
+            Entry::File { id, value } => {
+                changes.insert(id, Some(value));
+            }
+            Entry::Remove { id, stamp } => {
+                let filed = match changes.get(&id) {
+                    Some(change) => change.clone(),
+                    None => index.get(id)?,
+                };
+                if filed.is_some_and(|value| brief(&value).is_ok_and(|brief| brief.stamp == stamp))
+                {
+                    changes.insert(id, None);
+                }
+            }
+            Entry::Space { .. } => {}
+        }
+    }
+    Ok(changes.into_iter().collect())
+}

@@ -1,3 +1,35 @@
-//! The swarm-sim binary.
+//! The `swarm-sim` binary: `swarm-sim scenario …` and `swarm-sim cluster …`.
+//!
+//! Owns the command line and the exit status. What the commands do is in the crates below.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user through these"
+)]
 
-fn main() {}
+mod scenario;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Simulated Swarm clusters: scenarios that break them, and live ones to develop against.
+#[derive(Parser)]
+#[command(name = "swarm-sim", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run, list, check and replay scenarios.
+    #[command(subcommand)]
+    Scenario(scenario::Command),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Scenario(command) => command.run(),
+    }
+}

@@ -1,3 +1,7 @@
 //! Scenario files, workloads, ledgers, oracles and reports.
 
+mod body;
+pub mod catalogue;
 pub mod language;
+mod ledger;
+mod reach;

@@ -99,7 +99,8 @@ pub(crate) fn offset(text: &str) -> Option<i64> {
 }
 
 /// Reads `64KiB`, `512B`, `2.5MB` to bytes.
-pub(crate) fn size(text: &str) -> Option<u64> {
+#[must_use]
+pub fn size(text: &str) -> Option<u64> {
     let text = text.trim();
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(unit_at);

@@ -1,0 +1,322 @@
+//! `swarm-sim cluster …`: clusters on real sockets and files, to develop clients against.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::task::Poll;
+use std::time::Duration;
+
+use swarm_cluster::live::{Contents, Folder, FolderError, LiveCluster, LiveSpec, LiveWorld, UpError};
+use swarm_scenario::language::units;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A node panicked.
+const FAILED: u8 = 1;
+/// The command line is wrong, or asks for what this machine cannot give.
+const WRONG: u8 = 2;
+/// The cluster did not come up, or did not go down, for no fault of the user.
+const BROKEN: u8 = 3;
+
+const NAME: &str = "main";
+const NODES: u32 = 3;
+const VOLUMES: u32 = 1;
+const SIZE: u64 = 4 << 30;
+/// Clusters side by side begin at addresses this far apart, so that theirs are easy to tell apart.
+const ADDRESS_STEP: u32 = 10;
+const CLUSTERS_MAX: u32 = 8;
+/// How often a running cluster is looked at for nodes that have stopped by themselves.
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Start a cluster on loopback addresses and keep it until Ctrl-C.
+    Up(Up),
+    /// Show and change the replication feeds of a running cluster (not yet).
+    Feed {
+        /// `list`, `create`, `pause`, `resume`, `restart` or `delete`, and what it needs.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Up {
+    /// A scenario file whose clusters are started (not yet).
+    file: Option<PathBuf>,
+    /// Name of the cluster; two clusters of one name on one machine would join [default: main, or what --dir holds].
+    #[arg(long)]
+    name: Option<String>,
+    /// Number of nodes [default: 3, or what --dir holds].
+    #[arg(long)]
+    nodes: Option<u32>,
+    /// Address of the first node; the others follow.
+    #[arg(long, default_value = "127.0.0.11")]
+    address: Ipv4Addr,
+    /// SCSP port of every node; the three after it are used too.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Folder to keep the objects in; without it they go with the cluster.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// How many clusters to start side by side, each with --nodes nodes: NAME, NAME-2, …
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLUSTERS_MAX)))]
+    clusters: u32,
+    /// Volumes of each node [default: 1, or what --dir holds].
+    #[arg(long)]
+    volumes: Option<u32>,
+    /// Size of each volume; only what is written takes space [default: 4GiB, or what --dir holds].
+    #[arg(long, value_parser = parse_size)]
+    size: Option<u64>,
+    /// A Swarm setting by its documented name, such as `policy.replicas=min:1 max:3 default:3`; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    settings: Vec<(String, String)>,
+    /// Print one JSON object with the addresses instead of text.
+    #[arg(long)]
+    json: bool,
+    /// What to log to standard error, such as `info` or `swarm_node=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    log: String,
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    units::size(text).ok_or_else(|| "not a size such as 512MiB or 4GiB".to_owned())
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+impl Command {
+    pub(crate) fn run(self) -> ExitCode {
+        match self {
+            Self::Up(Up { file: Some(_), .. }) => not_yet("up FILE"),
+            Self::Up(up) => up.run(),
+            Self::Feed { arguments } => not_yet(&format!("feed {}", arguments.join(" "))),
+        }
+    }
+}
+
+fn not_yet(what: &str) -> ExitCode {
+    eprintln!("cluster {}: not yet", what.trim_end());
+    ExitCode::from(WRONG)
+}
+
+impl Up {
+    fn run(self) -> ExitCode {
+        let filter = tracing_subscriber::EnvFilter::try_new(&self.log);
+        let Ok(filter) = filter else {
+            eprintln!("--log {}: not a log filter", self.log);
+            return ExitCode::from(WRONG);
+        };
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("no threads to run a cluster on: {error}");
+                return ExitCode::from(BROKEN);
+            }
+        };
+        let world = LiveWorld::new(runtime.handle().clone());
+        runtime.block_on(self.serve(&world))
+    }
+
+    async fn serve(self, world: &LiveWorld) -> ExitCode {
+        // Asked for first: a signal during the start must stop what has been started.
+        let mut stop = match Stop::new() {
+            Ok(stop) => stop,
+            Err(error) => {
+                eprintln!("signals cannot be caught: {error}");
+                return ExitCode::from(BROKEN);
+            }
+        };
+        let mut clusters = Vec::new();
+        let started = first(self.start_all(world, &mut clusters), stop.asked()).await;
+        let mut status = match started {
+            First::Left(0) => {
+                if self.json {
+                    println!("{}", describe_json(&clusters));
+                } else {
+                    print!("{}", describe(&clusters));
+                }
+                watch(&clusters, &mut stop).await
+            }
+            First::Left(status) => status,
+            First::Right(()) => 0,
+        };
+        match first(stop_all(clusters), stop.asked()).await {
+            First::Left(0) => {}
+            First::Left(stopped) => status = stopped,
+            First::Right(()) => {
+                eprintln!("asked twice to stop: the nodes end as if killed");
+                status = BROKEN;
+            }
+        }
+        ExitCode::from(status)
+    }
+
+    async fn start_all(&self, world: &LiveWorld, clusters: &mut Vec<LiveCluster>) -> u8 {
+        let specs = match (0..self.clusters).map(|number| self.spec(number)).collect::<Result<Vec<_>, _>>() {
+            Ok(specs) => specs,
+            Err(error) => {
+                eprintln!("{error}");
+                return WRONG;
+            }
+        };
+        for spec in specs {
+            match LiveCluster::start(world, spec).await {
+                Ok(cluster) => clusters.push(cluster),
+                Err(error) => {
+                    eprintln!("{error}");
+                    return if matches!(error, UpError::NotReady { .. }) { BROKEN } else { WRONG };
+                }
+            }
+        }
+        0
+    }
+
+    /// The cluster of this number: what the folder holds, where the command line does not say otherwise.
+    fn spec(&self, number: u32) -> Result<LiveSpec, FolderError> {
+        let named = self.name.clone().unwrap_or_else(|| NAME.to_owned());
+        let name = if number == 0 { named } else { format!("{named}-{}", number + 1) };
+        let folder = match &self.dir {
+            Some(dir) if self.clusters > 1 => Some(dir.join(&name)),
+            dir => dir.clone(),
+        };
+        let held = folder.as_deref().map(Folder::contents).transpose()?.flatten();
+        let usual = Contents { name: name.clone(), nodes: NODES, volumes_per_node: VOLUMES, volume_size: SIZE };
+        let held = held.unwrap_or(usual);
+        let nodes = self.nodes.unwrap_or(held.nodes);
+        let step = nodes.next_multiple_of(ADDRESS_STEP);
+        Ok(LiveSpec {
+            name: if self.name.is_some() || number > 0 { name } else { held.name },
+            nodes,
+            address: Ipv4Addr::from(u32::from(self.address).saturating_add(number * step)),
+            port: self.port,
+            volumes_per_node: self.volumes.unwrap_or(held.volumes_per_node),
+            volume_size: self.size.unwrap_or(held.volume_size),
+            folder,
+            settings: self.settings.iter().cloned().collect(),
+        })
+    }
+}
+
+/// Waits for a signal, and tells of nodes that stop by themselves meanwhile.
+async fn watch(clusters: &[LiveCluster], stop: &mut Stop) -> u8 {
+    let mut told = Vec::new();
+    loop {
+        for cluster in clusters {
+            for (node, why) in cluster.panics().await {
+                if !told.contains(&node) {
+                    eprintln!("{node} panicked and is off: {why}");
+                    told.push(node);
+                }
+            }
+        }
+        let asked = match clusters.first() {
+            Some(cluster) => cluster.env().timeout(WATCH_EVERY, stop.asked()).await.is_ok(),
+            None => true,
+        };
+        if asked {
+            return if told.is_empty() { 0 } else { FAILED };
+        }
+    }
+}
+
+async fn stop_all(clusters: Vec<LiveCluster>) -> u8 {
+    let mut status = 0;
+    for cluster in clusters {
+        if let Err(error) = cluster.stop().await {
+            eprintln!("{error}");
+            status = BROKEN;
+        }
+    }
+    status
+}
+
+fn describe(clusters: &[LiveCluster]) -> String {
+    let mut text = String::new();
+    for cluster in clusters {
+        let spec = cluster.spec();
+        let folder = cluster.folder().display();
+        let fate = if spec.folder.is_some() { "kept" } else { "removed on stop" };
+        let size = units::show_size(spec.volume_size);
+        let volumes = if spec.volumes_per_node == 1 { "volume" } else { "volumes" };
+        text += &format!("Cluster '{}' is ready; its objects are in {folder} ({fate}).\n", spec.name);
+        for node in cluster.nodes() {
+            let (scsp, management) = (cluster.scsp(&node), cluster.management(&node));
+            let name = node.to_string();
+            text += &format!("  {name:<10} SCSP http://{scsp}  management http://{management}");
+            text += &format!("  {} {volumes} of {size}\n", spec.volumes_per_node);
+        }
+    }
+    if let Some((cluster, node)) = clusters.first().and_then(|cluster| Some((cluster, cluster.nodes().into_iter().next()?))) {
+        let scsp = cluster.scsp(&node);
+        text += "Write an object, read it back by the UUID in the answer:\n";
+        text += &format!("  curl -i --location-trusted --post301 -H 'Content-Type: text/plain' --data-binary 'hello' http://{scsp}/\n");
+        text += &format!("  curl -i --location-trusted http://{scsp}/UUID\n");
+    }
+    text + "Ctrl-C stops.\n"
+}
+
+fn describe_json(clusters: &[LiveCluster]) -> serde_json::Value {
+    let cluster = |cluster: &LiveCluster| {
+        let spec = cluster.spec();
+        let node = |node| {
+            let (scsp, management) = (cluster.scsp(&node), cluster.management(&node));
+            serde_json::json!({
+                "node": node.to_string(),
+                "scsp": scsp.to_string(),
+                "management": management.to_string(),
+            })
+        };
+        serde_json::json!({
+            "name": spec.name,
+            "folder": cluster.folder(),
+            "temporary": spec.folder.is_none(),
+            "group": spec.group().to_string(),
+            "nodes": cluster.nodes().into_iter().map(node).collect::<Vec<_>>(),
+        })
+    };
+    serde_json::json!({ "clusters": clusters.iter().map(cluster).collect::<Vec<_>>() })
+}
+
+/// Which of two futures completed first.
+enum First<A, B> {
+    Left(A),
+    Right(B),
+}
+
+/// Drives two futures until one completes; the left one is asked first.
+async fn first<A, B>(left: impl Future<Output = A>, right: impl Future<Output = B>) -> First<A, B> {
+    let (mut left, mut right) = (std::pin::pin!(left), std::pin::pin!(right));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = left.as_mut().poll(cx) {
+            return Poll::Ready(First::Left(output));
+        }
+        right.as_mut().poll(cx).map(First::Right)
+    })
+    .await
+}
+
+/// The signals that end a cluster.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        std::future::poll_fn(|cx| {
+            // Both are asked, so that either wakes this task.
+            let interrupted = self.interrupt.poll_recv(cx).is_ready();
+            let terminated = self.terminate.poll_recv(cx).is_ready();
+            if interrupted || terminated { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}

@@ -1,0 +1,219 @@
+//! Bodies that need not be kept: every byte follows from seed, object, write and offset.
+//!
+//! The first bytes also name the object and the write, so that wrong bytes tell where they came from.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use swarm_client::MakeBody;
+
+/// Bytes handed out at a time, so that a large body never lies in memory.
+const PIECE_MAX: usize = 64 * 1024;
+/// Length of the label that a body long enough begins with: a mark, the object, the write, the length.
+const LABEL_LEN: usize = 16;
+const MARK: &[u8; 4] = b"swrm";
+/// The odd constant of splitmix64.
+const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The body of one write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BodySpec {
+    pub(crate) seed: u64,
+    pub(crate) object: u32,
+    pub(crate) content: u32,
+    /// In bytes.
+    pub(crate) length: u64,
+}
+
+impl BodySpec {
+    /// Fills `out` with the bytes at `offset`.
+    pub(crate) fn fill(&self, offset: u64, out: &mut [u8]) {
+        let key = mix(self.seed ^ mix((u64::from(self.object) << 32) | u64::from(self.content)));
+        let mut at = offset;
+        let mut rest = &mut *out;
+        while !rest.is_empty() {
+            let word = mix(key.wrapping_add((at / 8).wrapping_mul(STRIDE))).to_le_bytes();
+            let skip = usize::try_from(at % 8).unwrap_or(0);
+            let length = rest.len().min(8 - skip);
+            rest[..length].copy_from_slice(&word[skip..skip + length]);
+            rest = &mut rest[length..];
+            at += length as u64;
+        }
+        let label = self.label();
+        let label_from = usize::try_from(offset).unwrap_or(LABEL_LEN).min(LABEL_LEN);
+        if self.length >= LABEL_LEN as u64 && label_from < LABEL_LEN {
+            let length = out.len().min(LABEL_LEN - label_from);
+            out[..length].copy_from_slice(&label[label_from..label_from + length]);
+        }
+    }
+
+    fn label(&self) -> [u8; LABEL_LEN] {
+        let mut label = [0; LABEL_LEN];
+        label[..4].copy_from_slice(MARK);
+        label[4..8].copy_from_slice(&self.object.to_be_bytes());
+        label[8..12].copy_from_slice(&self.content.to_be_bytes());
+        label[12..].copy_from_slice(&u32::try_from(self.length).unwrap_or(u32::MAX).to_be_bytes());
+        label
+    }
+
+    /// A maker for a request's body, and `half_sent` called once when its second half is asked for.
+    pub(crate) fn maker(self, half_sent: Option<Arc<dyn Fn() + Send + Sync>>) -> MakeBody {
+        let half = self.length.div_ceil(2).max(1);
+        Arc::new(move |offset, at_most| {
+            let mut length = usize::try_from(self.length - offset)
+                .unwrap_or(PIECE_MAX)
+                .min(at_most)
+                .min(PIECE_MAX);
+            if let Some(half_sent) = &half_sent {
+                if offset < half {
+                    length = length.min(usize::try_from(half - offset).unwrap_or(length));
+                } else {
+                    half_sent();
+                }
+            }
+            let mut piece = vec![0; length];
+            self.fill(offset, &mut piece);
+            piece.into()
+        })
+    }
+}
+
+/// The object and the write that a body beginning like this belongs to, if it is one of ours.
+pub(crate) fn identify(start: &[u8]) -> Option<(u32, u32)> {
+    let number = |range: std::ops::Range<usize>| {
+        Some(u32::from_be_bytes(start.get(range)?.try_into().ok()?))
+    };
+    (start.get(..4)? == MARK).then_some(())?;
+    Some((number(4..8)?, number(8..12)?))
+}
+
+/// Compares a body as it arrives with what it should be.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    body: BodySpec,
+    at: u64,
+    wrong: Option<WrongBytes>,
+}
+
+/// Where a body is wrong, and whose bytes they are if that can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrongBytes {
+    pub(crate) at: u64,
+    pub(crate) belongs_to: Option<(u32, u32)>,
+}
+
+impl Verifier {
+    pub(crate) fn new(body: BodySpec) -> Self {
+        Self { body, at: 0, wrong: None }
+    }
+
+    /// Takes the next piece.
+    pub(crate) fn take(&mut self, piece: &Bytes) {
+        if self.wrong.is_none() {
+            let mut right = vec![0; piece.len()];
+            self.body.fill(self.at, &mut right);
+            let differs = right.iter().zip(piece).position(|(right, got)| right != got);
+            let length =
+                usize::try_from(self.body.length.saturating_sub(self.at)).unwrap_or(usize::MAX);
+            let beyond = (piece.len() > length).then_some(length);
+            if let Some(position) = [differs, beyond].into_iter().flatten().min() {
+                let belongs_to = (self.at == 0).then(|| identify(piece)).flatten();
+                self.wrong = Some(WrongBytes { at: self.at + position as u64, belongs_to });
+            }
+        }
+        self.at += piece.len() as u64;
+    }
+
+    /// How many bytes came.
+    pub(crate) fn taken(&self) -> u64 {
+        self.at
+    }
+
+    /// The verdict on all that came; a body that is merely short is not wrong.
+    pub(crate) fn wrong(self) -> Option<WrongBytes> {
+        self.wrong
+    }
+}
+
+/// The finaliser of splitmix64: every bit of the input moves every bit of the output.
+pub(crate) fn mix(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn whole(body: BodySpec) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(body.length).expect("small")];
+        body.fill(0, &mut bytes);
+        bytes
+    }
+
+    const BODY: BodySpec = BodySpec { seed: 7, object: 3, content: 9, length: 100 };
+
+    #[test]
+    fn a_body_names_its_object_and_write() {
+        assert_eq!(identify(&whole(BODY)), Some((3, 9)));
+        assert_eq!(identify(b"swrm"), None);
+        assert_eq!(identify(b"something else altogether"), None);
+    }
+
+    #[test]
+    fn foreign_bytes_are_found_and_traced() {
+        let mut verifier = Verifier::new(BODY);
+        verifier.take(&whole(BodySpec { content: 8, ..BODY }).into());
+        assert_eq!(verifier.wrong(), Some(WrongBytes { at: 11, belongs_to: Some((3, 8)) }));
+    }
+
+    #[test]
+    fn one_flipped_bit_and_one_byte_too_many_are_found() {
+        let mut bytes = whole(BODY);
+        bytes[77] ^= 4;
+        let mut verifier = Verifier::new(BODY);
+        verifier.take(&Bytes::copy_from_slice(&bytes[..50]));
+        verifier.take(&Bytes::copy_from_slice(&bytes[50..]));
+        assert_eq!(verifier.wrong().map(|wrong| wrong.at), Some(77));
+        let mut verifier = Verifier::new(BodySpec { length: 99, ..BODY });
+        let mut bytes = whole(BodySpec { length: 99, ..BODY });
+        bytes.push(0);
+        verifier.take(&bytes.into());
+        assert_eq!(verifier.wrong().map(|wrong| wrong.at), Some(99));
+    }
+
+    #[test]
+    fn the_second_half_is_asked_for_after_the_first() {
+        let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counter = Arc::clone(&asked);
+        let make = BODY.maker(Some(Arc::new(move || {
+            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        })));
+        assert_eq!(make(0, 1000).len(), 50);
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 0);
+        assert_eq!(make(50, 1000).len(), 50);
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_up_the_body(length in 0u64..300, cuts in proptest::collection::vec(1usize..40, 1..20)) {
+            let body = BodySpec { length, ..BODY };
+            let (all, mut verifier) = (whole(body), Verifier::new(body));
+            let make = body.maker(None);
+            let mut cuts = cuts.into_iter().cycle();
+            let mut at = 0;
+            while at < all.len() {
+                let piece = make(at as u64, cuts.next().unwrap_or(1));
+                prop_assert_eq!(&piece[..], &all[at..at + piece.len()]);
+                verifier.take(&piece);
+                at += piece.len();
+            }
+            prop_assert_eq!(verifier.taken(), length);
+            prop_assert_eq!(verifier.wrong(), None);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What was asked of every object and what came of it: acknowledged, refused, or unknown.
+//!
+//! Owns the history per name or id. It judges nothing by itself; [`legal`] does, from the history alone.
+
+pub(crate) mod legal;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use swarm_types::{Instant, Stamp};
+
+use crate::body::BodySpec;
+use crate::reach::NodeNumber;
+
+/// Number of an object in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ObjectNumber(pub(crate) u32);
+
+/// One object that a client ever touched.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    /// What reports call it: `acme.example/scans/17`, a UUID, or where it would have been.
+    pub(crate) name: String,
+    /// The cluster that it was written to.
+    pub(crate) cluster: String,
+    /// Request target to read it by; `None` for an unnamed object whose id nobody told us.
+    pub(crate) target: Option<String>,
+    /// Bucket and domain that must be found before it is.
+    pub(crate) parents: Vec<ObjectNumber>,
+    /// Headers that every write of it carries and every read must show.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Everything that was asked, in the order of sending.
+    pub(crate) history: Vec<Entry>,
+    contents: u32,
+}
+
+/// What an operation does to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// A version with these bytes. Tries of one operation share the content.
+    Write { content: u32, length: u64 },
+    /// None any more.
+    Delete,
+}
+
+/// One request that may have changed an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) act: Act,
+    pub(crate) sent: Instant,
+    /// When its answer came, or nothing any more.
+    pub(crate) ended: Option<Instant>,
+    pub(crate) outcome: Outcome,
+    /// The nodes that were asked, the last of them being the one that answered.
+    pub(crate) nodes: Vec<NodeNumber>,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Not answered yet.
+    Pending,
+    /// 2xx.
+    Acknowledged {
+        /// The version, as the answer showed it; deletes show none.
+        stamp: Option<Stamp>,
+        /// The nodes that hold a copy, as the answer's locations say.
+        holders: Vec<NodeNumber>,
+        /// `Replica-Count`.
+        replicas: u32,
+    },
+    /// 4xx: nothing happened.
+    Refused(u16),
+    /// It never reached a node.
+    NotSent(String),
+    /// It may have happened, may happen later, or never.
+    Unknown(String),
+}
+
+impl Entry {
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        matches!(self.outcome, Outcome::Acknowledged { .. })
+    }
+
+    pub(crate) fn may_have_happened(&self) -> bool {
+        !matches!(self.outcome, Outcome::Refused(_) | Outcome::NotSent(_))
+    }
+
+    /// The version of an acknowledged operation, where the answer showed it.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        match self.outcome {
+            Outcome::Acknowledged { stamp, .. } => stamp,
+            _ => None,
+        }
+    }
+
+    /// The version of an acknowledged write.
+    pub(crate) fn write_stamp(&self) -> Option<Stamp> {
+        self.stamp().filter(|_| matches!(self.act, Act::Write { .. }))
+    }
+
+    pub(crate) fn holders(&self) -> &[NodeNumber] {
+        match &self.outcome {
+            Outcome::Acknowledged { holders, .. } => holders,
+            _ => &[],
+        }
+    }
+}
+
+impl Object {
+    /// The write that a content belongs to.
+    pub(crate) fn length_of(&self, content: u32) -> Option<u64> {
+        self.history.iter().find_map(|entry| match entry.act {
+            Act::Write { content: own, length } if own == content => Some(length),
+            _ => None,
+        })
+    }
+}
+
+/// The history of all objects.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    seed: u64,
+    objects: Vec<Object>,
+    by_path: BTreeMap<(String, String), ObjectNumber>,
+}
+
+impl Ledger {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, objects: Vec::new(), by_path: BTreeMap::new() }
+    }
+
+    /// The object at this path of this cluster; made if it is new.
+    pub(crate) fn named(
+        &mut self,
+        cluster: &str,
+        path: &str,
+        make: impl FnOnce() -> Object,
+    ) -> ObjectNumber {
+        let key = (cluster.to_owned(), path.to_owned());
+        if let Some(number) = self.by_path.get(&key) {
+            return *number;
+        }
+        let number = self.add(make());
+        self.by_path.insert(key, number);
+        number
+    }
+
+    pub(crate) fn find(&self, cluster: &str, path: &str) -> Option<ObjectNumber> {
+        self.by_path.get(&(cluster.to_owned(), path.to_owned())).copied()
+    }
+
+    /// A new object that has no path.
+    pub(crate) fn add(&mut self, object: Object) -> ObjectNumber {
+        let number = ObjectNumber(
+            u32::try_from(self.objects.len()).expect("a run has fewer than 2^32 objects"),
+        );
+        self.objects.push(object);
+        number
+    }
+
+    pub(crate) fn object(&self, number: ObjectNumber) -> &Object {
+        &self.objects[number.0 as usize]
+    }
+
+    pub(crate) fn object_mut(&mut self, number: ObjectNumber) -> &mut Object {
+        &mut self.objects[number.0 as usize]
+    }
+
+    /// All objects in the order in which they were first touched.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = ObjectNumber> + use<> {
+        (0..u32::try_from(self.objects.len()).unwrap_or(u32::MAX)).map(ObjectNumber)
+    }
+
+    /// The body of a new write of an object.
+    pub(crate) fn new_body(&mut self, number: ObjectNumber, length: u64) -> BodySpec {
+        let object = self.object_mut(number);
+        object.contents += 1;
+        BodySpec { content: object.contents, seed: self.seed, object: number.0, length }
+    }
+
+    /// The body that a content of an object must have; `None` for one that was never sent.
+    pub(crate) fn body(&self, number: ObjectNumber, content: u32) -> Option<BodySpec> {
+        let length = self.object(number).length_of(content)?;
+        Some(BodySpec { seed: self.seed, object: number.0, content, length })
+    }
+
+    /// Notes that a request is being sent, and returns its place in the history.
+    pub(crate) fn sent(
+        &mut self,
+        number: ObjectNumber,
+        act: Act,
+        sent: Instant,
+        node: NodeNumber,
+    ) -> usize {
+        let history = &mut self.object_mut(number).history;
+        history.push(Entry {
+            act,
+            sent,
+            ended: None,
+            outcome: Outcome::Pending,
+            nodes: vec![node],
+        });
+        history.len() - 1
+    }
+
+    /// Notes what came of it.
+    pub(crate) fn ended(
+        &mut self,
+        number: ObjectNumber,
+        entry: usize,
+        at: Instant,
+        nodes: Vec<NodeNumber>,
+        outcome: Outcome,
+    ) {
+        let entry = &mut self.object_mut(number).history[entry];
+        entry.ended = Some(at);
+        entry.outcome = outcome;
+        if !nodes.is_empty() {
+            entry.nodes = nodes;
+        }
+    }
+}
+
+impl Object {
+    /// An object that nobody has touched yet.
+    pub(crate) fn new(
+        name: impl Into<String>,
+        cluster: impl Into<String>,
+        target: Option<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            cluster: cluster.into(),
+            target,
+            parents: Vec::new(),
+            headers: BTreeMap::new(),
+            history: Vec::new(),
+            contents: 0,
+        }
+    }
+}

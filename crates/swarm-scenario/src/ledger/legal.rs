@@ -1,0 +1,230 @@
+//! Which answers to a read are legal, given everything that was asked of the object and what came of it.
+//!
+//! A pure function of the history. It shares nothing with the nodes: versions are compared as numbers that the answers
+//! showed, and what they do not show (the version of a delete) is bounded by real time. A write that was acknowledged
+//! before a delete was sent, to a node that could know of it, lies below that delete; a delete that was acknowledged
+//! before a write was sent lies below that write. What is unknown may have happened, may happen later, or never.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use swarm_types::{Instant, Stamp};
+
+use super::{Act, Entry, Outcome};
+
+/// Who could know of what: the faults in force, as far as a judgement needs them.
+pub(crate) trait Scope {
+    /// The node that was asked could reach, all the time, an intact holder of this acknowledged write.
+    fn sees_write(&self, write: &Entry) -> bool;
+
+    /// The node that was asked could reach, all the time, a holder of the tombstone of this acknowledged delete.
+    fn sees_delete(&self, delete: &Entry) -> bool;
+
+    /// Whoever carried out `later` could reach, all the time, a holder of what `earlier` left.
+    fn knew(&self, later: &Entry, earlier: &Entry) -> bool;
+}
+
+/// What a read saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The bytes of a write, as this version.
+    Content { content: u32, stamp: Stamp },
+    /// Nothing, or nothing in reach.
+    Absent,
+}
+
+/// Why an answer is illegal; indices are into the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Illegal {
+    /// No such write was ever sent.
+    NeverWritten,
+    /// The write was refused, so nothing may have happened.
+    Refused { write: usize },
+    /// The write was acknowledged as another version.
+    OtherVersion { write: usize },
+    /// A newer write had been acknowledged.
+    Stale { newer: usize },
+    /// A delete above it had been acknowledged.
+    Resurrected { delete: usize },
+    /// An acknowledged write is in reach and no delete can lie above it.
+    Lost { write: usize },
+}
+
+/// A read: asked and answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) started: Instant,
+    pub(crate) ended: Instant,
+}
+
+/// Judges what a read saw.
+pub(crate) fn judge(
+    history: &[Entry],
+    read: Window,
+    scope: &dyn Scope,
+    seen: Seen,
+) -> Result<(), Illegal> {
+    let bounds = Bounds::new(history, scope);
+    let Seen::Content { content, stamp } = seen else { return absent(&bounds, read) };
+    origin(history, content, stamp)?;
+    for (number, entry) in settled(history, read) {
+        match (entry.act, entry.stamp()) {
+            (Act::Write { .. }, Some(newer)) if newer > stamp && scope.sees_write(entry) => {
+                return Err(Illegal::Stale { newer: number });
+            }
+            (Act::Delete, _)
+                if bounds.floor(number).is_some_and(|floor| floor >= stamp)
+                    && scope.sees_delete(entry) =>
+            {
+                return Err(Illegal::Resurrected { delete: number });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The contents that a read may see, and whether it may see nothing. A content whose version is not known yet counts as
+/// the newest.
+pub(crate) fn legal_outcomes(
+    history: &[Entry],
+    read: Window,
+    scope: &dyn Scope,
+) -> (BTreeSet<u32>, bool) {
+    let mut contents = BTreeSet::new();
+    for entry in history {
+        if let Act::Write { content, .. } = entry.act {
+            let unknown = Stamp {
+                version: swarm_types::Version(u64::MAX),
+                etag: swarm_types::Etag::from_bytes([0xff; 16]),
+            };
+            let stamp = entry.stamp().unwrap_or(unknown);
+            if judge(history, read, scope, Seen::Content { content, stamp }).is_ok() {
+                contents.insert(content);
+            }
+        }
+    }
+    (contents, judge(history, read, scope, Seen::Absent).is_ok())
+}
+
+/// The acknowledged operation that `number`, a write just acknowledged, wrongly lies below: one that its node could know.
+pub(crate) fn out_of_order(history: &[Entry], number: usize, scope: &dyn Scope) -> Option<usize> {
+    let new = &history[number];
+    let stamp = new.stamp()?;
+    let bounds = Bounds::new(history, scope);
+    history.iter().enumerate().position(|(other, earlier)| {
+        other != number
+            && follows(new, earlier)
+            && match earlier.act {
+                Act::Write { .. } => earlier.stamp().is_some_and(|earlier| earlier >= stamp),
+                Act::Delete => bounds.floor(other).is_some_and(|floor| floor >= stamp),
+            }
+            && scope.knew(new, earlier)
+    })
+}
+
+/// Finds the write that a content came from.
+fn origin(history: &[Entry], content: u32, stamp: Stamp) -> Result<(), Illegal> {
+    let mut verdict = Illegal::NeverWritten;
+    for (number, entry) in history.iter().enumerate() {
+        if !matches!(entry.act, Act::Write { content: own, .. } if own == content) {
+            continue;
+        }
+        match &entry.outcome {
+            Outcome::Acknowledged { stamp: Some(own), .. } if *own == stamp => return Ok(()),
+            Outcome::Acknowledged { stamp: Some(_), .. } => {
+                verdict = Illegal::OtherVersion { write: number }
+            }
+            Outcome::Acknowledged { stamp: None, .. } | Outcome::Pending | Outcome::Unknown(_) => {
+                return Ok(());
+            }
+            Outcome::Refused(_) | Outcome::NotSent(_) if verdict == Illegal::NeverWritten => {
+                verdict = Illegal::Refused { write: number }
+            }
+            Outcome::Refused(_) | Outcome::NotSent(_) => {}
+        }
+    }
+    Err(verdict)
+}
+
+fn absent(bounds: &Bounds<'_>, read: Window) -> Result<(), Illegal> {
+    let required = settled(bounds.history, read)
+        .filter_map(|(number, entry)| Some((entry.write_stamp()?, number, entry)))
+        .filter(|(_, _, entry)| bounds.scope.sees_write(entry))
+        .max_by_key(|(stamp, number, _)| (*stamp, *number));
+    let Some((newest, write, _)) = required else { return Ok(()) };
+    let deleted = bounds.history.iter().enumerate().any(|(number, entry)| {
+        matches!(entry.act, Act::Delete)
+            && entry.sent < read.ended
+            && entry.may_have_happened()
+            && bounds.ceiling(number).is_none_or(|ceiling| ceiling > newest)
+    });
+    if deleted { Ok(()) } else { Err(Illegal::Lost { write }) }
+}
+
+/// Acknowledged before the read started.
+fn settled(history: &[Entry], read: Window) -> impl Iterator<Item = (usize, &Entry)> {
+    history.iter().enumerate().filter(move |(_, entry)| {
+        entry.is_acknowledged() && entry.ended.is_some_and(|ended| ended <= read.started)
+    })
+}
+
+/// True if `later` was sent after `earlier` was acknowledged, so that it lies above it wherever it knew of it.
+fn follows(later: &Entry, earlier: &Entry) -> bool {
+    earlier.is_acknowledged() && earlier.ended.is_some_and(|ended| ended <= later.sent)
+}
+
+/// Between which versions the deletes lie. Remembered, because deletes bound each other.
+struct Bounds<'a> {
+    history: &'a [Entry],
+    scope: &'a dyn Scope,
+    floors: RefCell<BTreeMap<usize, Option<Stamp>>>,
+    ceilings: RefCell<BTreeMap<usize, Option<Stamp>>>,
+}
+
+impl<'a> Bounds<'a> {
+    fn new(history: &'a [Entry], scope: &'a dyn Scope) -> Self {
+        Self { history, scope, floors: RefCell::default(), ceilings: RefCell::default() }
+    }
+
+    /// The newest version that an acknowledged delete certainly lies above.
+    fn floor(&self, delete: usize) -> Option<Stamp> {
+        if let Some(known) = self.floors.borrow().get(&delete) {
+            return *known;
+        }
+        let this = &self.history[delete];
+        let below = self
+            .history
+            .iter()
+            .enumerate()
+            .filter(|(_, earlier)| follows(this, earlier) && self.scope.knew(this, earlier));
+        let floor = below
+            .filter_map(|(number, earlier)| match earlier.act {
+                Act::Write { .. } => earlier.stamp(),
+                // Real time only moves on, so this ends.
+                Act::Delete => self.floor(number),
+            })
+            .max();
+        self.floors.borrow_mut().insert(delete, floor);
+        floor
+    }
+
+    /// The oldest version that a delete certainly lies below; `None` for one that may still happen.
+    fn ceiling(&self, delete: usize) -> Option<Stamp> {
+        if let Some(known) = self.ceilings.borrow().get(&delete) {
+            return *known;
+        }
+        let this = &self.history[delete];
+        let above = self.history.iter().enumerate().filter(|(_, later)| {
+            later.is_acknowledged() && follows(later, this) && self.scope.knew(later, this)
+        });
+        let ceiling = above
+            .filter_map(|(number, later)| match later.act {
+                Act::Write { .. } => later.stamp(),
+                Act::Delete => self.ceiling(number),
+            })
+            .min();
+        self.ceilings.borrow_mut().insert(delete, ceiling);
+        ceiling
+    }
+}

@@ -1,0 +1,304 @@
+//! Histories as operators would tell them, and what a read may then see.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use swarm_types::{Etag, Version};
+
+use super::legal::{Illegal, Scope, Seen, Window, judge, legal_outcomes, out_of_order};
+use super::*;
+
+/// Nothing was ever wrong.
+struct Whole;
+
+impl Scope for Whole {
+    fn sees_write(&self, _: &Entry) -> bool {
+        true
+    }
+
+    fn sees_delete(&self, _: &Entry) -> bool {
+        true
+    }
+
+    fn knew(&self, _: &Entry, _: &Entry) -> bool {
+        true
+    }
+}
+
+/// The halves of a cluster know nothing of each other; the read goes through the side of this node.
+struct Halves(usize);
+
+impl Scope for Halves {
+    fn sees_write(&self, write: &Entry) -> bool {
+        write.nodes[0].0 == self.0
+    }
+
+    fn sees_delete(&self, delete: &Entry) -> bool {
+        delete.nodes[0].0 == self.0
+    }
+
+    fn knew(&self, later: &Entry, earlier: &Entry) -> bool {
+        later.nodes[0] == earlier.nodes[0]
+    }
+}
+
+fn at(ms: u64) -> Instant {
+    Instant(ms * 1_000_000)
+}
+
+fn stamp(version: u64) -> Stamp {
+    Stamp { version: Version(version), etag: Etag::from_bytes([1; 16]) }
+}
+
+/// Times in ms: sent, answered.
+fn entry(act: Act, sent: u64, ended: u64, outcome: Outcome) -> Entry {
+    Entry { act, sent: at(sent), ended: Some(at(ended)), outcome, nodes: vec![NodeNumber(0)] }
+}
+
+fn acknowledged(version: Option<u64>) -> Outcome {
+    Outcome::Acknowledged { stamp: version.map(stamp), holders: vec![NodeNumber(0)], replicas: 2 }
+}
+
+fn write(content: u32, sent: u64, ended: u64, version: u64) -> Entry {
+    entry(Act::Write { content, length: 1 }, sent, ended, acknowledged(Some(version)))
+}
+
+fn lost_write(content: u32, sent: u64, ended: u64) -> Entry {
+    entry(Act::Write { content, length: 1 }, sent, ended, Outcome::Unknown("timeout".to_owned()))
+}
+
+fn delete(sent: u64, ended: u64) -> Entry {
+    entry(Act::Delete, sent, ended, acknowledged(None))
+}
+
+fn lost_delete(sent: u64, ended: u64) -> Entry {
+    entry(Act::Delete, sent, ended, Outcome::Unknown("503".to_owned()))
+}
+
+fn through(node: usize, mut entry: Entry) -> Entry {
+    entry.nodes = vec![NodeNumber(node)];
+    entry
+}
+
+const LATE: Window = Window { started: Instant(1_000_000_000), ended: Instant(1_001_000_000) };
+
+/// What a read long after all of it may see.
+fn late(history: &[Entry]) -> (Vec<u32>, bool) {
+    let (contents, absent) = legal_outcomes(history, LATE, &Whole);
+    (contents.into_iter().collect(), absent)
+}
+
+#[test]
+fn what_a_late_read_may_see() {
+    let refused = entry(Act::Write { content: 9, length: 1 }, 3, 4, Outcome::Refused(409));
+    let pending = Entry { ended: None, outcome: Outcome::Pending, ..lost_write(2, 30, 31) };
+    for (what, history, contents, absent) in [
+        ("nothing was written", vec![], vec![], true),
+        ("an acknowledged write is there", vec![write(1, 0, 1, 10)], vec![1], false),
+        ("a refused write is not", vec![refused], vec![], true),
+        ("the newer version wins", vec![write(1, 0, 1, 10), write(2, 2, 3, 11)], vec![2], false),
+        (
+            "concurrent writes: the version decides",
+            vec![write(1, 0, 9, 12), write(2, 1, 8, 11)],
+            vec![1],
+            false,
+        ),
+        ("a delete after the write", vec![write(1, 0, 1, 10), delete(2, 3)], vec![], true),
+        (
+            "a delete concurrent with the write",
+            vec![write(1, 0, 5, 10), delete(2, 3)],
+            vec![1],
+            true,
+        ),
+        (
+            "written anew after the delete",
+            vec![write(1, 0, 1, 10), delete(2, 3), write(2, 4, 5, 20)],
+            vec![2],
+            false,
+        ),
+        (
+            "a write of unknown fate",
+            vec![write(1, 0, 1, 10), lost_write(2, 2, 3)],
+            vec![1, 2],
+            false,
+        ),
+        ("a write still on its way", vec![write(1, 0, 1, 10), pending], vec![1, 2], false),
+        (
+            "a delete of unknown fate may happen later",
+            vec![write(1, 0, 1, 10), lost_delete(2, 3), write(2, 4, 5, 20)],
+            vec![2],
+            true,
+        ),
+        (
+            "an unknown write may happen after the delete",
+            vec![lost_write(1, 0, 1), delete(2, 3)],
+            vec![1],
+            true,
+        ),
+        (
+            "a delete below a write that lies below another",
+            vec![delete(2, 3), write(1, 4, 5, 20), write(2, 0, 9, 30)],
+            vec![2],
+            false,
+        ),
+        (
+            "a delete above a write lies above all older ones",
+            vec![write(1, 0, 9, 10), write(2, 0, 1, 20), delete(2, 3)],
+            vec![],
+            true,
+        ),
+        (
+            "a delete after a delete lies above what that one lies above",
+            vec![write(1, 0, 1, 10), delete(2, 3), delete(4, 5)],
+            vec![],
+            true,
+        ),
+    ] {
+        assert_eq!(late(&history), (contents, absent), "{what}");
+    }
+}
+
+#[test]
+fn a_read_concurrent_with_a_change_may_see_either() {
+    let history = [write(1, 0, 1, 10), write(2, 5, 20, 11)];
+    let during = Window { started: at(6), ended: at(7) };
+    assert_eq!(legal_outcomes(&history, during, &Whole), (BTreeSet::from([1, 2]), false));
+    let history = [write(1, 0, 1, 10), delete(5, 20)];
+    assert_eq!(legal_outcomes(&history, during, &Whole), (BTreeSet::from([1]), true));
+}
+
+#[test]
+fn the_version_of_a_write_of_unknown_fate_is_taken_from_the_read() {
+    let history = [lost_write(1, 0, 1), write(2, 2, 3, 20), delete(4, 5)];
+    let seen = |version| {
+        judge(&history, LATE, &Whole, Seen::Content { content: 1, stamp: stamp(version) })
+    };
+    assert_eq!(seen(10), Err(Illegal::Stale { newer: 1 }));
+    assert_eq!(seen(30), Ok(()));
+    let history = [lost_write(1, 0, 1), write(2, 2, 3, 20), delete(4, 5)];
+    assert_eq!(
+        judge(&history[..1], LATE, &Whole, Seen::Content { content: 1, stamp: stamp(10) }),
+        Ok(())
+    );
+}
+
+#[test]
+fn each_illegal_answer_has_its_own_name() {
+    let refused = entry(Act::Write { content: 3, length: 1 }, 3, 4, Outcome::Refused(409));
+    let history = [write(1, 0, 1, 10), refused, delete(5, 6), write(2, 7, 8, 20)];
+    let seen = |content, version| {
+        judge(&history, LATE, &Whole, Seen::Content { content, stamp: stamp(version) })
+    };
+    assert_eq!(seen(7, 1), Err(Illegal::NeverWritten));
+    assert_eq!(seen(3, 1), Err(Illegal::Refused { write: 1 }));
+    assert_eq!(seen(2, 21), Err(Illegal::OtherVersion { write: 3 }));
+    assert_eq!(seen(1, 10), Err(Illegal::Resurrected { delete: 2 }));
+    assert_eq!(judge(&history, LATE, &Whole, Seen::Absent), Err(Illegal::Lost { write: 3 }));
+    let history = [write(1, 0, 1, 10), write(2, 2, 3, 20)];
+    assert_eq!(
+        judge(&history, LATE, &Whole, Seen::Content { content: 1, stamp: stamp(10) }),
+        Err(Illegal::Stale { newer: 1 })
+    );
+}
+
+#[test]
+fn during_a_partition_only_ones_own_side_is_demanded() {
+    let history =
+        [through(0, write(1, 0, 1, 10)), through(1, write(2, 2, 3, 20)), through(1, delete(4, 5))];
+    let (contents, absent) = legal_outcomes(&history, LATE, &Halves(0));
+    assert_eq!((contents, absent), (BTreeSet::from([1, 2]), true));
+    let (contents, absent) = legal_outcomes(&history, LATE, &Halves(1));
+    // The delete certainly lies above write 2, hence above the older write 1.
+    assert_eq!((contents, absent), (BTreeSet::new(), true));
+}
+
+#[test]
+fn after_a_partition_a_delete_and_a_write_of_the_other_side_may_go_either_way() {
+    struct Healed;
+    impl Scope for Healed {
+        fn sees_write(&self, _: &Entry) -> bool {
+            true
+        }
+        fn sees_delete(&self, _: &Entry) -> bool {
+            true
+        }
+        fn knew(&self, later: &Entry, earlier: &Entry) -> bool {
+            later.nodes[0] == earlier.nodes[0]
+        }
+    }
+    let history = [through(0, write(1, 0, 1, 10)), through(1, delete(4, 5))];
+    assert_eq!(legal_outcomes(&history, LATE, &Healed), (BTreeSet::from([1]), true));
+}
+
+#[test]
+fn an_acknowledged_write_that_loses_to_one_it_could_know_is_out_of_order() {
+    let history = [write(1, 0, 1, 20), write(2, 2, 3, 19)];
+    assert_eq!(out_of_order(&history, 1, &Whole), Some(0));
+    let history = [write(1, 0, 1, 20), delete(2, 3), write(2, 4, 5, 20)];
+    assert_eq!(out_of_order(&history, 2, &Whole), Some(0));
+    let history = [write(1, 0, 9, 20), write(2, 2, 3, 19)];
+    assert_eq!(out_of_order(&history, 1, &Whole), None);
+}
+
+/// One register with a clock, as every correct cluster looks from outside: operations take effect at one instant between
+/// sending and answer (or, if their fate is unknown, at any time after sending, or never).
+fn arbitrary_run() -> impl Strategy<Value = (Vec<Entry>, Option<(u32, Stamp)>)> {
+    let operation = (
+        0u64..200,
+        1u64..40,
+        0u64..40,
+        any::<bool>(),
+        prop_oneof![8 => Just(0u8), 1 => Just(1), 1 => Just(2)],
+    );
+    proptest::collection::vec(operation, 0..9).prop_map(|operations| {
+        let mut effects = Vec::new();
+        for (number, (sent, length, inside, is_write, fate)) in operations.into_iter().enumerate() {
+            let effect = match fate {
+                0 => Some(sent + inside.min(length)),
+                1 => Some(sent + inside * 7),
+                _ => None,
+            };
+            effects.push((effect, number, sent, sent + length, is_write, fate));
+        }
+        effects.sort();
+        let (mut history, mut state, mut version) = (Vec::new(), None, 0);
+        for (effect, number, sent, ended, is_write, fate) in effects {
+            let content = u32::try_from(number).expect("small");
+            if let Some(effect) = effect {
+                version = effect.max(version + 1);
+                state = is_write.then_some((content, stamp(version)));
+            }
+            let outcome = if fate == 0 {
+                acknowledged(is_write.then_some(version))
+            } else {
+                Outcome::Unknown("503".to_owned())
+            };
+            let act = if is_write { Act::Write { content, length: 1 } } else { Act::Delete };
+            history.push(entry(act, sent, ended, outcome));
+        }
+        (history, state)
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_correct_cluster_is_never_accused((history, state) in arbitrary_run()) {
+        let seen = state.map_or(Seen::Absent, |(content, stamp)| Seen::Content { content, stamp });
+        prop_assert_eq!(judge(&history, LATE, &Whole, seen), Ok(()));
+        for number in 0..history.len() {
+            prop_assert_eq!(out_of_order(&history, number, &Whole), None);
+        }
+    }
+
+    #[test]
+    fn what_nobody_wrote_is_never_legal((history, _) in arbitrary_run()) {
+        let seen = Seen::Content { content: 99, stamp: stamp(1) };
+        prop_assert_eq!(judge(&history, LATE, &Whole, seen), Err(Illegal::NeverWritten));
+    }
+
+    #[test]
+    fn something_is_always_legal((history, _) in arbitrary_run()) {
+        let (contents, absent) = legal_outcomes(&history, LATE, &Whole);
+        prop_assert!(absent || !contents.is_empty());
+    }
+}

@@ -1,0 +1,234 @@
+//! Which node could reach which, and when: the faults in force, as an outsider can tell them.
+//!
+//! A judgement must not demand what a fault made impossible, and must not excuse what none did. So two questions are
+//! kept apart: what a node could reach *all the time* (only then may an answer be demanded of it), and what it could
+//! reach *at some time* (only beyond that is anything certain not to have happened).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use swarm_cluster::{Cut, NodeRef};
+use swarm_types::Instant;
+
+/// After a start or a heal a node may need this long to be in touch again: membership is learned from beacons every 10 s,
+/// and one of them may be on its way (our choice).
+pub(crate) const GRACE: Duration = Duration::from_secs(15);
+
+/// Number of a node in a run, over all its clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NodeNumber(pub(crate) usize);
+
+/// A trouble that somebody made; its end is noted when it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TroubleNumber(usize);
+
+#[derive(Debug, Clone)]
+struct Trouble {
+    from: Instant,
+    to: Option<Instant>,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    /// The node runs no process, or one that stands still.
+    Off(NodeNumber),
+    /// These nodes from all others and from each other.
+    Apart(BTreeSet<NodeNumber>),
+    /// Each group from every other.
+    Groups(Vec<BTreeSet<NodeNumber>>),
+}
+
+/// All nodes of a run and all troubles so far.
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    nodes: Vec<NodeRef>,
+    numbers: BTreeMap<NodeRef, NodeNumber>,
+    troubles: Vec<Trouble>,
+    /// Nodes whose disks lost something, and when: everything on them (wiped) or some blocks (rot).
+    damaged: Vec<(NodeNumber, Instant)>,
+}
+
+impl Reach {
+    pub(crate) fn new(nodes: Vec<NodeRef>) -> Self {
+        let numbers = nodes
+            .iter()
+            .enumerate()
+            .map(|(number, node)| (node.clone(), NodeNumber(number)))
+            .collect();
+        Self { nodes, numbers, ..Self::default() }
+    }
+
+    pub(crate) fn number(&self, node: &NodeRef) -> Option<NodeNumber> {
+        self.numbers.get(node).copied()
+    }
+
+    pub(crate) fn node(&self, number: NodeNumber) -> &NodeRef {
+        &self.nodes[number.0]
+    }
+
+    /// The node is off from now on.
+    pub(crate) fn off(&mut self, at: Instant, node: NodeNumber) -> TroubleNumber {
+        self.begin(at, What::Off(node))
+    }
+
+    /// A cut is in force from now on. A node without multicast counts as cut off: what others hold it cannot find.
+    pub(crate) fn cut(&mut self, at: Instant, cut: &Cut) -> TroubleNumber {
+        let set = |nodes: &Vec<NodeRef>| {
+            nodes.iter().filter_map(|node| self.number(node)).collect::<BTreeSet<_>>()
+        };
+        let what = match cut {
+            Cut::Isolate(nodes) | Cut::Multicast(nodes) => What::Apart(set(nodes)),
+            Cut::Partition(groups) => What::Groups(groups.iter().map(set).collect()),
+        };
+        self.begin(at, what)
+    }
+
+    fn begin(&mut self, at: Instant, what: What) -> TroubleNumber {
+        self.troubles.push(Trouble { from: at, to: None, what });
+        TroubleNumber(self.troubles.len() - 1)
+    }
+
+    /// A trouble is over.
+    pub(crate) fn over(&mut self, at: Instant, trouble: TroubleNumber) {
+        self.troubles[trouble.0].to.get_or_insert(at);
+    }
+
+    /// Something on the disks of this node was destroyed.
+    pub(crate) fn damage(&mut self, at: Instant, node: NodeNumber) {
+        self.damaged.push((node, at));
+    }
+
+    /// True if the node's disks lost nothing since `since`.
+    pub(crate) fn is_intact(&self, node: NodeNumber, since: Instant) -> bool {
+        !self.damaged.iter().any(|(damaged, at)| *damaged == node && *at >= since)
+    }
+
+    /// True if nothing was ever wrong, up to `at`.
+    pub(crate) fn was_always_well(&self, at: Instant) -> bool {
+        self.damaged.iter().all(|(_, when)| *when > at)
+            && self.troubles.iter().all(|trouble| trouble.from > at)
+    }
+
+    /// The nodes that `node` could reach all the time from `from` to `to`, itself among them; none if it had trouble.
+    pub(crate) fn always(
+        &self,
+        node: NodeNumber,
+        from: Instant,
+        to: Instant,
+    ) -> BTreeSet<NodeNumber> {
+        let overlaps = |trouble: &&Trouble| {
+            trouble.from <= to && trouble.to.is_none_or(|end| end + GRACE >= from)
+        };
+        let troubles: Vec<&Trouble> = self.troubles.iter().filter(overlaps).collect();
+        self.cluster_of(node)
+            .filter(|other| !troubles.iter().any(|trouble| trouble.separates(node, *other)))
+            .collect()
+    }
+
+    /// The nodes that `node` could reach at some time from `from` to `to`.
+    pub(crate) fn ever(
+        &self,
+        node: NodeNumber,
+        from: Instant,
+        to: Instant,
+    ) -> BTreeSet<NodeNumber> {
+        let covers =
+            |trouble: &&Trouble| trouble.from <= from && trouble.to.is_none_or(|end| end >= to);
+        let troubles: Vec<&Trouble> = self.troubles.iter().filter(covers).collect();
+        self.cluster_of(node)
+            .filter(|other| !troubles.iter().any(|trouble| trouble.separates(node, *other)))
+            .collect()
+    }
+
+    fn cluster_of(&self, node: NodeNumber) -> impl Iterator<Item = NodeNumber> {
+        let cluster = &self.nodes[node.0].cluster;
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(move |(_, other)| other.cluster == *cluster)
+            .map(|(number, _)| NodeNumber(number))
+    }
+}
+
+impl Trouble {
+    fn separates(&self, a: NodeNumber, b: NodeNumber) -> bool {
+        match &self.what {
+            What::Off(node) => *node == a || *node == b,
+            What::Apart(nodes) => a != b && (nodes.contains(&a) || nodes.contains(&b)),
+            What::Groups(groups) => {
+                let group = |node| groups.iter().position(|group| group.contains(&node));
+                matches!((group(a), group(b)), (Some(a), Some(b)) if a != b)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(number: u32) -> NodeRef {
+        NodeRef { cluster: "main".to_owned(), node: number }
+    }
+
+    fn at(secs: u64) -> Instant {
+        Instant(secs * 1_000_000_000)
+    }
+
+    fn reach() -> Reach {
+        Reach::new(vec![node(1), node(2), node(3), NodeRef { cluster: "dr".to_owned(), node: 1 }])
+    }
+
+    fn shown(nodes: &BTreeSet<NodeNumber>) -> Vec<usize> {
+        nodes.iter().map(|node| node.0 + 1).collect()
+    }
+
+    #[test]
+    fn without_trouble_a_node_reaches_its_own_cluster() {
+        assert_eq!(shown(&reach().always(NodeNumber(0), at(0), at(9))), [1, 2, 3]);
+        assert_eq!(shown(&reach().always(NodeNumber(3), at(0), at(9))), [4]);
+        assert!(reach().was_always_well(at(9)));
+    }
+
+    #[test]
+    fn a_node_that_was_off_counts_again_after_the_grace() {
+        let mut reach = reach();
+        let trouble = reach.off(at(100), NodeNumber(1));
+        reach.over(at(200), trouble);
+        assert_eq!(shown(&reach.always(NodeNumber(0), at(98), at(99))), [1, 2, 3]);
+        assert_eq!(shown(&reach.always(NodeNumber(0), at(99), at(100))), [1, 3]);
+        assert_eq!(shown(&reach.always(NodeNumber(0), at(214), at(214))), [1, 3]);
+        assert_eq!(shown(&reach.always(NodeNumber(0), at(216), at(216))), [1, 2, 3]);
+        assert_eq!(shown(&reach.always(NodeNumber(1), at(150), at(150))), [] as [usize; 0]);
+        assert!(!reach.was_always_well(at(300)));
+    }
+
+    #[test]
+    fn what_can_be_reached_at_some_time_is_more_than_what_can_be_reached_always() {
+        let mut reach = reach();
+        let trouble = reach.off(at(100), NodeNumber(1));
+        reach.over(at(200), trouble);
+        assert_eq!(shown(&reach.ever(NodeNumber(0), at(150), at(250))), [1, 2, 3]);
+        assert_eq!(shown(&reach.ever(NodeNumber(0), at(120), at(180))), [1, 3]);
+    }
+
+    #[test]
+    fn a_partition_separates_groups_and_an_isolation_everyone() {
+        let mut reach = reach();
+        let cut = reach.cut(at(10), &Cut::Partition(vec![vec![node(1)], vec![node(2), node(3)]]));
+        assert_eq!(shown(&reach.always(NodeNumber(1), at(20), at(21))), [2, 3]);
+        reach.over(at(30), cut);
+        reach.cut(at(100), &Cut::Isolate(vec![node(2), node(3)]));
+        assert_eq!(shown(&reach.always(NodeNumber(1), at(110), at(111))), [2]);
+        assert_eq!(shown(&reach.always(NodeNumber(0), at(110), at(111))), [1]);
+    }
+
+    #[test]
+    fn damage_counts_from_when_it_was_done() {
+        let mut reach = reach();
+        reach.damage(at(50), NodeNumber(0));
+        assert!(!reach.is_intact(NodeNumber(0), at(40)));
+        assert!(reach.is_intact(NodeNumber(0), at(60)));
+    }
+}

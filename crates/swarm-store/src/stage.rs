@@ -32,6 +32,8 @@ pub struct Publish {
     pub stamp: Stamp,
     /// What persists beside the body.
     pub meta: ObjectMeta,
+    /// A volume known to hold another replica, for recovery of that volume.
+    pub hint: Option<VolumeId>,
 }
 
 /// A body being written. Dropping it leaves nothing visible.
@@ -40,7 +42,6 @@ pub struct Staged {
     binding: Binding,
     extent: Extent,
     reservation: Reservation,
-    hint: Option<VolumeId>,
     written: u64,
     /// Not submitted yet; less than [`PIECE`].
     buffer: BytesMut,
@@ -66,7 +67,6 @@ impl Staged {
             binding,
             extent,
             reservation,
-            hint: None,
             written: 0,
             buffer: BytesMut::new(),
             submitted: 0,
@@ -110,11 +110,6 @@ impl Staged {
         self.written
     }
 
-    /// Notes a volume that holds another replica, for recovery of that volume.
-    pub fn hint(&mut self, volume: VolumeId) {
-        self.hint = Some(volume);
-    }
-
     /// Publishes the body under its stream id: durable and visible on return. An equal stamp that is filed already is
     /// success too.
     ///
@@ -129,8 +124,8 @@ impl Staged {
         }
         let tail = self.tail().await?;
         self.extent.checksum = self.binding.table(announced, &self.table);
-        let Publish { stamp, meta } = version;
-        let Self { volume, binding, extent, reservation, hint, _in_flight, .. } = self;
+        let Publish { stamp, meta, hint } = version;
+        let Self { volume, binding, extent, reservation, _in_flight, .. } = self;
         let id = binding.stream;
         let value =
             encode_value(&Record { id, stamp, state: RecordState::Live { meta, hint, extent } });

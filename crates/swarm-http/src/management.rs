@@ -1,0 +1,168 @@
+//! The management port: `GET /api/status` as JSON and `GET /metrics` for Prometheus.
+//!
+//! Owns the shapes on this wire. Read-only, for operators and harnesses on a trusted network; SCSP is elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use swarm_env::hyper_rt::{self, EnvTimer};
+use swarm_env::{Env, Stream};
+use swarm_node::{Node, NodeStatus, VolumeStatus};
+use tower::ServiceExt as _;
+
+/// From the opening of a connection to the last byte of a request head.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// A connection is closed after this, whatever it does: these answers are small.
+const CONNECTION_TIME: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Serialize)]
+struct StatusJson {
+    node: String,
+    cluster: String,
+    state: &'static str,
+    volumes: Vec<VolumeJson>,
+    members: Vec<MemberJson>,
+    requests: u64,
+    background: u64,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct VolumeJson {
+    id: Option<String>,
+    disk: String,
+    state: &'static str,
+    problem: Option<String>,
+    capacity: u64,
+    used: u64,
+    free: u64,
+    trapped: u64,
+    streams: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct MemberJson {
+    node: String,
+    state: &'static str,
+}
+
+impl StatusJson {
+    fn new(status: NodeStatus, cluster: &str) -> Self {
+        Self {
+            node: status.id.to_string(),
+            cluster: cluster.to_owned(),
+            state: status.state.word(),
+            volumes: status.volumes.into_iter().map(VolumeJson::new).collect(),
+            members: status
+                .members
+                .into_iter()
+                .map(|(node, state)| MemberJson { node: node.to_string(), state: state.word() })
+                .collect(),
+            requests: status.requests,
+            background: status.background,
+            counters: status.counters,
+        }
+    }
+}
+
+impl VolumeJson {
+    fn new(volume: VolumeStatus) -> Self {
+        Self {
+            id: volume.id.map(|id| id.to_string()),
+            disk: volume.disk,
+            state: volume.state,
+            problem: volume.problem,
+            capacity: volume.capacity,
+            used: volume.used,
+            free: volume.free,
+            trapped: volume.trapped,
+            streams: volume.streams,
+        }
+    }
+}
+
+/// The routes.
+pub(crate) fn router(node: Node) -> Router {
+    Router::new()
+        .route("/api/status", get(status))
+        .route("/metrics", get(prometheus))
+        .with_state(node)
+}
+
+async fn status(State(node): State<Node>) -> Json<StatusJson> {
+    Json(StatusJson::new(node.status(), node.config().cluster.as_str()))
+}
+
+async fn prometheus(State(node): State<Node>) -> ([(&'static str, &'static str); 1], String) {
+    let text = metrics(&node.status());
+    ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+/// The text form of Prometheus.
+fn metrics(status: &NodeStatus) -> String {
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "# HELP swarm_{name} {help}\n# TYPE swarm_{name} {kind}\n");
+        for (labels, value) in samples {
+            let _ = writeln!(text, "swarm_{name}{labels} {value}");
+        }
+    };
+    let plain = |value| [(String::new(), value)];
+    family("requests", "gauge", "Requests being served.", &plain(status.requests));
+    family("background", "gauge", "Other work under way.", &plain(status.background));
+    family(
+        "cluster_capacity_bytes",
+        "gauge",
+        "Capacity of all known volumes.",
+        &plain(status.cluster_capacity),
+    );
+    family("cluster_free_bytes", "gauge", "Free bytes of all known volumes.", &plain(status.cluster_free));
+    let of_volumes = |value: fn(&VolumeStatus) -> u64| -> Vec<(String, u64)> {
+        let label = |volume: &VolumeStatus| format!("{{disk=\"{}\"}}", escape(&volume.disk));
+        status.volumes.iter().map(|volume| (label(volume), value(volume))).collect()
+    };
+    family("volume_capacity_bytes", "gauge", "Size of the data region.", &of_volumes(|v| v.capacity));
+    family("volume_used_bytes", "gauge", "Bytes of live streams.", &of_volumes(|v| v.used));
+    family("volume_free_bytes", "gauge", "Writable bytes.", &of_volumes(|v| v.free));
+    family("volume_trapped_bytes", "gauge", "Bytes of holes.", &of_volumes(|v| v.trapped));
+    family("volume_streams", "gauge", "Live streams.", &of_volumes(|v| v.streams));
+    let states: Vec<_> = status
+        .members
+        .iter()
+        .map(|(node, state)| (format!("{{node=\"{node}\",state=\"{}\"}}", state.word()), 1))
+        .collect();
+    family("member_state", "gauge", "The other members, by state.", &states);
+    let counters: Vec<_> = status
+        .counters
+        .iter()
+        .map(|(name, count)| (format!("{{name=\"{}\"}}", escape(name)), *count))
+        .collect();
+    family("operations_total", "counter", "Operations by name.", &counters);
+    text
+}
+
+fn escape(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Serves one connection with hyper.
+pub(crate) async fn serve(env: Env, stream: Stream, router: Router) {
+    let service = hyper::service::service_fn(move |request| router.clone().oneshot(request));
+    let connection = hyper::server::conn::http1::Builder::new()
+        // hyper's own dates come from the real clock.
+        .auto_date_header(false)
+        .timer(EnvTimer::new(&env))
+        .header_read_timeout(HEAD_TIME)
+        .serve_connection(hyper_rt::io(stream), service);
+    match env.timeout(CONNECTION_TIME, connection).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => tracing::debug!(node = env.name(), %error, "management connection broke"),
+    }
+}

@@ -1,0 +1,224 @@
+//! A request that has been understood: verb, target, arguments, headers, a body to come.
+
+use swarm_node::api::{Address, DomainChoice, Nonce, Target};
+
+use super::target::{Place, RequestTarget};
+use crate::codec::{Framing, Request, RequestBody, RequestHead};
+use crate::status::Fault;
+
+/// The verbs of the port (SCSP Methods); they are case-sensitive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Copy,
+    Append,
+    Send,
+    Hold,
+    Release,
+    Gen,
+}
+
+impl Verb {
+    const ALL: [Self; 11] = [
+        Self::Get,
+        Self::Head,
+        Self::Post,
+        Self::Put,
+        Self::Delete,
+        Self::Copy,
+        Self::Append,
+        Self::Send,
+        Self::Hold,
+        Self::Release,
+        Self::Gen,
+    ];
+
+    /// The verb on the wire.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Copy => "COPY",
+            Self::Append => "APPEND",
+            Self::Send => "SEND",
+            Self::Hold => "HOLD",
+            Self::Release => "RELEASE",
+            Self::Gen => "GEN",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.name() == name)
+    }
+
+    /// GET and HEAD.
+    pub(crate) const fn reads(self) -> bool {
+        matches!(self, Self::Get | Self::Head)
+    }
+
+    /// POST and PUT.
+    pub(crate) const fn writes(self) -> bool {
+        matches!(self, Self::Post | Self::Put)
+    }
+
+    /// Those that carry an entity and must say how long it is (Error Responses to WRITE).
+    const fn needs_length(self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Append | Self::Hold)
+    }
+}
+
+/// The content type that marks the creation of a context (SCSP WRITE).
+const CONTEXT_TYPE: &str = "application/castorcontext";
+
+/// A request that makes sense so far.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) verb: Verb,
+    pub(crate) target: RequestTarget,
+    pub(crate) head: RequestHead,
+    pub(crate) body: RequestBody,
+    /// `user@realm`, once authenticated.
+    pub(crate) owner: Option<String>,
+}
+
+impl Call {
+    /// Understands a request, in this order: verb, Host, target, arguments, framing, expectation.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub(crate) fn read(request: Request) -> Result<Self, Fault> {
+        let Request { head, body, .. } = request;
+        let verb = Verb::parse(head.method()).ok_or(Fault::UnknownMethod)?;
+        let target = RequestTarget::parse(head.target(), head.fields())?;
+        match head.framing() {
+            Framing::Absent if verb.needs_length() => return Err(Fault::LengthRequired),
+            // DX App Guide: COPY takes no Content-Length or 0.
+            Framing::Length(1..) | Framing::Chunked if verb == Verb::Copy => {
+                return Err(Fault::InvalidRequest("COPY takes no body."));
+            }
+            _ => {}
+        }
+        let known = |value: &[u8]| {
+            value.eq_ignore_ascii_case(b"100-continue")
+                || value.eq_ignore_ascii_case(b"content-md5")
+        };
+        if !head.fields().all("expect").all(known) {
+            return Err(Fault::ExpectationFailed);
+        }
+        for flag in ["admin", "alias"] {
+            target.query.flag(flag)?;
+        }
+        Ok(Self { verb, target, head, body, owner: None })
+    }
+
+    /// `GET /` and `HEAD /` without a domain are about the node.
+    pub(crate) fn is_node_status(&self) -> bool {
+        self.verb.reads()
+            && self.target.place == Place::Root
+            && !matches!(self.target.domain, DomainChoice::Named(_))
+            && !self.target.query.wanted("aliasuuid")
+    }
+
+    /// True if the request uses a right of administrators.
+    pub(crate) fn needs_admin(&self) -> bool {
+        let named = matches!(self.target.domain, DomainChoice::Named(_));
+        let domain = self.target.place == Place::Root && named;
+        self.is("admin")
+            || self.verb == Verb::Send
+            || (self.verb == Verb::Post && self.makes_domain())
+            || (self.verb == Verb::Delete && domain)
+    }
+
+    /// A boolean argument; those that could be malformed were refused by [`Call::read`] or have been checked since.
+    pub(crate) fn is(&self, flag: &str) -> bool {
+        self.target.query.flag(flag) == Ok(true)
+    }
+
+    /// True for a POST on `/?domain=NAME` that is about the domain and not about a new unnamed object in it: it says so by
+    /// its content type or a deprecated argument (SCSP WRITE; SCSP Query Arguments).
+    pub(crate) fn makes_domain(&self) -> bool {
+        let query = &self.target.query;
+        let says_so =
+            self.has_context_type() || query.has("createdomain") || query.has("recreatecid");
+        let named = matches!(self.target.domain, DomainChoice::Named(_));
+        self.target.place == Place::Root && named && says_so
+    }
+
+    /// `Content-Type: application/castorcontext`.
+    pub(crate) fn has_context_type(&self) -> bool {
+        let fields = self.head.fields();
+        let value = fields.get("content-type").unwrap_or_default();
+        let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(CONTEXT_TYPE.as_bytes())
+    }
+
+    /// What the request is about.
+    ///
+    /// # Errors
+    /// An address that this verb does not take.
+    pub(crate) fn address(&self) -> Result<Address, Fault> {
+        Ok(match &self.target.place {
+            Place::Bucket(bucket) => Address::Bucket(bucket.clone()),
+            Place::Named { bucket, name } => {
+                Address::Named { bucket: bucket.clone(), name: name.clone() }
+            }
+            Place::Unnamed(uuid) => Address::Unnamed(*uuid),
+            Place::Root if self.verb == Verb::Post && !self.makes_domain() => Address::NewUnnamed,
+            Place::Root if matches!(self.target.domain, DomainChoice::Named(_)) => Address::Domain,
+            Place::Root => {
+                return Err(Fault::InvalidRequest("Argument 'domain' is required."));
+            }
+        })
+    }
+
+    /// The address within its domain.
+    ///
+    /// # Errors
+    /// As [`Call::address`].
+    pub(crate) fn node_target(&self) -> Result<Target, Fault> {
+        Ok(Target { domain: self.target.domain.clone(), address: self.address()? })
+    }
+
+    /// Unnamed objects, new or not.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        matches!(self.address(), Ok(Address::Unnamed(_) | Address::NewUnnamed))
+    }
+
+    /// POST with a UUID and the `admin` argument: an object with an id of the client's choice (SDK client.py).
+    pub(crate) fn wants_chosen_uuid(&self) -> bool {
+        self.verb == Verb::Post
+            && matches!(self.target.place, Place::Unnamed(_))
+            && self.is("admin")
+    }
+
+    /// `If-None-Match: *` on POST over a name of an object: create only (SCSP WRITE).
+    pub(crate) fn only_if_absent(&self) -> bool {
+        let mut values = self.head.fields().all("if-none-match");
+        self.verb == Verb::Post
+            && matches!(self.target.place, Place::Named { .. })
+            && values.next().is_some_and(|value| value == b"*")
+            && values.next().is_none()
+    }
+
+    /// `Cache-Control: no-cache-context`: look domains and buckets up afresh (Caching Metadata Headers).
+    pub(crate) fn fresh_contexts(&self) -> bool {
+        self.head.fields().all("cache-control").any(|value| {
+            value
+                .split(|byte| *byte == b',')
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"no-cache-context"))
+        })
+    }
+
+    /// The token of a redirect; one that is none of ours means no more than none at all.
+    pub(crate) fn nonce(&self) -> Option<Nonce> {
+        let text = self.target.query.all("auth").last()?;
+        (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok().map(Nonce))?
+    }
+}

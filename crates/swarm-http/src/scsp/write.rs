@@ -1,0 +1,134 @@
+//! POST and PUT: what is to be stored, the body piece by piece, the answer.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use md5::{Digest as _, Md5};
+use swarm_node::api::{Address, Replicate, Reply, WriteKind, WriteRequest};
+use swarm_policy::{Lifecycle, Reps};
+
+use super::blocks::{self, Here};
+use super::{Call, Scsp, Verb, metadata};
+use crate::codec::{Framing, Response};
+use crate::status::{self, Fault};
+
+impl Scsp {
+    pub(super) async fn write(&self, mut call: Call) -> Result<Response, Fault> {
+        let kind = self.write_kind(&call)?;
+        let (request, md5) = self.write_request(&call, kind)?;
+        let mut session = match self.node.begin_write(request).await.map_err(Fault::Write)? {
+            Reply::Served(session) => session,
+            Reply::Redirect(redirect) => return Ok(self.redirect(&redirect, &call)),
+        };
+        // Asking for the first piece sends the `100 Continue`. Whatever goes wrong from here on drops the session, and
+        // with it everything that was written.
+        let mut digest = md5.map(|expected| (expected, Md5::new()));
+        while let Some(piece) = call.body.next().await.map_err(Fault::Body)? {
+            if let Some((_, digest)) = &mut digest {
+                digest.update(&piece);
+            }
+            session.write(piece).await.map_err(Fault::Write)?;
+        }
+        if let Some((expected, digest)) = digest
+            && *digest.finalize() != expected
+        {
+            return Err(Fault::Md5Mismatch);
+        }
+        let reply = session.finish().await.map_err(Fault::Write)?;
+        let here = Here {
+            cluster: self.node.config().cluster.as_str(),
+            port: self.node.config().scsp_port,
+        };
+        // Of what was posted to `/`, only an unnamed object is found by its UUID.
+        let uuid = reply.uuid.filter(|_| matches!(kind, WriteKind::Unnamed { .. }));
+        let path = blocks::path(&call.target.place, uuid);
+        let block = blocks::written(&reply, &path, here);
+        Ok(status::created(block, reply.replaced, self.node.env().wall()))
+    }
+
+    /// What the request creates or replaces, if it may.
+    fn write_kind(&self, call: &Call) -> Result<WriteKind, Fault> {
+        let address = call.address()?;
+        let context = matches!(address, Address::Bucket(_) | Address::Domain);
+        if call.verb == Verb::Put {
+            let put_create = call.target.query.flag("putcreate")?;
+            // SCSP WRITE: the argument is for named objects only; the setting is ignored on others.
+            if put_create && context {
+                return Err(Fault::InvalidArgument(
+                    "Argument 'putcreate' is for named objects.".to_owned(),
+                ));
+            }
+            if call.target.query.wanted("version") {
+                return Err(Fault::InvalidArgument("PUT takes no 'version'.".to_owned()));
+            }
+            let named = matches!(address, Address::Named { .. });
+            let or_create = named && (put_create || self.rules.allow_put_create);
+            return Ok(WriteKind::Replace { or_create });
+        }
+        match address {
+            Address::NewUnnamed => Ok(WriteKind::Unnamed { alias: call.is("alias") }),
+            Address::Unnamed(_) => Err(Fault::InvalidRequest("POST takes no UUID.")),
+            _ if context
+                && self.rules.require_explicit_context_create
+                && !call.has_context_type() =>
+            {
+                Err(Fault::InvalidRequest("Content-Type application/castorcontext is required."))
+            }
+            _ => Ok(WriteKind::Create { only_if_absent: call.only_if_absent() }),
+        }
+    }
+
+    /// The request to the node, and the MD5 that the body must have.
+    fn write_request(
+        &self,
+        call: &Call,
+        kind: WriteKind,
+    ) -> Result<(WriteRequest, Option<[u8; 16]>), Fault> {
+        let headers = metadata::persistent(call.head.fields())?;
+        let md5 = content_md5(call)?;
+        let replicate = replicate(call)?;
+        let target = call.node_target()?;
+        let length = match call.head.framing() {
+            Framing::Length(length) => length,
+            Framing::Absent => return Err(Fault::LengthRequired),
+            Framing::Chunked => {
+                // Chunked writes are erasure-coded (Working with Large Objects), which whole replicas rule out.
+                let now = self.node.env().wall();
+                let (lifecycle, _) = Lifecycle::of_headers(&headers, now);
+                return Err(match lifecycle.at(now).reps {
+                    Some(Reps::Whole(_)) => Fault::ErasureCodingRequired,
+                    _ => Fault::NotBuilt("chunked writes".to_owned()),
+                });
+            }
+        };
+        let request = WriteRequest {
+            target,
+            kind,
+            nonce: call.nonce(),
+            headers,
+            length,
+            replicate,
+            owner: call.owner.clone(),
+            fresh_contexts: call.fresh_contexts(),
+        };
+        Ok((request, md5))
+    }
+}
+
+/// The MD5 that the client gave, base64 of 16 bytes (Content-MD5 Checksums).
+fn content_md5(call: &Call) -> Result<Option<[u8; 16]>, Fault> {
+    let mut values = call.head.fields().all("content-md5");
+    let Some(value) = values.next() else { return Ok(None) };
+    let malformed = Fault::InvalidHeader("Content-MD5 is malformed.");
+    if values.next().is_some() {
+        return Err(malformed);
+    }
+    let bytes = BASE64_STANDARD.decode(value).ok();
+    bytes.and_then(|bytes| bytes.try_into().ok()).map(Some).ok_or(malformed)
+}
+
+/// WRITE with Replicate ROW: a number, `immediate` or `full`.
+fn replicate(call: &Call) -> Result<Option<Replicate>, Fault> {
+    let value = call.target.query.one("replicate")?;
+    let parsed = value.map(str::parse).transpose();
+    parsed.map_err(|error: swarm_policy::ReplicateError| Fault::InvalidArgument(format!("{error}.")))
+}

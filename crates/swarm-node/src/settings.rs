@@ -82,7 +82,7 @@ const KNOWN: &[(&str, &str, &str, Take)] = &[
     ),
     (
         "policy.replicas",
-        "min:2 max:16 default:2",
+        "min:2 max:16 default:2 anchored",
         "fewest, most and usual number of replicas",
         |s, v| {
             v.parse()

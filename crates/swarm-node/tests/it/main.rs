@@ -1,0 +1,4 @@
+//! A few nodes in one simulated world, asked through their API: what they store, where, and what survives.
+
+mod cluster;
+mod stories;

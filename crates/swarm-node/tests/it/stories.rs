@@ -197,8 +197,8 @@ fn a_damaged_replica_is_served_from_elsewhere() {
 fn an_update_through_a_node_with_a_slow_clock_wins() {
     let mut cluster = Cluster::with_bucket(3, 16);
     let (fast, slow) = (cluster.host(1), cluster.host(2));
-    cluster.world().skew(fast, 60_000_000_000).done();
-    cluster.world().skew(slow, -60_000_000_000).done();
+    let _ = cluster.world().skew(fast, 60_000_000_000).done();
+    let _ = cluster.world().skew(slow, -60_000_000_000).done();
     for (via, body) in [(1, &b"one"[..]), (2, b"two"), (3, b"three"), (2, b"four")] {
         cluster.put(via, &post(named("x"), body)).expect("stored");
     }

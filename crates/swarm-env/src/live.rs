@@ -135,7 +135,8 @@ impl Shared {
     }
 }
 
-/// One incarnation of a host.
+/// One incarnation of a host. Clones are the same incarnation.
+#[derive(Clone)]
 pub struct LiveHost {
     env: Env,
     state: Arc<HostState>,
@@ -191,6 +192,11 @@ impl LiveHost {
             );
             io::Error::new(io::ErrorKind::TimedOut, why)
         })
+    }
+
+    /// Begins what [`LiveHost::kill`] does, without waiting for it.
+    pub fn abort(&self) {
+        self.state.stop();
     }
 
     /// True until the host is killed or one of its tasks panics.

@@ -104,17 +104,20 @@ fn serve_scsp(node: &Node, listener: Box<dyn Listener>) {
         .layer(stack::UnderstandLayer(env.clone()))
         .layer(auth::AuthenticateLayer {
             env: env.clone(),
-            administrators: Arc::new(node.administrators()),
+            administrators: Arc::new(node.settings().administrators.clone()),
         })
         .service(scsp::Scsp::new(node.clone(), rules(node)));
-    env.clone().spawn("scsp accept", accept(env, listener, SCSP_CONNECTIONS, move |env, stream| {
-        let stack = stack.clone();
-        async move {
-            let end =
-                codec::serve_connection(stream, env, stack, codec::Limits::default()).await;
-            tracing::trace!(?end, "connection ended");
-        }
-    }));
+    env.clone().spawn(
+        "scsp accept",
+        accept(env, listener, SCSP_CONNECTIONS, move |env, stream| {
+            let stack = stack.clone();
+            async move {
+                let end =
+                    codec::serve_connection(stream, env, stack, codec::Limits::default()).await;
+                tracing::trace!(?end, "connection ended");
+            }
+        }),
+    );
 }
 
 fn serve_management(node: &Node, listener: Box<dyn Listener>) {

@@ -123,12 +123,22 @@ fn metrics(status: &NodeStatus) -> String {
         "Capacity of all known volumes.",
         &plain(status.cluster_capacity),
     );
-    family("cluster_free_bytes", "gauge", "Free bytes of all known volumes.", &plain(status.cluster_free));
+    family(
+        "cluster_free_bytes",
+        "gauge",
+        "Free bytes of all known volumes.",
+        &plain(status.cluster_free),
+    );
     let of_volumes = |value: fn(&VolumeStatus) -> u64| -> Vec<(String, u64)> {
         let label = |volume: &VolumeStatus| format!("{{disk=\"{}\"}}", escape(&volume.disk));
         status.volumes.iter().map(|volume| (label(volume), value(volume))).collect()
     };
-    family("volume_capacity_bytes", "gauge", "Size of the data region.", &of_volumes(|v| v.capacity));
+    family(
+        "volume_capacity_bytes",
+        "gauge",
+        "Size of the data region.",
+        &of_volumes(|v| v.capacity),
+    );
     family("volume_used_bytes", "gauge", "Bytes of live streams.", &of_volumes(|v| v.used));
     family("volume_free_bytes", "gauge", "Writable bytes.", &of_volumes(|v| v.free));
     family("volume_trapped_bytes", "gauge", "Bytes of holes.", &of_volumes(|v| v.trapped));

@@ -147,3 +147,15 @@ impl BodySource for NodeBody {
         })
     }
 }
+
+/// What a call is about, or why it is refused before any node is asked.
+#[cfg(test)]
+pub(crate) fn describe(call: &Call) -> Result<String, Fault> {
+    unbuilt::check(call)?;
+    let about = if call.is_node_status() {
+        "node status".to_owned()
+    } else {
+        format!("{:?}", call.address()?)
+    };
+    Ok(format!("{about} by {}", call.owner.as_deref().unwrap_or("nobody")))
+}

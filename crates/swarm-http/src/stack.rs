@@ -206,3 +206,6 @@ impl<S> Understand<S> {
 }
 
 service_of_ours!(Understand, Request, Call);
+
+#[cfg(test)]
+mod tests;

@@ -90,10 +90,10 @@ fn judge(fault: &Fault) -> Verdict {
     match fault {
         Fault::Head(bad) => judge_head(*bad),
         Fault::Body(error) => closing(400, "BadRequestBody", sentence(error)),
-        Fault::UnknownMethod => {
-            verdict(501, "UnknownMethod", "Request method is not implemented.")
+        Fault::UnknownMethod => verdict(501, "UnknownMethod", "Request method is not implemented."),
+        Fault::NotBuilt(what) => {
+            verdict(501, "NotImplemented", format!("Not implemented: {what}."))
         }
-        Fault::NotBuilt(what) => verdict(501, "NotImplemented", format!("Not implemented: {what}.")),
         Fault::HostRequired => closing(400, "HostRequired", "Host header is required."),
         Fault::BadHost => closing(400, "BadHost", "Host header is malformed."),
         Fault::BadTarget(text) => closing(400, "BadRequestLine", *text),
@@ -102,17 +102,13 @@ fn judge(fault: &Fault) -> Verdict {
         Fault::InvalidHeader(text) => verdict(400, "InvalidHeader", *text),
         Fault::InvalidRequest(text) => verdict(400, "InvalidRequest", *text),
         Fault::LengthRequired => verdict(411, "LengthRequired", "Length is required."),
-        Fault::ExpectationFailed => {
-            verdict(417, "ExpectationFailed", "Expectation cannot be met.")
-        }
+        Fault::ExpectationFailed => verdict(417, "ExpectationFailed", "Expectation cannot be met."),
         Fault::MetadataTooLarge(text) => verdict(400, "MetadataTooLarge", *text),
         Fault::Unauthorized => verdict(401, "Unauthorized", ""),
         Fault::Md5Mismatch => closing(400, "ContentMD5Mismatch", "Content-MD5 mismatch."),
-        Fault::ErasureCodingRequired => closing(
-            400,
-            "ErasureCodingRequired",
-            "Erasure coding is required for this request.",
-        ),
+        Fault::ErasureCodingRequired => {
+            closing(400, "ErasureCodingRequired", "Erasure coding is required for this request.")
+        }
         Fault::Busy => verdict(503, "NodeBusy", "Node has too many requests."),
         Fault::Stuck => verdict(503, "NodeBusy", "Request took too long; the outcome is unknown."),
         Fault::Read(refusal) => judge_refusal(refusal, false),
@@ -127,10 +123,9 @@ fn judge_head(bad: BadHead) -> Verdict {
         BadHead::TooManyFields => (400, "TooManyHeaders"),
         BadHead::LineTooLong | BadHead::HeadTooLong => (400, "HeaderTooLarge"),
         BadHead::BothLengths | BadHead::BadLength | BadHead::BadCoding => (400, "BadFraming"),
-        BadHead::FieldSyntax
-        | BadHead::FoldedFirst
-        | BadHead::FoldedFraming
-        | BadHead::BareLf => (400, "BadHeader"),
+        BadHead::FieldSyntax | BadHead::FoldedFirst | BadHead::FoldedFraming | BadHead::BareLf => {
+            (400, "BadHeader")
+        }
     };
     closing(status, token, sentence(&bad))
 }

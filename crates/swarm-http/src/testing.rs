@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use swarm_env::{
-    BoxFuture, Clock, Datagrams, Disk, Disks, Duplex, Entropy, Env, Listener, Net, Parts, PlantedBugs, Sleep, Stream,
-    Tasks, UdpOptions,
+    BoxFuture, Clock, Datagrams, Disk, Disks, Duplex, Entropy, Env, Listener, Net, Parts,
+    PlantedBugs, Sleep, Stream, Tasks, UdpOptions,
 };
 use swarm_types::{DiskId, Instant, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
@@ -169,13 +169,21 @@ pub(crate) fn stream(buffer: usize) -> (Stream, DuplexStream) {
 struct InMemory(DuplexStream);
 
 impl AsyncRead for InMemory {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for InMemory {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 

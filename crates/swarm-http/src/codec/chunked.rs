@@ -141,7 +141,11 @@ impl Decoder {
 
     fn count_extension(&mut self) -> Result<(), &'static str> {
         self.extension_bytes += 1;
-        if self.extension_bytes > EXTENSION_BYTES { Err("too many chunk extensions") } else { Ok(()) }
+        if self.extension_bytes > EXTENSION_BYTES {
+            Err("too many chunk extensions")
+        } else {
+            Ok(())
+        }
     }
 
     fn trailer_step(
@@ -204,11 +208,7 @@ fn parse_trailers(raw: &[u8], limits: &Limits) -> Result<Fields, &'static str> {
 
 fn take_piece(buffer: &mut BytesMut, left: u64) -> Bytes {
     let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len()).min(PIECE_BYTES);
-    if len < COPIED_BELOW {
-        buffer.copy_to_bytes_apart(len)
-    } else {
-        buffer.split_to(len).freeze()
-    }
+    if len < COPIED_BELOW { buffer.copy_to_bytes_apart(len) } else { buffer.split_to(len).freeze() }
 }
 
 trait CopyApart {

@@ -288,7 +288,6 @@ impl Conn {
             }
         }
     }
-
 }
 
 fn poll_write_both(

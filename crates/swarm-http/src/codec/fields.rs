@@ -54,7 +54,8 @@ impl Fields {
     /// Names as spelled and values without surrounding blanks, in the order received.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.at.iter().map(|at| {
-            let name = std::str::from_utf8(self.slice(at.name)).expect("field names are ASCII tokens");
+            let name =
+                std::str::from_utf8(self.slice(at.name)).expect("field names are ASCII tokens");
             (name, self.slice(at.value))
         })
     }
@@ -166,8 +167,7 @@ impl FieldBlock {
 
 /// True for a legal field name or method.
 pub(crate) fn is_token(name: &str) -> bool {
-    let legal =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(legal)
 }
 

@@ -375,22 +375,27 @@ pub(super) fn unfold(raw: &[u8]) -> Result<Vec<u8>, BadHead> {
 /// Which mistake the parser met.
 fn why(bytes: &[u8], error: httparse::Error) -> BadHead {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let version = version_of(line);
     match error {
-        httparse::Error::Version if names_a_version(line) => BadHead::Version,
+        httparse::Error::Version | httparse::Error::NewLine
+            if version.is_some_and(|version| version != b"HTTP/1.1") =>
+        {
+            BadHead::Version
+        }
         httparse::Error::Version | httparse::Error::Token => BadHead::RequestLine,
-        httparse::Error::NewLine if !names_a_version(line) => BadHead::RequestLine,
+        httparse::Error::NewLine if version.is_none() => BadHead::RequestLine,
         httparse::Error::HeaderName if first_line_is_folded(bytes) => BadHead::FoldedFirst,
         _ => BadHead::FieldSyntax,
     }
 }
 
-fn names_a_version(line: &[u8]) -> bool {
+/// The version that a request line of three words names.
+fn version_of(line: &[u8]) -> Option<&[u8]> {
     let mut words = line.split(|byte| *byte == b' ');
-    let version = words.nth(2).unwrap_or_default();
-    words.next().is_none()
-        && version.strip_prefix(b"HTTP/").is_some_and(|rest| {
-            !rest.is_empty() && rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
-        })
+    let version = words.nth(2)?;
+    let digits = version.strip_prefix(b"HTTP/")?;
+    let numeric = digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    (words.next().is_none() && !digits.is_empty() && numeric).then_some(version)
 }
 
 fn first_line_is_folded(bytes: &[u8]) -> bool {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use swarm_env::{Env, Stream};
 use tower::Service;
 
+use super::Limits;
 use super::body::{Home, RequestBody};
 use super::conn::{Conn, LENT_TIME, NoHead};
 use super::head::RequestHead;
 use super::response::{Response, Sent};
-use super::Limits;
 use crate::status;
 
 /// A request with its body still on the wire.
@@ -127,3 +127,6 @@ async fn refuse(mut conn: Box<Conn>, response: Response) -> ConnectionEnd {
         Err(_) => ConnectionEnd::Broken,
     }
 }
+
+#[cfg(test)]
+mod tests;

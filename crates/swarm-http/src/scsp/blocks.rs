@@ -50,7 +50,8 @@ fn push_stored(meta: &ObjectMeta, stamp: Stamp, block: &mut FieldBlock) {
         .collect();
     // Stable, so that repeats stay in the client's order.
     all.sort_by(|(a, _), (b, _)| {
-        let lower = |name: &str| name.bytes().map(|byte| byte.to_ascii_lowercase()).collect::<Vec<_>>();
+        let lower =
+            |name: &str| name.bytes().map(|byte| byte.to_ascii_lowercase()).collect::<Vec<_>>();
         lower(a).cmp(&lower(b))
     });
     for (name, value) in all {
@@ -147,9 +148,8 @@ pub(crate) fn redirect_location(redirect: &Redirect, target: &RequestTarget, por
         separator = '&';
     };
     // A token of an earlier hop was good there only.
-    let is_auth = |part: &str| {
-        part.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("auth"))
-    };
+    let is_auth =
+        |part: &str| part.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("auth"));
     for part in target.raw_query.split('&').filter(|part| !part.is_empty() && !is_auth(part)) {
         push(part);
     }

@@ -20,7 +20,11 @@ pub(crate) fn domain(name: &str) -> Result<String, Fault> {
         && !bytes.windows(2).any(|pair| pair.iter().all(separator))
         && bytes.len() <= DOMAIN_BYTES
         && name.parse::<IpAddr>().is_err();
-    if legal { Ok(name.to_ascii_lowercase()) } else { Err(Fault::InvalidName("Illegal domain name.")) }
+    if legal {
+        Ok(name.to_ascii_lowercase())
+    } else {
+        Err(Fault::InvalidName("Illegal domain name."))
+    }
 }
 
 /// Checks a decoded bucket name.
@@ -59,7 +63,9 @@ mod tests {
     /// Naming Rules: no slash, not 32 hexadecimal digits, tested up to 8000 characters.
     #[test]
     fn bucket_names() {
-        for legal in ["photos", "Fotos für Ä", "0b7d5c1e9f2a4d38861c3e5f7a90b2cg", &"x".repeat(8000)] {
+        for legal in
+            ["photos", "Fotos für Ä", "0b7d5c1e9f2a4d38861c3e5f7a90b2cg", &"x".repeat(8000)]
+        {
             assert_eq!(bucket(legal).as_deref(), Ok(legal));
         }
         for illegal in ["", "a/b", "0B7D5C1E9F2A4D38861C3E5F7A90B2C4", &"x".repeat(8001)] {

@@ -71,9 +71,8 @@ impl Query {
 
     /// True unless the argument is absent or says no: for arguments whose value is not ours to judge.
     pub(crate) fn wanted(&self, name: &str) -> bool {
-        self.all(name).any(|value| {
-            !value.eq_ignore_ascii_case("no") && !value.eq_ignore_ascii_case("false")
-        })
+        self.all(name)
+            .any(|value| !value.eq_ignore_ascii_case("no") && !value.eq_ignore_ascii_case("false"))
     }
 }
 

@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn targets_that_make_no_sense_are_refused() {
-        for target in ["*", "photos", "/a%2Fb/c", "/%ff", "/a%", "/a#b", "https://x/", "http:///x"] {
+        for target in ["*", "photos", "/a%2Fb/c", "/%ff", "/a%", "/a#b", "https://x/", "http:///x"]
+        {
             assert!(parse(target, "h").is_err(), "{target}");
         }
         for host in ["a b", "a/b", "a@b"] {

@@ -130,5 +130,6 @@ fn content_md5(call: &Call) -> Result<Option<[u8; 16]>, Fault> {
 fn replicate(call: &Call) -> Result<Option<Replicate>, Fault> {
     let value = call.target.query.one("replicate")?;
     let parsed = value.map(str::parse).transpose();
-    parsed.map_err(|error: swarm_policy::ReplicateError| Fault::InvalidArgument(format!("{error}.")))
+    parsed
+        .map_err(|error: swarm_policy::ReplicateError| Fault::InvalidArgument(format!("{error}.")))
 }

@@ -70,7 +70,10 @@ fn a_missing_context_is_a_cascade_on_writes_only() {
     assert_eq!(fields(&write)[..6], expected);
     assert_eq!(body(&write).len(), 91);
     let read = fault(&Fault::Read(missing), NOW);
-    assert_eq!((read.status, read.fields.text("castor-system-error-token")), (404, Some("RequiresContext")));
+    assert_eq!(
+        (read.status, read.fields.text("castor-system-error-token")),
+        (404, Some("RequiresContext"))
+    );
 }
 
 /// SCSP WRITE: create-only on an existing name is 412. Caching Metadata Headers: with the current ETag.

@@ -38,7 +38,8 @@ fn fields_of(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn a_head_keeps_order_and_spelling_and_leaves_the_body() {
-    let bytes = b"\r\n\r\nSEND /a?b HTTP/1.1\r\nhOst:x\r\nX-B: 2 \t\r\nX-A:\t1\r\nX-B: \xff\r\n\r\nbody";
+    let bytes =
+        b"\r\n\r\nSEND /a?b HTTP/1.1\r\nhOst:x\r\nX-B: 2 \t\r\nX-A:\t1\r\nX-B: \xff\r\n\r\nbody";
     let (head, rest) = arriving(bytes, 7).expect("legal").expect("whole");
     assert_eq!((head.method(), head.target()), ("SEND", "/a?b"));
     let expected: [(&str, &[u8]); 4] =
@@ -136,7 +137,8 @@ fn framing_and_expectations_are_read() {
 fn heads_are_bounded() {
     let names = |count: usize| {
         let lines: String = (0..count).map(|n| format!("x-{n}: v\r\nX-{n}: w\r\n")).collect();
-        read_head(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes()).map(|head| head.fields().len())
+        read_head(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes())
+            .map(|head| head.fields().len())
     };
     assert_eq!(names(500), Ok(1000), "repeats do not count");
     assert_eq!(names(501), Err(BadHead::TooManyFields));

@@ -11,7 +11,8 @@ fn names(block: &FieldBlock) -> Vec<(&str, String)> {
 }
 
 fn check(block: &FieldBlock, expected: &[(&str, &str)]) {
-    let expected: Vec<_> = expected.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     assert_eq!(names(block), expected);
 }
 
@@ -121,7 +122,10 @@ fn a_write_tells_where_its_replicas_are() {
 /// Normal DELETE Responses: what was deleted.
 #[test]
 fn a_delete_tells_what_it_deleted() {
-    let reply = DeleteReply { meta: meta(&[("Content-type", "text/plain"), ("X-A-Meta", "1")]), stamp: stamp() };
+    let reply = DeleteReply {
+        meta: meta(&[("Content-type", "text/plain"), ("X-A-Meta", "1")]),
+        stamp: stamp(),
+    };
     check(
         &deleted(&reply),
         &[

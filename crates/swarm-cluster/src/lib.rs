@@ -4,7 +4,10 @@
 //! its own types and of `swarm-env`'s: a harness above it reaches no type of node, store or HTTP.
 
 pub mod control;
+pub mod live;
 pub mod spec;
 
 pub use control::{Action, Applied, Cut, Damage, DamageKind, Image, Life, NodePanic, World};
-pub use spec::{ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec};
+pub use spec::{
+    ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec,
+};

@@ -1,0 +1,203 @@
+//! Live clusters as a developer meets them, over HTTP.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use swarm_client::{Client, ClientOptions, Request, Response};
+use tempfile::TempDir;
+
+use super::{LiveCluster, LiveSpec, LiveWorld, UpError};
+use crate::NodeRef;
+
+const NODES: u32 = 3;
+
+/// Names and addresses differ between tests and between test processes, which may all run at once.
+fn spec() -> LiveSpec {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(16) + NEXT.fetch_add(1, Ordering::Relaxed);
+    LiveSpec {
+        name: format!("test-{number}"),
+        nodes: NODES,
+        address: Ipv4Addr::from(0x7f40_0000 | (number << 4 & 0x003f_fff0)),
+        port: 18_080,
+        volumes_per_node: 1,
+        volume_size: 64 << 20,
+        folder: None,
+        settings: [].into(),
+    }
+}
+
+fn in_folder(folder: &Path) -> LiveSpec {
+    LiveSpec { folder: Some(folder.to_owned()), ..spec() }
+}
+
+fn live<F: Future<Output = ()>>(test: impl FnOnce(LiveWorld) -> F) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let world = LiveWorld::new(runtime.handle().clone());
+    runtime.block_on(test(world));
+}
+
+async fn up(world: &LiveWorld, spec: LiveSpec) -> LiveCluster {
+    match LiveCluster::start(world, spec).await {
+        Ok(cluster) => cluster,
+        Err(error) => panic!("the cluster does not start: {error}"),
+    }
+}
+
+fn node(cluster: &LiveCluster, number: u32) -> NodeRef {
+    NodeRef { cluster: cluster.spec().name.clone(), node: number }
+}
+
+struct Caller<'a> {
+    cluster: &'a LiveCluster,
+    client: Client,
+}
+
+impl<'a> Caller<'a> {
+    fn new(cluster: &'a LiveCluster) -> Self {
+        Self { cluster, client: Client::new(cluster.env().clone(), ClientOptions::default()) }
+    }
+
+    async fn ask(&self, number: u32, method: &str, target: &str, body: &'static str) -> Response {
+        let to = self.cluster.scsp(&node(self.cluster, number));
+        let request = Request::new(to, method, target).body(body).patience(Duration::from_secs(20));
+        match self.client.send(request).await {
+            Ok(response) => response,
+            Err(error) => panic!("{method} {target} at node {number}: {error}"),
+        }
+    }
+
+    /// Writes an unnamed object and returns its path.
+    async fn write(&self, number: u32, body: &'static str) -> String {
+        let written = self.ask(number, "POST", "/", body).await;
+        assert_eq!(written.status, 201, "{:?}", written.headers);
+        format!("/{}", written.header("content-uuid").expect("a UUID"))
+    }
+
+    async fn read(&self, number: u32, target: &str) -> (u16, Bytes) {
+        let mut read = self.ask(number, "GET", target, "").await;
+        (read.status, read.body.collect(1 << 20).await.expect("a whole body"))
+    }
+}
+
+#[test]
+fn an_object_written_to_one_node_is_read_from_all_and_deleted_from_any() {
+    live(async |world| {
+        let cluster = up(&world, spec()).await;
+        let caller = Caller::new(&cluster);
+        let object = caller.write(1, "hello").await;
+        for number in 1..=NODES {
+            assert_eq!(caller.read(number, &object).await, (200, Bytes::from_static(b"hello")));
+        }
+        assert_eq!(caller.ask(2, "DELETE", &object, "").await.status, 200);
+        assert_eq!(caller.read(3, &object).await.0, 404);
+        let folder = cluster.folder().to_owned();
+        assert!(folder.join("node-3/disk-1/volume.img").exists());
+        cluster.stop().await.expect("stopped");
+        assert!(!folder.exists(), "a temporary folder goes with its cluster");
+    });
+}
+
+#[test]
+fn objects_outlive_the_process_in_a_folder() {
+    let folder = TempDir::new().expect("a folder");
+    let spec = in_folder(folder.path());
+    let mut objects = Vec::new();
+    live(async |world| {
+        let cluster = up(&world, spec.clone()).await;
+        let caller = Caller::new(&cluster);
+        for body in ["one", "two", "three"] {
+            objects.push((caller.write(1, body).await, body));
+        }
+        let second = LiveCluster::start(&world, spec.clone()).await.err().expect("in use");
+        assert!(second.to_string().contains("is in use"), "{second}");
+        cluster.stop().await.expect("stopped");
+    });
+    live(async |world| {
+        let cluster = up(&world, spec.clone()).await;
+        let caller = Caller::new(&cluster);
+        for (object, body) in &objects {
+            assert_eq!(caller.read(2, object).await, (200, Bytes::from_static(body.as_bytes())));
+        }
+        cluster.stop().await.expect("stopped");
+    });
+}
+
+#[test]
+fn a_killed_node_is_missed_and_comes_back_with_its_objects() {
+    live(async |world| {
+        let cluster = up(&world, spec()).await;
+        let caller = Caller::new(&cluster);
+        let object = caller.write(1, "safe").await;
+        let victim = node(&cluster, 2);
+        assert!(cluster.kill_node(&victim).await);
+        assert!(!cluster.kill_node(&victim).await, "it is dead already");
+        assert_eq!(cluster.missing(), Some(format!("{victim} is off")));
+        for number in [1, 3] {
+            assert_eq!(caller.read(number, &object).await, (200, Bytes::from_static(b"safe")));
+        }
+        cluster.start_node(victim.clone()).await.expect("its disks are unlocked");
+        assert!(cluster.start_node(victim).await.is_err(), "it runs");
+        cluster.wait_ready().await.expect("it joins again");
+        assert_eq!(caller.read(2, &object).await, (200, Bytes::from_static(b"safe")));
+        cluster.stop().await.expect("stopped");
+    });
+}
+
+#[test]
+fn two_clusters_side_by_side_never_mix() {
+    live(async |world| {
+        let (ours, theirs) = (spec(), spec());
+        assert_ne!(ours.group(), theirs.group());
+        let (ours, theirs) = (up(&world, ours).await, up(&world, theirs).await);
+        let object = Caller::new(&ours).write(1, "ours").await;
+        assert_eq!(Caller::new(&theirs).read(1, &object).await.0, 404);
+        ours.stop().await.expect("stopped");
+        theirs.stop().await.expect("stopped");
+    });
+}
+
+#[test]
+fn a_taken_port_is_one_sentence_and_leaves_nothing_running() {
+    live(async |world| {
+        let first = up(&world, spec()).await;
+        let beside = LiveSpec { address: first.spec().address, ..spec() };
+        let error = LiveCluster::start(&world, beside.clone()).await.err().expect("taken");
+        assert!(matches!(error, UpError::Node { .. }), "{error}");
+        assert!(error.to_string().contains("is taken by another program"), "{error}");
+        first.stop().await.expect("stopped");
+        up(&world, beside).await.stop().await.expect("nothing of the failed start is left");
+    });
+}
+
+#[test]
+fn what_cannot_exist_is_refused_with_a_reason() {
+    live(async |world| {
+        let wrong = [
+            (LiveSpec { name: "Not Good".to_owned(), ..spec() }, "cluster name 'Not Good'"),
+            (LiveSpec { nodes: 0, ..spec() }, "0 nodes"),
+            (LiveSpec { volumes_per_node: 65, ..spec() }, "65 volumes"),
+            (LiveSpec { port: 65_533, ..spec() }, "leaves no room"),
+            (
+                LiveSpec { address: Ipv4Addr::new(127, 255, 255, 254), ..spec() },
+                "there are not 3 addresses",
+            ),
+            (
+                LiveSpec { address: Ipv4Addr::new(192, 0, 2, 1), ..spec() },
+                "does not have the address",
+            ),
+            (
+                LiveSpec { settings: [("no.such".to_owned(), "1".to_owned())].into(), ..spec() },
+                "no.such",
+            ),
+        ];
+        for (spec, reason) in wrong {
+            let error = LiveCluster::start(&world, spec).await.err().expect("refused");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    });
+}

@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod live;
+pub mod sim;
 pub mod spec;
 
 pub use control::{Action, Applied, Cut, Damage, DamageKind, Image, Life, NodePanic, World};

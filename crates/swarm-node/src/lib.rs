@@ -22,6 +22,6 @@ mod volumes;
 mod wire;
 pub mod write;
 
-pub use node::{Node, NodeConfig, StartError};
+pub use node::{Node, NodeConfig, StartError, WeakNode};
 pub use settings::{SettingError, Settings};
 pub use status::{NodeState, NodeStatus, VolumeStatus};

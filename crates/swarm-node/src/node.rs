@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use swarm_env::{Datagrams, Env, Listener, UdpOptions};
@@ -40,6 +40,20 @@ const REQUESTS_MAX: u64 = 1024;
 #[derive(Clone)]
 pub struct Node {
     pub(crate) inner: Arc<Inner>,
+}
+
+/// A node that whoever holds this does not keep alive.
+#[derive(Clone)]
+pub struct WeakNode {
+    inner: Weak<Inner>,
+}
+
+impl WeakNode {
+    /// The node, if its incarnation still lives.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Node> {
+        self.inner.upgrade().map(|inner| Node { inner })
+    }
 }
 
 /// What a node needs to know at its start.
@@ -167,6 +181,12 @@ impl Node {
             }
         }
         self.enter(StateWire::Maintenance);
+    }
+
+    /// A handle that does not keep the node alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakNode {
+        WeakNode { inner: Arc::downgrade(&self.inner) }
     }
 
     /// The environment.

@@ -1,0 +1,261 @@
+//! Clusters in a simulated world.
+//!
+//! Owns how a [`WorldSpec`] becomes hosts, disks and links of `swarm-sim`, and what each [`Action`] means there. Holds no
+//! state of a node but weak handles: after a kill or a power cut a node is rebuilt from its disks alone.
+
+mod world;
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use swarm_env::{Bug, Env, PlantedBugs};
+use swarm_http::{HttpConfig, Server};
+use swarm_node::{Node, NodeConfig, WeakNode};
+use swarm_sim::{DiskModel, DiskNumber, HostId, LinkModel, Sim, SimHandle, SimOptions, Trace};
+use swarm_types::ClusterName;
+
+use crate::control::World;
+use crate::spec::{ClusterSpec, DiskKind, DiskRef, LinkSpec, NodeRef, WorldSpec};
+use world::{SimWorld, SimulatedNode};
+
+/// SCSP port of every node.
+const SCSP_PORT: u16 = 80;
+/// Management port of every node.
+const MANAGEMENT_PORT: u16 = 91;
+/// Port for replicas between nodes.
+const PEER_PORT: u16 = 6000;
+/// Port of the nodes' datagrams.
+const GROUP_PORT: u16 = 7000;
+/// Nodes of a cluster: the last part of their addresses is their number.
+const NODES_MAX: u32 = 250;
+/// Clusters side by side.
+const CLUSTERS_MAX: usize = 100;
+
+/// How a simulated world is run.
+#[derive(Default)]
+pub struct RunOptions {
+    /// What is recorded of the run.
+    pub trace: TraceMode,
+    /// When another thread sets this, the run ends with [`RunError::Aborted`].
+    pub abort: Arc<AtomicBool>,
+}
+
+/// What is recorded of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TraceMode {
+    /// The rolling hash.
+    #[default]
+    Hash,
+    /// Nothing: the hash is all zeros.
+    Off,
+    /// The rolling hash, and every record as a line of this file.
+    Text(PathBuf),
+}
+
+/// A run that came to its end.
+#[derive(Debug)]
+pub struct Finished<T> {
+    /// What the harness returned.
+    pub output: T,
+    /// Hash of the event trace: equal for equal runs.
+    pub trace_hash: String,
+    /// Events that fired.
+    pub events: u64,
+    /// Tasks that were polled.
+    pub polls: u64,
+    /// Virtual time that passed.
+    pub simulated: Duration,
+}
+
+/// A run that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The world cannot be built; a sentence for whoever wrote its description.
+    #[error("{0}")]
+    Spec(String),
+    /// The file for the trace cannot be written.
+    #[error("cannot write the trace to {path}")]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another thread ended the run.
+    #[error("the run was ended from outside")]
+    Aborted,
+    /// The kernel refused to go on: a deadlock, tasks that spin, memory shared between machines.
+    #[error(transparent)]
+    Halted(swarm_sim::Halt),
+}
+
+/// Builds the world, starts every node, runs `harness` in it to its end. Everything in the harness that waits, throws
+/// dice or speaks must do so through the environments of the [`World`] that it is given.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run<T, F, Fut>(
+    spec: &WorldSpec,
+    options: RunOptions,
+    harness: F,
+) -> Result<Finished<T>, RunError>
+where
+    F: FnOnce(Arc<dyn World>) -> Fut,
+    Fut: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let mut sim = Sim::new(sim_options(spec, options)?);
+    let handle = sim.handle();
+    let host = handle.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
+    let world = build(spec, &handle, host)?;
+    for node in &world.nodes {
+        drop(handle.start(node.host));
+    }
+    let output = sim.run(host, harness(Arc::new(world))).map_err(|halt| match halt {
+        swarm_sim::Halt::Aborted { .. } => RunError::Aborted,
+        halt => RunError::Halted(halt),
+    })?;
+    let counts = handle.counts();
+    Ok(Finished {
+        output,
+        trace_hash: handle.trace_hash(),
+        events: counts.events,
+        polls: counts.polls,
+        simulated: handle.now().since(swarm_types::Instant::ZERO),
+    })
+}
+
+fn sim_options(spec: &WorldSpec, options: RunOptions) -> Result<SimOptions, RunError> {
+    let mut planted = Vec::new();
+    for name in &spec.planted {
+        planted.push(
+            Bug::from_name(name)
+                .ok_or_else(|| RunError::Spec(format!("no planted bug {name:?}")))?,
+        );
+    }
+    if !planted.is_empty() && !PlantedBugs::POSSIBLE {
+        return Err(RunError::Spec(
+            "this build cannot plant bugs: it lacks the feature planted-bugs".to_owned(),
+        ));
+    }
+    let trace = match options.trace {
+        TraceMode::Off => Trace::Off,
+        TraceMode::Hash => Trace::Hash,
+        TraceMode::Text(path) => match std::fs::File::create(&path) {
+            Ok(file) => Trace::Text(Box::new(std::io::BufWriter::new(file))),
+            Err(source) => return Err(RunError::Trace { path, source }),
+        },
+    };
+    Ok(SimOptions {
+        trace,
+        planted: PlantedBugs::new(planted),
+        abort: options.abort,
+        ..SimOptions::new(spec.seed)
+    })
+}
+
+fn build(spec: &WorldSpec, handle: &SimHandle, harness: HostId) -> Result<SimWorld, RunError> {
+    if spec.clusters.len() > CLUSTERS_MAX {
+        return Err(RunError::Spec(format!("more than {CLUSTERS_MAX} clusters")));
+    }
+    let clients = (1..=spec.client_hosts)
+        .map(|number| {
+            let last = u8::try_from(number).ok().filter(|last| *last <= 250);
+            let last =
+                last.ok_or_else(|| RunError::Spec("more than 250 client hosts".to_owned()))?;
+            let host =
+                handle.add_host(&format!("client/{number}"), Ipv4Addr::new(10, 200, 0, last));
+            Ok(handle.env(host))
+        })
+        .collect::<Result<Vec<Env>, RunError>>()?;
+    let mut nodes = Vec::new();
+    for (number, (name, cluster)) in (1_u8..).zip(&spec.clusters) {
+        if !(1..=NODES_MAX).contains(&cluster.nodes) {
+            return Err(RunError::Spec(format!("cluster {name} needs 1 to {NODES_MAX} nodes")));
+        }
+        let (zone, link) = (u32::from(number), link_model(&cluster.lan));
+        handle.set_link(zone, zone, link);
+        handle.set_link(0, zone, link);
+        handle.set_link(zone, 0, link);
+        for node in 1..=cluster.nodes {
+            nodes.push(add_node(handle, number, name, cluster, node));
+        }
+    }
+    Ok(SimWorld::new(handle.clone(), handle.env(harness), clients, nodes))
+}
+
+fn add_node(
+    handle: &SimHandle,
+    number: u8,
+    name: &str,
+    cluster: &ClusterSpec,
+    node: u32,
+) -> SimulatedNode {
+    let reference = NodeRef { cluster: name.to_owned(), node };
+    let last = u8::try_from(node).expect("NODES_MAX is checked before");
+    let ip = Ipv4Addr::new(10, number, 0, last);
+    let host = handle.add_node(&reference.to_string(), ip, u32::from(number));
+    let disks: Vec<(DiskRef, DiskNumber)> = (1..=cluster.volumes_per_node)
+        .map(|disk| {
+            let disk = DiskRef { node: reference.clone(), disk };
+            let id = disk.to_string().as_str().into();
+            let number = handle.add_disk(host, id, cluster.volume_size, disk_model(cluster.disk));
+            (disk, number)
+        })
+        .collect();
+    if let Some(clock) = cluster.clocks.get(&node) {
+        drop(handle.skew(host, clock.offset_ns));
+    }
+    let config = NodeConfig {
+        cluster: ClusterName::from(name),
+        scsp_port: SCSP_PORT,
+        peer_port: PEER_PORT,
+        group: SocketAddrV4::new(Ipv4Addr::new(224, 0, 10, 100 + number), GROUP_PORT),
+        settings: cluster.settings.clone(),
+    };
+    let running: Arc<Mutex<Option<WeakNode>>> = Arc::default();
+    let slot = Arc::clone(&running);
+    handle.set_boot(host, move |env| boot(env, config.clone(), Arc::clone(&slot)));
+    SimulatedNode {
+        reference,
+        host,
+        disks,
+        running,
+        scsp: SocketAddr::from((ip, SCSP_PORT)),
+        management: SocketAddr::from((ip, MANAGEMENT_PORT)),
+    }
+}
+
+/// What an incarnation of a node runs first. A node that cannot start is a mistake of the harness, and stops as a panic.
+async fn boot(env: Env, config: NodeConfig, slot: Arc<Mutex<Option<WeakNode>>>) {
+    let scsp_port = config.scsp_port;
+    let node = Node::start(env, config)
+        .await
+        .unwrap_or_else(|error| panic!("the node does not start: {error}"));
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.downgrade());
+    let http = HttpConfig { scsp_port, management_port: MANAGEMENT_PORT };
+    if let Err(error) = Server::start(&node, http).await {
+        panic!("the node does not listen: {error}");
+    }
+}
+
+fn link_model(link: &LinkSpec) -> LinkModel {
+    LinkModel {
+        latency_min: link.latency.min,
+        latency_max: link.latency.max,
+        bandwidth_bits: link.bandwidth_bits,
+        loss_ppm: link.loss_ppm,
+        ..LinkModel::default()
+    }
+}
+
+const fn disk_model(kind: DiskKind) -> DiskModel {
+    match kind {
+        DiskKind::Nvme => DiskModel::NVME,
+        DiskKind::Ssd => DiskModel::SSD,
+        DiskKind::Hdd => DiskModel::HDD,
+    }
+}

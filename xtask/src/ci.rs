@@ -85,7 +85,7 @@ fn docs(workspace: &Workspace) -> anyhow::Result<()> {
 
 fn fuzz(workspace: &Workspace) -> anyhow::Result<()> {
     let mut cargo = workspace.cargo(["test", "--package", "swarm-http"]);
-    run(cargo.args(CHECKED).arg("fuzz").env("SWARM_FUZZ_SECONDS", FUZZ_SECONDS))
+    run(cargo.args(CHECKED).args(["--test", "fuzz"]).env("SWARM_FUZZ_SECONDS", FUZZ_SECONDS))
 }
 
 /// The same seed gives the same trace with and without optimisation.

@@ -73,13 +73,13 @@ const FORBIDDEN: &[Forbidden] = &[
         word: concat!("Instant::", "now"),
         instead: "Env::now",
         except: REAL_TIME,
-        in_tests: false,
+        in_tests: true,
     },
     Forbidden {
         word: concat!("SystemTime::", "now"),
         instead: "Env::wall",
         except: REAL_TIME,
-        in_tests: false,
+        in_tests: true,
     },
     Forbidden {
         word: concat!("std::", "fs"),

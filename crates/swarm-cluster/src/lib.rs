@@ -8,7 +8,13 @@ pub mod live;
 pub mod sim;
 pub mod spec;
 
+// A harness waits, throws dice and spawns through the environments of a world.
+pub use swarm_env::{BoxFuture, Env};
+
 pub use control::{Action, Applied, Cut, Damage, DamageKind, Image, Life, NodePanic, World};
+// What the methods of [`World`] speak of, for harnesses that have no other need of the seam.
+pub use swarm_env::{BoxFuture, Env};
+
 pub use spec::{
     ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec,
 };

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use std::task::Poll;
 use std::time::Duration;
 
-use swarm_cluster::live::{Contents, Folder, FolderError, LiveCluster, LiveSpec, LiveWorld, UpError};
+use swarm_cluster::NodePanic;
+use swarm_cluster::live::{
+    Contents, Folder, FolderError, LiveCluster, LiveSpec, LiveWorld, UpError,
+};
 use swarm_scenario::language::units;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -156,13 +159,15 @@ impl Up {
     }
 
     async fn start_all(&self, world: &LiveWorld, clusters: &mut Vec<LiveCluster>) -> u8 {
-        let specs = match (0..self.clusters).map(|number| self.spec(number)).collect::<Result<Vec<_>, _>>() {
-            Ok(specs) => specs,
-            Err(error) => {
-                eprintln!("{error}");
-                return WRONG;
-            }
-        };
+        let specs =
+            match (0..self.clusters).map(|number| self.spec(number)).collect::<Result<Vec<_>, _>>()
+            {
+                Ok(specs) => specs,
+                Err(error) => {
+                    eprintln!("{error}");
+                    return WRONG;
+                }
+            };
         for spec in specs {
             match LiveCluster::start(world, spec).await {
                 Ok(cluster) => clusters.push(cluster),
@@ -184,7 +189,12 @@ impl Up {
             dir => dir.clone(),
         };
         let held = folder.as_deref().map(Folder::contents).transpose()?.flatten();
-        let usual = Contents { name: name.clone(), nodes: NODES, volumes_per_node: VOLUMES, volume_size: SIZE };
+        let usual = Contents {
+            name: name.clone(),
+            nodes: NODES,
+            volumes_per_node: VOLUMES,
+            volume_size: SIZE,
+        };
         let held = held.unwrap_or(usual);
         let nodes = self.nodes.unwrap_or(held.nodes);
         let step = nodes.next_multiple_of(ADDRESS_STEP);
@@ -206,9 +216,9 @@ async fn watch(clusters: &[LiveCluster], stop: &mut Stop) -> u8 {
     let mut told = Vec::new();
     loop {
         for cluster in clusters {
-            for (node, why) in cluster.panics().await {
+            for NodePanic { node, message, .. } in cluster.panics() {
                 if !told.contains(&node) {
-                    eprintln!("{node} panicked and is off: {why}");
+                    eprintln!("{node} panicked and is off: {message}");
                     told.push(node);
                 }
             }
@@ -242,7 +252,8 @@ fn describe(clusters: &[LiveCluster]) -> String {
         let fate = if spec.folder.is_some() { "kept" } else { "removed on stop" };
         let size = units::show_size(spec.volume_size);
         let volumes = if spec.volumes_per_node == 1 { "volume" } else { "volumes" };
-        text += &format!("Cluster '{}' is ready; its objects are in {folder} ({fate}).\n", spec.name);
+        text +=
+            &format!("Cluster '{}' is ready; its objects are in {folder} ({fate}).\n", spec.name);
         for node in cluster.nodes() {
             let (scsp, management) = (cluster.scsp(&node), cluster.management(&node));
             let name = node.to_string();
@@ -250,10 +261,14 @@ fn describe(clusters: &[LiveCluster]) -> String {
             text += &format!("  {} {volumes} of {size}\n", spec.volumes_per_node);
         }
     }
-    if let Some((cluster, node)) = clusters.first().and_then(|cluster| Some((cluster, cluster.nodes().into_iter().next()?))) {
+    if let Some((cluster, node)) =
+        clusters.first().and_then(|cluster| Some((cluster, cluster.nodes().into_iter().next()?)))
+    {
         let scsp = cluster.scsp(&node);
         text += "Write an object, read it back by the UUID in the answer:\n";
-        text += &format!("  curl -i --location-trusted --post301 -H 'Content-Type: text/plain' --data-binary 'hello' http://{scsp}/\n");
+        text += &format!(
+            "  curl -i --location-trusted --post301 -H 'Content-Type: text/plain' --data-binary 'hello' http://{scsp}/\n"
+        );
         text += &format!("  curl -i --location-trusted http://{scsp}/UUID\n");
     }
     text + "Ctrl-C stops.\n"
@@ -307,7 +322,10 @@ struct Stop {
 
 impl Stop {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn asked(&mut self) {
@@ -318,5 +336,78 @@ impl Stop {
             if interrupted || terminated { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn up(line: &str) -> Result<Up, clap::Error> {
+        let words = ["swarm-sim", "up"].into_iter().chain(line.split_whitespace());
+        match Line::try_parse_from(words)?.command {
+            Command::Up(up) => Ok(up),
+            Command::Feed { .. } => unreachable!("the line says up"),
+        }
+    }
+
+    fn spec(line: &str, number: u32) -> LiveSpec {
+        up(line).expect("a good line").spec(number).expect("a usable folder")
+    }
+
+    #[test]
+    fn a_bare_line_is_three_nodes_on_loopback() {
+        let spec = spec("", 0);
+        assert_eq!((&*spec.name, spec.nodes, spec.port), ("main", 3, 8080));
+        assert_eq!(spec.address, Ipv4Addr::new(127, 0, 0, 11));
+        assert_eq!((spec.volumes_per_node, spec.volume_size, spec.folder), (1, 4 << 30, None));
+    }
+
+    #[test]
+    fn clusters_side_by_side_have_names_addresses_and_folders_of_their_own() {
+        let line = "--clusters 3 --nodes 12 --name dev --dir /data/swarm --size 1.5GiB";
+        let third = spec(line, 2);
+        assert_eq!((&*third.name, third.address), ("dev-3", Ipv4Addr::new(127, 0, 0, 51)));
+        assert_eq!(third.folder, Some(PathBuf::from("/data/swarm/dev-3")));
+        assert_eq!(third.volume_size, 3 << 29);
+        assert_ne!(third.group(), spec(line, 1).group());
+    }
+
+    #[test]
+    fn a_folder_says_what_the_line_leaves_out() {
+        let parent = tempfile::TempDir::new().expect("a folder");
+        let held = Contents {
+            name: "old".to_owned(),
+            nodes: 5,
+            volumes_per_node: 2,
+            volume_size: 1 << 30,
+        };
+        Folder::take(parent.path(), &held).expect("new").close().expect("closed");
+        let dir = format!("--dir {}", parent.path().display());
+        let same = spec(&dir, 0);
+        assert_eq!(
+            (&*same.name, same.nodes, same.volumes_per_node, same.volume_size),
+            ("old", 5, 2, 1 << 30)
+        );
+        let renamed = spec(&format!("{dir} --name new"), 0);
+        assert_eq!((&*renamed.name, renamed.nodes), ("new", 5), "refused when the folder is taken");
+    }
+
+    #[test]
+    fn settings_are_taken_as_they_stand() {
+        let spec = spec("--set cluster.enforceTenancy=True --set disk.obsoleteTimeout=60", 0);
+        assert_eq!(spec.settings["cluster.enforceTenancy"], "True");
+        assert_eq!(spec.settings.len(), 2);
+        for wrong in ["--set nothing", "--size huge", "--clusters 0", "--address localhost"] {
+            assert!(up(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -7,6 +7,7 @@
     reason = "a command line talks to its user through these"
 )]
 
+mod cluster;
 mod scenario;
 
 use std::process::ExitCode;
@@ -26,10 +27,14 @@ enum Command {
     /// Run, list, check and replay scenarios.
     #[command(subcommand)]
     Scenario(scenario::Command),
+    /// Run clusters on this machine, on real sockets and files.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Scenario(command) => command.run(),
+        Command::Cluster(command) => command.run(),
     }
 }

@@ -331,6 +331,8 @@ impl LiveCluster {
             scsp_port: self.spec.port,
             management_port: self.spec.port + MANAGEMENT_PORT_OFFSET,
         };
+        // Tried before the others, because this is the port that the user has chosen.
+        drop(env.net().listen(http.scsp_port).await?);
         let node = Node::start(env.clone(), config).await?;
         Server::start(&node, http).await?;
         Ok(node)

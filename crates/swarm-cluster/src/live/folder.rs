@@ -38,7 +38,7 @@ pub enum FolderError {
     OtherCluster {
         /// The folder.
         folder: String,
-        /// What it holds, such as `main, 3 nodes, 1 volume of 4294967296 bytes each`.
+        /// What it holds, such as `'main' (3 nodes, 1 volume of 4GiB each)`.
         found: String,
         /// What was asked for.
         wanted: String,
@@ -203,8 +203,11 @@ impl std::fmt::Display for Contents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plural = |count| if count == 1 { "" } else { "s" };
         let Self { name, nodes, volumes_per_node: volumes, volume_size } = self;
-        write!(f, "{name}, {nodes} node{}, ", plural(*nodes))?;
-        write!(f, "{volumes} volume{} of {volume_size} bytes each", plural(*volumes))
+        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("B", 1)];
+        let (unit, bytes) =
+            units.into_iter().find(|(_, bytes)| volume_size % bytes == 0).unwrap_or(("B", 1));
+        write!(f, "'{name}' ({nodes} node{}, ", plural(*nodes))?;
+        write!(f, "{volumes} volume{} of {}{unit} each)", plural(*volumes), volume_size / bytes)
     }
 }
 
@@ -283,7 +286,10 @@ mod tests {
         folder.close().expect("closed");
         let other = Contents { name: "dr".to_owned(), ..contents() };
         let refused = Folder::take(parent.path(), &other).expect_err("another name");
-        assert!(refused.to_string().contains("holds cluster 'main, 3 nodes"), "{refused}");
+        assert!(
+            refused.to_string().contains("holds cluster 'main' (3 nodes, 2 volumes of 1GiB each)"),
+            "{refused}"
+        );
         let larger = Contents { nodes: 4, ..contents() };
         assert!(Folder::take(parent.path(), &larger).is_err());
     }

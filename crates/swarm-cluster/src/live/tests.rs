@@ -168,6 +168,7 @@ fn a_taken_port_is_one_sentence_and_leaves_nothing_running() {
         let beside = LiveSpec { address: first.spec().address, ..spec() };
         let error = LiveCluster::start(&world, beside.clone()).await.err().expect("taken");
         assert!(matches!(error, UpError::Node { .. }), "{error}");
+        assert!(error.to_string().contains("port 18080 of"), "{error}");
         assert!(error.to_string().contains("is taken by another program"), "{error}");
         first.stop().await.expect("stopped");
         up(&world, beside).await.stop().await.expect("nothing of the failed start is left");

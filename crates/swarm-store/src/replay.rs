@@ -11,7 +11,7 @@ use swarm_types::{Stamp, StreamId};
 
 use crate::error::MountError;
 use crate::extent::{Binding, Extent};
-use crate::group::{Chained, GroupKind};
+use crate::group::GroupKind;
 use crate::index::{Change, Index, IndexError, Mark, totals};
 use crate::journal::{ChosenHalf, Group, Tail, Walker};
 use crate::layout::Superblock;
@@ -69,11 +69,14 @@ impl Replay<'_> {
             if header.sequence > last.sequence {
                 break;
             }
-            if header.kind != GroupKind::Checkpoint {
-                note_added(&group, &mut added)?;
+            let extents = extents(&group)?;
+            if suspect && header.sequence == last.sequence {
+                continue;
             }
-            let known = mark.is_some_and(|mark| header.sequence <= mark.sequence);
-            if known || (suspect && header.sequence == last.sequence) {
+            if header.kind != GroupKind::Checkpoint {
+                added.extend(extents);
+            }
+            if mark.is_some_and(|mark| header.sequence <= mark.sequence) {
                 continue;
             }
             groups += 1;
@@ -164,24 +167,25 @@ impl Replay<'_> {
     }
 }
 
-/// Remembers which extents a group added; later ones replace earlier ones of the same stream.
-fn note_added(group: &Group, added: &mut BTreeMap<StreamId, u64>) -> Result<(), MountError> {
+/// The extents that a group adds, by their numbers. Whole records are decoded once here, so that what the index holds can
+/// always be read.
+fn extents(group: &Group) -> Result<Vec<(StreamId, u64)>, MountError> {
+    let mut extents = Vec::new();
     for entry in group.entries()? {
         if let Entry::File { id, value } = entry {
-            // The whole record is decoded once here, so that what the index holds can always be read.
-            let Chained { header, .. } = group.chained;
             let damaged = |_| MountError::JournalDamaged {
-                at: header.sequence,
+                at: group.offset,
                 why: "a record has no known shape",
             };
-            let record = decode_value(id, &value).map_err(damaged)?;
-            match record.extent() {
-                Some(extent) => added.insert(id, extent.number),
-                None => added.remove(&id),
-            };
+            extents.extend(
+                decode_value(id, &value)
+                    .map_err(damaged)?
+                    .extent()
+                    .map(|extent| (id, extent.number)),
+            );
         }
     }
-    Ok(())
+    Ok(extents)
 }
 
 /// What the records of a group change in an index.

@@ -1,0 +1,358 @@
+//! Whatever is done, and wherever the power goes: what was acknowledged is there and true, nothing else is half there.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
+use proptest::test_runner::Config;
+use swarm_env::MemoryIndex;
+use swarm_store::{AppendError, PublishError, Record, RecordState, Tombstone, Volume};
+use swarm_types::ObjectKind;
+
+use crate::kit::{
+    Lab, TestDisk, body, check_space, format, id, meta, mix, mount, put, read, stamp,
+};
+
+const IDS: u8 = 6;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Put {
+        id: u8,
+        len: usize,
+    },
+    /// A version older than what is filed: refused.
+    PutOld {
+        id: u8,
+    },
+    /// Several writers at once, so that they share a group.
+    PutMany {
+        len: usize,
+    },
+    Delete {
+        id: u8,
+    },
+    Remove {
+        id: u8,
+    },
+    Abandon {
+        id: u8,
+        len: usize,
+    },
+    Touch,
+    Expire,
+}
+
+/// What becomes of the index in a crash.
+#[derive(Debug, Clone, Copy)]
+enum IndexFate {
+    Kept,
+    Lost,
+    /// As it was at the last mount, like a database that was not flushed since.
+    Old,
+    Corrupt {
+        seed: u64,
+    },
+}
+
+/// One incarnation, from mount to power loss.
+#[derive(Debug, Clone)]
+struct Life {
+    ops: Vec<Op>,
+    crash_at: u64,
+    loss: u64,
+    index: IndexFate,
+    unmount: bool,
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let len = prop_oneof![
+        1 => Just(0usize),
+        6 => 1usize..6_000,
+        2 => 60_000usize..140_000,
+        1 => 250_000usize..700_000,
+    ];
+    prop_oneof![
+        8 => (0..IDS, len.clone()).prop_map(|(id, len)| Op::Put { id, len }),
+        1 => (0..IDS).prop_map(|id| Op::PutOld { id }),
+        2 => (1usize..5_000).prop_map(|len| Op::PutMany { len }),
+        2 => (0..IDS).prop_map(|id| Op::Delete { id }),
+        2 => (0..IDS).prop_map(|id| Op::Remove { id }),
+        1 => (0..IDS, len).prop_map(|(id, len)| Op::Abandon { id, len }),
+        1 => Just(Op::Touch),
+        1 => Just(Op::Expire),
+    ]
+}
+
+fn any_life() -> impl Strategy<Value = Life> {
+    let index = prop_oneof![
+        2 => Just(IndexFate::Kept),
+        2 => Just(IndexFate::Lost),
+        1 => Just(IndexFate::Old),
+        1 => any::<u64>().prop_map(|seed| IndexFate::Corrupt { seed }),
+    ];
+    let ops = prop::collection::vec(any_op(), 0..40);
+    (ops, 1u64..110, any::<u64>(), index, prop::bool::weighted(0.2)).prop_map(
+        |(ops, crash_at, loss, index, unmount)| Life { ops, crash_at, loss, index, unmount },
+    )
+}
+
+/// What is filed under an id, as the writer knows it: a version, and the length of its body or `None` for a tombstone.
+type Filed = Option<(u64, Option<usize>)>;
+
+#[derive(Debug, Default)]
+struct Model {
+    version: u64,
+    /// Acknowledged.
+    filed: BTreeMap<u8, Filed>,
+    /// Asked for and not answered.
+    asked: BTreeMap<u8, Filed>,
+}
+
+type Shared = Arc<Mutex<Model>>;
+
+impl Model {
+    fn ask(&mut self, id: u8, filed: Filed) {
+        self.asked.insert(id, filed);
+    }
+
+    /// The last thing asked for under this id was answered.
+    fn answer(&mut self, id: u8, done: bool) {
+        let asked = self.asked.remove(&id).expect("it was asked for");
+        if done {
+            self.filed.insert(id, asked);
+        }
+    }
+
+    fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    fn filed(&self, id: u8) -> Filed {
+        self.filed.get(&id).copied().flatten()
+    }
+}
+
+async fn put_next(volume: &Volume, model: &Shared, number: u8, len: usize) {
+    let version = {
+        let mut model = model.lock().unwrap();
+        let version = model.next_version();
+        model.ask(number, Some((version, Some(len))));
+        version
+    };
+    let done = match put(volume, id(number), version, len).await {
+        Ok(_) => true,
+        Err(PublishError::Append(AppendError::Full { .. })) => false,
+        Err(error) => panic!("{error}"),
+    };
+    model.lock().unwrap().answer(number, done);
+}
+
+async fn delete_next(volume: &Volume, model: &Shared, number: u8) {
+    let version = {
+        let mut model = model.lock().unwrap();
+        let version = model.next_version();
+        model.ask(number, Some((version, None)));
+        version
+    };
+    let tombstone = Tombstone {
+        stamp: stamp(version),
+        kind: ObjectKind::Named,
+        written: swarm_types::Timestamp(0),
+    };
+    let done = match volume.bury(id(number), tombstone).await {
+        Ok(()) => true,
+        Err(PublishError::Append(AppendError::Full { .. })) => false,
+        Err(error) => panic!("{error}"),
+    };
+    model.lock().unwrap().answer(number, done);
+}
+
+async fn perform(volume: &Volume, model: &Shared, op: Op) {
+    match op {
+        Op::Put { id, len } => put_next(volume, model, id, len).await,
+        Op::PutOld { id: number } => {
+            let Some((version, _)) = model.lock().unwrap().filed(number) else { return };
+            match put(volume, id(number), version - 1, 100).await {
+                Err(PublishError::Superseded { by }) => assert_eq!(by, stamp(version)),
+                Err(PublishError::Append(AppendError::Full { .. })) => {}
+                other => panic!("an old version was taken: {other:?}"),
+            }
+        }
+        Op::PutMany { len } => {
+            let writers = (0..IDS).map(|id| put_next(volume, model, id, len + usize::from(id)));
+            futures_util::future::join_all(writers).await;
+        }
+        Op::Delete { id } => delete_next(volume, model, id).await,
+        Op::Remove { id: number } => {
+            let Some((version, len)) = model.lock().unwrap().filed(number) else { return };
+            model.lock().unwrap().ask(number, None);
+            let removed = volume.remove(id(number), stamp(version)).await.unwrap();
+            assert_eq!(removed, len.is_some(), "only a replica is removed");
+            model.lock().unwrap().answer(number, removed);
+        }
+        Op::Abandon { id: number, len } => {
+            if let Ok(mut staged) = volume.stage(id(number), len as u64 + 1) {
+                staged.write(body(id(number), 0, len)).await.unwrap();
+            }
+        }
+        Op::Touch => volume.touch().await.unwrap(),
+        Op::Expire => {
+            let tombstones: Vec<_> = {
+                let mut model = model.lock().unwrap();
+                let buried = |filed: &Filed| matches!(filed, Some((_, None)));
+                let ids: Vec<_> = model
+                    .filed
+                    .iter()
+                    .filter(|(_, filed)| buried(filed))
+                    .map(|(id, _)| *id)
+                    .collect();
+                ids.iter().for_each(|id| model.ask(*id, None));
+                ids
+            };
+            let expired = volume.expire_tombstones(swarm_types::Timestamp(1)).await.unwrap();
+            assert_eq!(expired, tombstones.len() as u64);
+            tombstones.iter().for_each(|id| model.lock().unwrap().answer(*id, true));
+        }
+    }
+    check_space(volume);
+}
+
+fn filed_of(record: &Record) -> Filed {
+    let len = match &record.state {
+        RecordState::Live { meta, .. } => Some(usize::try_from(meta.length).unwrap()),
+        RecordState::Tombstone(_) => None,
+    };
+    Some((record.stamp.version.0, len))
+}
+
+/// Compares what is filed with what was acknowledged and asked for; from now on what is there counts as acknowledged.
+async fn check(volume: &Volume, model: &Shared) {
+    check_space(volume);
+    for number in 0..IDS {
+        let record = volume.find(id(number));
+        let found = record.as_ref().and_then(filed_of);
+        {
+            let mut model = model.lock().unwrap();
+            let acknowledged = model.filed(number);
+            let asked = model.asked.remove(&number);
+            assert!(
+                found == acknowledged || Some(found) == asked,
+                "id {number}: found {found:?}, acknowledged {acknowledged:?}, asked {asked:?}"
+            );
+            model.filed.insert(number, found);
+        }
+        if let (Some(record), Some((version, Some(len)))) = (record, found) {
+            assert_eq!(record.meta(), Some(&meta(version, len)));
+            let bytes = read(volume, &record).await.expect("what is filed can be read");
+            assert!(bytes == body(id(number), version, len), "id {number} has other bytes");
+        }
+    }
+}
+
+fn index_after(
+    fate: IndexFate,
+    now: &MemoryIndex,
+    at_mount: &BTreeMap<Vec<u8>, Vec<u8>>,
+) -> Arc<MemoryIndex> {
+    let mut map = now.lock().unwrap().clone();
+    match fate {
+        IndexFate::Kept => {}
+        IndexFate::Lost => map.clear(),
+        IndexFate::Old => map = at_mount.clone(),
+        IndexFate::Corrupt { seed } => {
+            let count = map.len().max(1);
+            let victim = usize::try_from(mix(seed)).unwrap_or(0) % count;
+            if let Some((_, value)) = map.iter_mut().nth(victim) {
+                let at = usize::try_from(mix(seed + 1) % value.len() as u64).unwrap();
+                value[at] ^= 1;
+            }
+        }
+    }
+    Arc::new(MemoryIndex::new(map))
+}
+
+/// The same image mounted with no index must come out the same.
+fn check_rebuilt(image: Vec<u8>, volume: &Volume) {
+    let disk = TestDisk::of_image(image, Arc::default());
+    let mut lab = Lab::new(77);
+    let env = lab.env.clone();
+    let (rebuilt, _) = lab.run(mount(&env, &disk));
+    assert_eq!(rebuilt.space(), volume.space());
+    assert_eq!(rebuilt.records(None, 1000), volume.records(None, 1000));
+}
+
+fn live_and_die(seed: u64, capacity: usize, lives: Vec<Life>) {
+    let model = Shared::default();
+    let mut disk = TestDisk::new(capacity);
+    let mut lab = Lab::new(seed);
+    let formatter = lab.env.clone();
+    lab.run(format(&formatter, &disk));
+    for life in lives {
+        let env = lab.env.clone();
+        disk.crash_at(life.crash_at);
+        let at_mount = disk.index().lock().unwrap().clone();
+        let story = async {
+            let (volume, _) = mount(&env, &disk).await;
+            check(&volume, &model).await;
+            check_rebuilt(disk.durable(), &volume);
+            for op in life.ops {
+                perform(&volume, &model, op).await;
+            }
+            if life.unmount {
+                volume.unmount().await.unwrap();
+                assert!(volume.touch().await.is_err(), "it is closed");
+            }
+        };
+        lab.until_crash(&disk, story);
+        lab.pass(Duration::from_secs(60));
+        lab = Lab::new(mix(seed ^ life.loss));
+        let index = index_after(life.index, &disk.index(), &at_mount);
+        disk = TestDisk::of_image(disk.power_loss(life.loss), index);
+    }
+    let env = lab.env.clone();
+    let (volume, _) = lab.run(mount(&env, &disk));
+    lab.run(check(&volume, &model));
+}
+
+fn cases() -> u32 {
+    std::env::var("SWARM_STORE_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(128)
+}
+
+proptest! {
+    #![proptest_config(Config { cases: cases(), failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn nothing_acknowledged_is_lost_wherever_the_power_goes(
+        seed in any::<u64>(),
+        large in any::<bool>(),
+        lives in prop::collection::vec(any_life(), 1..5),
+    ) {
+        live_and_die(seed, if large { 8 << 20 } else { 2 << 20 }, lives);
+    }
+}
+
+#[test]
+fn every_single_point_of_a_short_story_can_be_the_last() {
+    let story = |crash_at, loss, index| {
+        let ops = vec![
+            Op::Put { id: 0, len: 300_000 },
+            Op::PutMany { len: 700 },
+            Op::Delete { id: 1 },
+            Op::Put { id: 0, len: 5_000 },
+            Op::Remove { id: 2 },
+            Op::Put { id: 1, len: 70_000 },
+        ];
+        Life { ops, crash_at, loss, index, unmount: false }
+    };
+    for crash_at in 1..32 {
+        for loss in 0..3 {
+            for index in [IndexFate::Kept, IndexFate::Lost] {
+                let lives = vec![story(crash_at, loss, index), story(crash_at, loss + 99, index)];
+                live_and_die(crash_at, 2 << 20, lives);
+            }
+        }
+    }
+}

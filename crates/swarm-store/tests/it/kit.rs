@@ -1,0 +1,310 @@
+//! A world for one volume: an executor that can stop anywhere, and a disk that loses what was not synced.
+
+pub(crate) mod disk;
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use swarm_env::clock::Sleep;
+use swarm_env::{
+    BoxFuture, Bug, Clock, Datagrams, Disk, Disks, Entropy, Env, Listener, Net, Parts, PlantedBugs,
+    Stream, Tasks, UdpOptions,
+};
+use swarm_store::{
+    FormatOptions, MountError, MountOptions, MountReport, Publish, PublishError, ReadError, Record,
+    Volume,
+};
+use swarm_types::{
+    ClusterName, DiskId, Etag, HeaderList, Instant, ObjectKind, ObjectMeta, Stamp, StreamId,
+    Timestamp, Uuid, Version,
+};
+
+pub(crate) use disk::TestDisk;
+
+/// Polls after which a future that is not ready never will be.
+const POLLS_MAX: u32 = 1_000_000;
+
+type Ready = Arc<Mutex<Vec<BoxFuture<'static, ()>>>>;
+
+/// Runs the tasks of one incarnation. Dropping it is the end of them.
+pub(crate) struct Lab {
+    ready: Ready,
+    tasks: Vec<BoxFuture<'static, ()>>,
+    pub(crate) env: Env,
+    wall: Arc<AtomicI64>,
+}
+
+impl Lab {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self::planted(seed, Vec::new())
+    }
+
+    pub(crate) fn planted(seed: u64, bugs: Vec<Bug>) -> Self {
+        let ready = Ready::default();
+        let wall = Arc::new(AtomicI64::new(Timestamp::from_secs(1_000_000).0));
+        let env = Env::new(Parts {
+            name: "lab".into(),
+            clock: Arc::new(LabClock { wall: Arc::clone(&wall) }),
+            entropy: Arc::new(LabDice { state: AtomicU64::new(seed) }),
+            net: Arc::new(Nothing),
+            disks: Arc::new(Nothing),
+            tasks: Arc::new(LabTasks { ready: Arc::clone(&ready) }),
+            planted: PlantedBugs::new(bugs),
+        });
+        Self { ready, tasks: Vec::new(), env, wall }
+    }
+
+    /// Lets the wall clock go on.
+    pub(crate) fn pass(&self, time: Duration) {
+        let nanos = i64::try_from(time.as_nanos()).expect("short");
+        self.wall.fetch_add(nanos, Ordering::SeqCst);
+    }
+
+    /// Runs to the end of `future`; `None` if the disk lost power first.
+    pub(crate) fn until_crash<T>(
+        &mut self,
+        disk: &TestDisk,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        self.drive(future, || disk.is_dead())
+    }
+
+    /// Runs to the end of `future`.
+    pub(crate) fn run<T>(&mut self, future: impl Future<Output = T>) -> T {
+        self.drive(future, || false).expect("nothing stops it")
+    }
+
+    /// Polls `future` and all tasks many times, but not for ever; its output if it completed.
+    pub(crate) fn for_a_while<T>(
+        &mut self,
+        future: &mut (impl Future<Output = T> + Unpin),
+    ) -> Option<T> {
+        let mut left = 1000_u32;
+        self.drive(future, || {
+            left = left.saturating_sub(1);
+            left == 0
+        })
+    }
+
+    fn drive<T>(
+        &mut self,
+        future: impl Future<Output = T>,
+        mut stop: impl FnMut() -> bool,
+    ) -> Option<T> {
+        let mut future = pin!(future);
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..POLLS_MAX {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return Some(output);
+            }
+            self.tasks.append(&mut self.ready.lock().unwrap());
+            self.tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
+            if stop() {
+                return None;
+            }
+        }
+        panic!("nothing happens any more");
+    }
+}
+
+struct LabClock {
+    wall: Arc<AtomicI64>,
+}
+
+impl Clock for LabClock {
+    fn now(&self) -> Instant {
+        Instant::ZERO
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, _: Instant) -> Sleep {
+        Box::pin(std::future::pending())
+    }
+}
+
+struct LabDice {
+    state: AtomicU64,
+}
+
+impl Entropy for LabDice {
+    fn fill(&self, _: &'static str, out: &mut [u8]) {
+        for chunk in out.chunks_mut(8) {
+            let bytes = mix(self.state.fetch_add(1, Ordering::SeqCst)).to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+    }
+}
+
+struct LabTasks {
+    ready: Ready,
+}
+
+impl Tasks for LabTasks {
+    fn spawn(&self, _: &'static str, future: BoxFuture<'static, ()>) {
+        self.ready.lock().unwrap().push(future);
+    }
+
+    fn offload(&self, _: &'static str, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { work() })
+    }
+}
+
+struct Nothing;
+
+impl Disks for Nothing {
+    fn list(&self) -> Vec<DiskId> {
+        Vec::new()
+    }
+
+    fn open(&self, _: &DiskId) -> BoxFuture<'_, io::Result<Arc<dyn Disk>>> {
+        Box::pin(async { Err(io::ErrorKind::NotFound.into()) })
+    }
+}
+
+impl Net for Nothing {
+    fn local_ip(&self) -> Ipv4Addr {
+        Ipv4Addr::LOCALHOST
+    }
+
+    fn listen(&self, _: u16) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
+    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
+    fn udp(&self, _: UdpOptions) -> BoxFuture<'_, io::Result<Box<dyn Datagrams>>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+}
+
+/// One step of splitmix64: numbers that look random and repeat with the seed.
+pub(crate) const fn mix(seed: u64) -> u64 {
+    let z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+pub(crate) fn id(number: u8) -> StreamId {
+    StreamId::from_bytes([number; 16])
+}
+
+pub(crate) fn stamp(version: u64) -> Stamp {
+    Stamp { version: Version(version), etag: Etag::from_bytes([7; 16]) }
+}
+
+/// The body that belongs to a stream and a version.
+pub(crate) fn body(id: StreamId, version: u64, len: usize) -> Bytes {
+    let seed = mix(u64::from(id.as_bytes()[0]) << 32 | version);
+    let mut bytes = Vec::with_capacity(len + 8);
+    for word in 0..len.div_ceil(8) as u64 {
+        bytes.extend_from_slice(&mix(seed.wrapping_add(word)).to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes.into()
+}
+
+pub(crate) fn meta(version: u64, len: usize) -> ObjectMeta {
+    let mut headers = HeaderList::default();
+    headers.push("X-Version", version.to_string());
+    ObjectMeta {
+        kind: ObjectKind::Named,
+        alias: Some(Uuid::from_bytes([3; 16])),
+        cid: Some(Uuid::ROOT),
+        name: Some(format!("photos/{version}")),
+        cluster: "main".to_owned(),
+        owner: None,
+        headers,
+        length: len as u64,
+        digest: [9; 16],
+    }
+}
+
+pub(crate) fn cluster() -> ClusterName {
+    ClusterName::from("main")
+}
+
+pub(crate) fn options() -> MountOptions {
+    MountOptions {
+        cluster: cluster(),
+        obsolete_after: Duration::from_secs(14 * 24 * 3600),
+        force_stale: false,
+    }
+}
+
+pub(crate) async fn format(env: &Env, disk: &Arc<TestDisk>) {
+    let disk: Arc<dyn Disk> = Arc::clone(disk) as Arc<dyn Disk>;
+    Volume::format(env, &disk, FormatOptions { cluster: cluster() }).await.expect("the disk works");
+}
+
+pub(crate) async fn try_mount(
+    env: &Env,
+    disk: &Arc<TestDisk>,
+) -> Result<(Volume, MountReport), MountError> {
+    Volume::mount(env, Arc::clone(disk) as Arc<dyn Disk>, options()).await
+}
+
+pub(crate) async fn mount(env: &Env, disk: &Arc<TestDisk>) -> (Volume, MountReport) {
+    try_mount(env, disk).await.expect("the volume is sound")
+}
+
+/// A freshly formatted volume.
+pub(crate) fn fresh(lab: &mut Lab, disk: &Arc<TestDisk>) -> Volume {
+    let env = lab.env.clone();
+    lab.run(async {
+        format(&env, disk).await;
+        mount(&env, disk).await.0
+    })
+}
+
+/// Writes one object in pieces.
+pub(crate) async fn put(
+    volume: &Volume,
+    id: StreamId,
+    version: u64,
+    len: usize,
+) -> Result<Stamp, PublishError> {
+    let mut staged = volume.stage(id, len as u64)?;
+    let mut body = body(id, version, len);
+    while !body.is_empty() {
+        staged.write(body.split_to(body.len().min(10_000))).await?;
+    }
+    staged.publish(Publish { stamp: stamp(version), meta: meta(version, len), hint: None }).await
+}
+
+/// Reads a whole body.
+pub(crate) async fn read(volume: &Volume, record: &Record) -> Result<Vec<u8>, ReadError> {
+    let mut reader = volume.open(record).expect("a replica");
+    let mut body = Vec::new();
+    while let Some(piece) = reader.next().await? {
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+/// Checks that exactly this version is filed, with its bytes and metadata.
+pub(crate) async fn expect_body(volume: &Volume, id: StreamId, version: u64, len: usize) {
+    let record = volume.find(id).unwrap_or_else(|| panic!("{id} version {version} is lost"));
+    assert_eq!(record.stamp, stamp(version), "{id}");
+    assert_eq!(record.meta(), Some(&meta(version, len)), "{id}");
+    let bytes =
+        read(volume, &record).await.unwrap_or_else(|error| panic!("{id} {version}: {error}"));
+    assert!(bytes == body(id, version, len), "{id} version {version} has other bytes");
+}
+
+pub(crate) fn check_space(volume: &Volume) {
+    let space = volume.space();
+    assert_eq!(space.used + space.free + space.trapped, space.capacity, "{space:?}");
+}

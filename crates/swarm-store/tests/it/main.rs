@@ -1,0 +1,11 @@
+//! Tests of volumes from outside: on a disk that loses exactly what was not synced, and on real files.
+
+mod crash;
+mod damage;
+mod fixture;
+mod kill;
+mod kit;
+mod life;
+mod order;
+mod planted;
+mod simulated;

@@ -12,9 +12,6 @@ pub mod spec;
 pub use swarm_env::{BoxFuture, Env};
 
 pub use control::{Action, Applied, Cut, Damage, DamageKind, Image, Life, NodePanic, World};
-// What the methods of [`World`] speak of, for harnesses that have no other need of the seam.
-pub use swarm_env::{BoxFuture, Env};
-
 pub use spec::{
     ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec,
 };

@@ -128,7 +128,7 @@ pub(crate) struct Kernel {
     pub(crate) commands: Mutex<VecDeque<Command>>,
     pub(crate) commanded: AtomicBool,
     pub(crate) abort: Arc<AtomicBool>,
-    pub(crate) polls_per_instant_max: u64,
+    pub(crate) polls_without_event_max: u64,
 }
 
 /// What the lock guards.
@@ -160,7 +160,7 @@ pub(crate) struct State {
     pub(crate) to_drop: Vec<Waker>,
     pub(crate) events: u64,
     pub(crate) polls: u64,
-    pub(crate) polls_at_instant: u64,
+    pub(crate) polls_without_event: u64,
 }
 
 impl Kernel {
@@ -191,7 +191,7 @@ impl Kernel {
             to_drop: Vec::new(),
             events: 0,
             polls: 0,
-            polls_at_instant: 0,
+            polls_without_event: 0,
         };
         Arc::new(Self {
             now: AtomicU64::new(0),
@@ -202,7 +202,7 @@ impl Kernel {
             commands: Mutex::default(),
             commanded: AtomicBool::new(false),
             abort: options.abort,
-            polls_per_instant_max: options.polls_per_instant_max,
+            polls_without_event_max: options.polls_without_event_max,
         })
     }
 
@@ -216,12 +216,15 @@ impl Kernel {
         let Some(next) = state.heap.peek() else { return false };
         if next.at > state.now {
             state.now = next.at;
-            state.polls_at_instant = 0;
             self.now.store(state.now, Ordering::Relaxed);
         }
         while state.heap.peek().is_some_and(|entry| entry.at <= state.now) {
             if let Some(entry) = state.heap.pop() {
                 state.events += 1;
+                if !matches!(entry.event, Event::Ready(_)) {
+                    // A task that was only held back is no progress: two that wake each other would never be stuck.
+                    state.polls_without_event = 0;
+                }
                 state.fire(entry.event);
             }
         }

@@ -24,7 +24,7 @@ pub use disk::image::DiskImage;
 pub use handle::{Command, Counts, HostTask, Sim, SimHandle};
 pub use host::{HostId, HostLife, HostPanic};
 pub use options::{
-    DiskModel, Heads, LinkModel, POLLS_PER_INSTANT_MAX, SimOptions, Trace, WORLD_BEGINS,
+    DiskModel, Heads, LinkModel, POLLS_WITHOUT_EVENT_MAX, SimOptions, Trace, WORLD_BEGINS,
 };
 pub use run::Halt;
 pub use trace::Checkpoint;

@@ -11,9 +11,9 @@ use swarm_types::Timestamp;
 /// The UTC time at which every world begins: 2026-01-01 00:00:00.
 pub const WORLD_BEGINS: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-/// Polls at one instant after which a run is called stuck: far above what a few hundred hosts do at once, and reached
+/// Polls without an event in between after which a run is called stuck: far above what a few hundred hosts do at once, and reached
 /// within a second by two tasks that wake each other for ever.
-pub const POLLS_PER_INSTANT_MAX: u64 = 200_000;
+pub const POLLS_WITHOUT_EVENT_MAX: u64 = 200_000;
 
 /// How a world is run.
 pub struct SimOptions {
@@ -25,8 +25,8 @@ pub struct SimOptions {
     pub planted: PlantedBugs,
     /// The network between hosts that have no link of their own.
     pub link: LinkModel,
-    /// Polls without time advancing after which the run fails, see [`POLLS_PER_INSTANT_MAX`].
-    pub polls_per_instant_max: u64,
+    /// Polls without an event after which the run fails, see [`POLLS_WITHOUT_EVENT_MAX`].
+    pub polls_without_event_max: u64,
     /// When another thread sets this, the run ends with [`crate::Halt::Aborted`].
     pub abort: Arc<AtomicBool>,
 }
@@ -40,7 +40,7 @@ impl SimOptions {
             trace: Trace::Hash,
             planted: PlantedBugs::default(),
             link: LinkModel::default(),
-            polls_per_instant_max: POLLS_PER_INSTANT_MAX,
+            polls_without_event_max: POLLS_WITHOUT_EVENT_MAX,
             abort: Arc::default(),
         }
     }

@@ -35,7 +35,7 @@ pub enum Halt {
     Stuck {
         /// When.
         at: Instant,
-        /// Polls at that instant.
+        /// Polls since the last event.
         polls: u64,
         /// The task polled last.
         task: &'static str,
@@ -227,12 +227,12 @@ impl Kernel {
             };
             let sequence = slot.sequence;
             state.polls += 1;
-            state.polls_at_instant += 1;
+            state.polls_without_event += 1;
             state.trace.record(state.now, Kind::Poll, sequence, u64::from(host.0), 0);
-            if state.polls_at_instant > self.polls_per_instant_max {
+            if state.polls_without_event > self.polls_without_event_max {
                 return Err(Halt::Stuck {
                     at: Instant(state.now),
-                    polls: state.polls_at_instant,
+                    polls: state.polls_without_event,
                     task: turn.name,
                     host: state.host(host).name.to_string(),
                 });

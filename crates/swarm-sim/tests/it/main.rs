@@ -1,3 +1,9 @@
 //! The simulated world from outside: what its hosts see, what its faults do, and that a seed is a run.
 
 mod basics;
+mod disks;
+mod http;
+mod lives;
+mod networks;
+mod seeds;
+mod world;

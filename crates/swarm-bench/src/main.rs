@@ -1,3 +1,90 @@
-//! Benchmarks.
+//! Benchmarks: `cargo xtask bench sim`.
+//!
+//! Owns what is measured and the targets; the product measures nothing of itself. Wall time on a shared machine says
+//! little, so what can be is a ratio between two sides of one run, and each figure is the median or the best of several
+//! rounds.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark measures real time, on a runtime of its own, for a reader at a terminal"
+)]
 
-fn main() {}
+mod codec;
+mod kernel;
+mod report;
+mod rounds;
+mod worlds;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+
+/// Benchmarks of swarm-sim.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The simulated world and the codec.
+    Sim(Sim),
+}
+
+#[derive(clap::Args)]
+struct Sim {
+    /// Print JSON in place of the table.
+    #[arg(long)]
+    json: bool,
+    /// Measure only the figures whose name contains this.
+    only: Option<String>,
+}
+
+/// A group of figures that are measured together; the names decide whether it is asked for.
+type Group = (&'static [&'static str], fn(&mut Report) -> anyhow::Result<()>);
+
+/// The start of large worlds comes first: it reads the peak memory of the process.
+const GROUPS: &[Group] = &[
+    (&[worlds::START, worlds::START_MEMORY], worlds::start),
+    (&[worlds::IDLE], worlds::idle),
+    (&[worlds::WRITE], worlds::write),
+    (&[codec::READ, codec::WRITE], codec::measure),
+    (&[kernel::UNTRACED, kernel::TRACED], kernel::measure),
+];
+
+fn main() -> ExitCode {
+    let Command::Sim(sim) = Cli::parse().command;
+    match sim.run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Sim {
+    /// Succeeds if every figure measured meets its target.
+    fn run(&self) -> anyhow::Result<ExitCode> {
+        let wanted =
+            |name: &&str| self.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
+        let groups: Vec<&Group> =
+            GROUPS.iter().filter(|(names, _)| names.iter().any(wanted)).collect();
+        anyhow::ensure!(!groups.is_empty(), "there is no such figure");
+        let mut report = Report::default();
+        for (_, measure) in groups {
+            measure(&mut report)?;
+        }
+        if self.json {
+            println!("{}", report.json()?);
+        } else {
+            print!("{report}");
+        }
+        Ok(if report.all_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

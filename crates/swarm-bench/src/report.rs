@@ -1,0 +1,80 @@
+//! Figures, their targets, and how they are shown.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What was measured, in order.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    figures: Vec<Figure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    /// For the reader: `>= 1.0`.
+    target: String,
+    met: bool,
+}
+
+/// On which side of a figure its target lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Target {
+    fn met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(bound) => write!(f, ">= {bound}"),
+            Self::AtMost(bound) => write!(f, "<= {bound}"),
+        }
+    }
+}
+
+impl Report {
+    /// Adds a figure.
+    pub(crate) fn add(
+        &mut self,
+        name: &'static str,
+        value: f64,
+        unit: &'static str,
+        target: Target,
+    ) {
+        let met = target.met_by(value);
+        self.figures.push(Figure { name, value, unit, target: target.to_string(), met });
+    }
+
+    pub(crate) fn all_met(&self) -> bool {
+        self.figures.iter().all(|figure| figure.met)
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<48} {:>12} {:<12} {:>10}", "figure", "measured", "unit", "target")?;
+        for Figure { name, value, unit, target, met } in &self.figures {
+            let digits = if *value >= 1000.0 { 0 } else { 2 };
+            let missed = if *met { "" } else { "  missed" };
+            writeln!(f, "{name:<48} {value:>12.digits$} {unit:<12} {target:>10}{missed}")?;
+        }
+        Ok(())
+    }
+}

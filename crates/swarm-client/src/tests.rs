@@ -5,11 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use swarm_env::live::{HostSpec, LiveWorld};
 use swarm_env::{Env, Stream};
+use swarm_sim::Sim;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{Body, Client, ClientOptions, ErrorKind, Request, Sent};
 
+const SERVER: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the server does with a request whose head it has read.
@@ -41,7 +45,37 @@ struct Seen {
 type Log = Arc<Mutex<Vec<Seen>>>;
 type Script = fn(&Seen) -> Vec<Step>;
 
-/// Two servers that follow one script, and a client.
+/// Two servers that follow one script, on one host.
+struct Servers {
+    addresses: [SocketAddr; 2],
+    log: Log,
+}
+
+impl Servers {
+    async fn start(env: Env, script: Script) -> Self {
+        let log = Log::default();
+        let mut listeners = Vec::new();
+        for _ in 0..2 {
+            listeners.push(env.net().listen(0).await.expect("a free port"));
+        }
+        let addresses = [listeners[0].local_addr(), listeners[1].local_addr()];
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let (log, own) = (Arc::clone(&log), env.clone());
+            drop(env.spawn("server", async move {
+                let mut connection = 0;
+                while let Ok((stream, _)) = listener.accept().await {
+                    connection += 1;
+                    let seen = Seen { server: number, connection, ..Seen::default() };
+                    let serving = serve(stream, seen, addresses, Arc::clone(&log), script);
+                    drop(own.spawn("connection", serving));
+                }
+            }));
+        }
+        Self { addresses, log }
+    }
+}
+
+/// A client of such servers.
 struct Setup {
     servers: [SocketAddr; 2],
     log: Log,
@@ -50,26 +84,9 @@ struct Setup {
 }
 
 impl Setup {
-    async fn new(server: &Env, client: &Env, options: ClientOptions, script: Script) -> Self {
-        let log = Log::default();
-        let mut listeners = Vec::new();
-        for _ in 0..2 {
-            listeners.push(server.net().listen(0).await.expect("a free port"));
-        }
-        let servers = [listeners[0].local_addr(), listeners[1].local_addr()];
-        for (number, listener) in listeners.into_iter().enumerate() {
-            let (log, env) = (Arc::clone(&log), server.clone());
-            drop(server.spawn("server", async move {
-                let mut connection = 0;
-                while let Ok((stream, _)) = listener.accept().await {
-                    connection += 1;
-                    let seen = Seen { server: number, connection, ..Seen::default() };
-                    let serving = serve(stream, seen, servers, Arc::clone(&log), script);
-                    drop(env.spawn("connection", serving));
-                }
-            }));
-        }
-        Self { servers, log, env: client.clone(), client: Client::new(client.clone(), options) }
+    fn new(servers: Servers, env: Env, options: ClientOptions) -> Self {
+        let client = Client::new(env.clone(), options);
+        Self { servers: servers.addresses, log: servers.log, env, client }
     }
 
     fn get(&self, target: &str) -> Request {
@@ -153,35 +170,37 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
 }
 
-/// Runs a test on two hosts.
-fn on_two_hosts<F: Future<Output = ()>>(test: impl FnOnce(Env, Env) -> F) {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let world = swarm_env::live::LiveWorld::new(runtime.handle().clone());
-    let host = |name: &str| {
-        world.host(swarm_env::live::HostSpec {
-            name: name.to_owned(),
-            ip: Ipv4Addr::LOCALHOST,
-            disks: Vec::new(),
-        })
-    };
-    let (server, client) = (host("server"), host("client"));
-    runtime.block_on(test(server.env().clone(), client.env().clone()));
-}
-
-fn check<F: Future<Output = ()>>(script: Script, test: impl FnOnce(Setup) -> F) {
+/// Tells one story in both worlds: live once, simulated under a few seeds.
+fn check<T, F>(script: Script, test: T)
+where
+    T: Fn(Setup) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
     let options = ClientOptions { expect: Duration::from_millis(100), ..ClientOptions::default() };
     check_with(options, script, test);
 }
 
-fn check_with<F: Future<Output = ()>>(
-    options: ClientOptions,
-    script: Script,
-    test: impl FnOnce(Setup) -> F,
-) {
-    on_two_hosts(|server, client| async move {
-        test(Setup::new(&server, &client, options, script).await).await;
-    });
+fn check_with<T, F>(options: ClientOptions, script: Script, test: T)
+where
+    T: Fn(Setup) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    for seed in 0..4 {
+        let mut sim = Sim::seeded(seed);
+        let handle = sim.handle();
+        let server = handle.add_host("server", SERVER);
+        let client = handle.add_host("client", CLIENT);
+        let servers = sim.block_on(server, Servers::start(handle.env(server), script));
+        sim.block_on(client, test(Setup::new(servers, handle.env(client), options.clone())));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let world = LiveWorld::new(runtime.handle().clone());
+    let host =
+        |name: &str, ip| world.host(HostSpec { name: name.to_owned(), ip, disks: Vec::new() });
+    let (server, client) = (host("server", SERVER), host("client", CLIENT));
+    let servers = runtime.block_on(Servers::start(server.env().clone(), script));
+    runtime.block_on(test(Setup::new(servers, client.env().clone(), options)));
 }
 
 /// A generated body whose every byte tells its place.

@@ -99,3 +99,53 @@ where
         drop(self.0.spawn("hyper", future));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::live::{HostSpec, LiveWorld};
+
+    #[test]
+    fn hypers_deadlines_are_kept_by_the_worlds_clock() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let world = LiveWorld::new(runtime.handle().clone());
+        let spec = HostSpec { name: "test".to_owned(), ip: Ipv4Addr::LOCALHOST, disks: Vec::new() };
+        let host = world.host(spec);
+        runtime.block_on(async {
+            let timer = EnvTimer::new(host.env());
+            let begun = timer.now();
+            timer.sleep(Duration::from_millis(5)).await;
+            assert!(timer.now() >= begun + Duration::from_millis(5));
+
+            let deadline = timer.now() + Duration::from_millis(10);
+            timer.clone().sleep_until(deadline).await;
+            assert!(timer.now() >= deadline);
+
+            let mut sleep = timer.sleep(Duration::from_secs(3600));
+            timer.reset(&mut sleep, timer.now() + Duration::from_millis(5));
+            let reset = host.env().timeout(Duration::from_secs(60), sleep).await;
+            assert_eq!(reset, Ok(()), "the new deadline counts");
+        });
+    }
+
+    #[test]
+    fn what_hyper_starts_is_a_task_of_the_host() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let world = LiveWorld::new(runtime.handle().clone());
+        let spec = HostSpec { name: "test".to_owned(), ip: Ipv4Addr::LOCALHOST, disks: Vec::new() };
+        let host = world.host(spec);
+        runtime.block_on(async {
+            let (told, heard) = tokio::sync::oneshot::channel::<()>();
+            EnvExecutor(host.env().clone()).execute(async move {
+                std::future::pending::<()>().await;
+                drop(told);
+            });
+            host.kill().await.expect("the task yields");
+            assert!(heard.await.is_err(), "it died with its host");
+        });
+    }
+}

@@ -1,5 +1,7 @@
 //! Tests of volumes from outside: on a disk that loses exactly what was not synced, and on real files.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 mod crash;
 mod damage;
 mod fixture;

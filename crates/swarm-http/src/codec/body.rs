@@ -4,7 +4,7 @@
 //! When it is dropped, wherever that happens, the connection goes back to the serving loop, which then answers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -138,16 +138,20 @@ impl std::fmt::Debug for RequestBody {
 impl Home {
     fn put(&self, conn: Box<Conn>) {
         // A poisoned lock guards nothing but an Option; what it holds is as good as ever.
-        let old = self.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).replace(conn);
+        let old = self.slot.lock().unwrap_or_else(PoisonError::into_inner).replace(conn);
         debug_assert!(old.is_none(), "a connection is lent once at a time");
         self.returned.notify_one();
+    }
+
+    /// The connection, if it is back.
+    pub(super) fn try_take(&self) -> Option<Box<Conn>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Waits until the connection is back.
     pub(super) async fn take(&self) -> Box<Conn> {
         loop {
-            let back = self.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            match back {
+            match self.try_take() {
                 Some(conn) => return conn,
                 None => self.returned.notified().await,
             }

@@ -377,7 +377,11 @@ impl Committer {
         self.write_group(GroupKind::Clean, &[], 0, Vec::new()).await?;
         self.tell(BTreeMap::new(), 0)?;
         self.shared.closed.store(true, Ordering::Release);
-        self.shared.index.flush().map_err(Failure::Index)
+        if let Err(error) = self.shared.index.flush() {
+            // The volume is clean all the same: the next mount rebuilds the index.
+            tracing::warn!(volume = %self.shared.superblock.volume, why = %error, "index not flushed");
+        }
+        Ok(())
     }
 
     /// Writes data and one group, and waits until both are durable. After a failure the next group takes its place.

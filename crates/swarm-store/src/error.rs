@@ -80,8 +80,8 @@ pub enum MountError {
     },
 }
 
-/// Something that could not be added to a volume. Nothing of it is visible; after [`AppendError::Disk`] it may still turn
-/// up whole after the next mount.
+/// Something that could not be added to a volume. Nothing of it is visible; after [`AppendError::Disk`], and after
+/// [`AppendError::Closed`] where the volume closed meanwhile, it may still turn up whole after the next mount.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// No room; the caller bids elsewhere.

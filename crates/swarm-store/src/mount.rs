@@ -160,12 +160,12 @@ async fn read_superblock(
 }
 
 /// The index that belongs to the disk or, where that cannot be opened, one in memory.
-async fn open_index(env: &Env, disk: &Arc<dyn Disk>) -> Box<dyn Index> {
+async fn open_index(env: &Env, disk: &Arc<dyn Disk>) -> Arc<dyn Index> {
     match disk.index_home() {
-        IndexHome::Memory(map) => Box::new(Memory::new(map)),
+        IndexHome::Memory(map) => Arc::new(Memory::new(map)),
         IndexHome::Folder(folder) => {
             match env.offload("store.index", move || Sled::open(&folder)).await {
-                Some(Ok(sled)) => Box::new(sled),
+                Some(Ok(sled)) => Arc::new(sled),
                 Some(Err(error)) => {
                     tracing::warn!(disk = %disk.id(), why = %error, "index does not open, kept in memory");
                     in_memory()
@@ -176,8 +176,8 @@ async fn open_index(env: &Env, disk: &Arc<dyn Disk>) -> Box<dyn Index> {
     }
 }
 
-fn in_memory() -> Box<dyn Index> {
-    Box::new(Memory::new(Arc::new(MemoryIndex::default())))
+fn in_memory() -> Arc<dyn Index> {
+    Arc::new(Memory::new(Arc::new(MemoryIndex::default())))
 }
 
 /// Everything that is known when the journal has been read.
@@ -193,13 +193,22 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     /// Writes the group that says that the volume is mounted, and starts the committer.
-    async fn start(self, index: Box<dyn Index>) -> Result<Volume, MountError> {
+    async fn start(self, index: Arc<dyn Index>) -> Result<Volume, MountError> {
         let failed = |error: IndexError| MountError::Disk { source: std::io::Error::other(error) };
         let restated = restate(&*index, &self.replayed.dropped).map_err(failed)?;
         if self.env.planted(Bug::ForgetTombstones) {
             forget_tombstones(&*index).map_err(failed)?;
         }
-        let totals: Totals = totals(&*index).map_err(failed)?;
+        let scanned = Arc::clone(&index);
+        let scan = self.env.offload("store.totals", move || totals(&*scanned)).await;
+        let totals: Totals = match scan {
+            Some(totals) => totals.map_err(failed)?,
+            None => {
+                return Err(MountError::Disk {
+                    source: std::io::Error::other("the node is stopping"),
+                });
+            }
+        };
         let epoch = self.tail.last.chained.header.epoch.saturating_add(1);
         let books = Mutex::new(Books::new(&self.superblock.layout, totals, self.tail.head, epoch));
         let shared =

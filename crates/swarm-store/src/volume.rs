@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) superblock: Superblock,
     pub(crate) seal: Seal,
-    pub(crate) index: Box<dyn Index>,
+    pub(crate) index: Arc<dyn Index>,
     books: Mutex<Books>,
     load: AtomicU32,
     /// Number of submissions of the committer that failed.
@@ -46,7 +46,7 @@ impl Shared {
         env: Env,
         disk: Arc<dyn Disk>,
         superblock: Superblock,
-        index: Box<dyn Index>,
+        index: Arc<dyn Index>,
         books: Mutex<Books>,
     ) -> Self {
         let seal = superblock.seal();

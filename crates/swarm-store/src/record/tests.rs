@@ -1,3 +1,5 @@
+//! Round trips of the record codec.
+
 use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
 
 use super::*;

@@ -81,7 +81,8 @@ async fn write_for_ever(host: &LiveHost) {
                     }
                 }
                 // Not a line of the harness: it must go out at once and whole.
-                writeln!(std::io::stdout(), "ack {number} {version} .").unwrap();
+                let mut out = std::io::stdout();
+                writeln!(out, "ack {number} {version} .").unwrap();
             }
         }
     });

@@ -1,5 +1,8 @@
 //! `swarm-sim scenario …`: arguments to calls, results to text and exit status.
 
+mod batch;
+mod run;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -24,6 +27,10 @@ pub(crate) enum Command {
         /// Files or names; all of the project if left out.
         files: Vec<String>,
     },
+    /// Run scenarios.
+    Run(run::Run),
+    /// Repeat the run that a failure printed.
+    Replay(run::Replay),
     /// What a scenario does, as a table (not yet).
     Show {
         /// File or name.
@@ -42,6 +49,8 @@ impl Command {
             Self::List { tag } => list(tag.as_deref()),
             Self::Verbs => verbs(),
             Self::Check { files } => check(&files),
+            Self::Run(run) => run.run(),
+            Self::Replay(replay) => replay.run(),
             Self::Show { file } => not_yet(&format!("show {file}")),
             Self::New { name } => not_yet(&format!("new {name}")),
         }

@@ -124,11 +124,6 @@ impl Verifier {
         self.at += piece.len() as u64;
     }
 
-    /// How many bytes came.
-    pub(crate) fn taken(&self) -> u64 {
-        self.at
-    }
-
     /// The verdict on all that came; a body that is merely short is not wrong.
     pub(crate) fn wrong(self) -> Option<WrongBytes> {
         self.wrong
@@ -212,7 +207,7 @@ mod tests {
                 verifier.take(&piece);
                 at += piece.len();
             }
-            prop_assert_eq!(verifier.taken(), length);
+            prop_assert_eq!(at as u64, length);
             prop_assert_eq!(verifier.wrong(), None);
         }
     }

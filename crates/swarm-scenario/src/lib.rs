@@ -1,7 +1,19 @@
 //! Scenario files, workloads, ledgers, oracles and reports.
+//!
+//! A scenario is read ([`language`]), run in a world of its own ([`simulate`]) and told ([`report`]). Clients, workloads
+//! and oracles reach the clusters over HTTP and through raw disk images alone; no type of a node, a store or its HTTP is
+//! known here, so that whoever judges shares nothing with whoever is judged.
 
 mod body;
 pub mod catalogue;
 pub mod language;
 mod ledger;
 mod reach;
+pub mod report;
+mod run;
+pub mod simulate;
+pub mod token;
+mod verdict;
+mod wire;
+
+pub use run::Progress;

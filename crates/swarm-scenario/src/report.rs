@@ -1,0 +1,252 @@
+//! What a run says: a verdict, a line, a story, and the same as JSON.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::language::units::show;
+
+/// A failure is told in at most so many lines.
+const STORY_MAX: usize = 25;
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// All held.
+    Held,
+    /// An invariant or expectation failed, or a node panicked.
+    Failed,
+    /// The scenario asks for what makes no sense.
+    Wrong(String),
+    /// The harness failed.
+    Harness(String),
+    /// The wall limit ended it.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// The word of the JSON form.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Wrong(_) => "wrong",
+            Self::Harness(_) => "harness",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+
+    /// The exit status that scripts depend on.
+    #[must_use]
+    pub const fn exit_status(&self) -> u8 {
+        match self {
+            Self::Held => 0,
+            Self::Failed => 1,
+            Self::Wrong(_) => 2,
+            Self::Harness(_) => 3,
+            Self::Inconclusive => 4,
+        }
+    }
+}
+
+/// A run of one scenario and seed.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Hash of the event trace; empty where the run did not end.
+    pub trace_hash: String,
+    /// Events of the simulation.
+    pub events: u64,
+    /// Simulated time, from the beginning of the world.
+    pub simulated: Duration,
+    /// Wall time, filled in by whoever has a clock.
+    pub wall: Duration,
+    /// Operations of clients.
+    pub operations: u64,
+    /// The faults and what they changed.
+    pub faults: Vec<FaultReport>,
+    /// The expectations and whether they held.
+    pub expectations: Vec<ExpectationReport>,
+    /// Violations of invariants as headlines.
+    pub violations: Vec<ViolationReport>,
+    /// The failure, told.
+    pub story: Vec<String>,
+    /// Invariants given up by the scenario, with reasons.
+    pub waived: Vec<String>,
+    /// The replay token.
+    pub replay: String,
+}
+
+/// One fault.
+#[derive(Debug, Clone)]
+pub struct FaultReport {
+    /// Index of the step that made it.
+    pub step: usize,
+    /// What was done to whom.
+    pub what: String,
+    /// When, since the start of the scenario.
+    pub at: Duration,
+    /// How many outcomes it changed.
+    pub effects: u64,
+}
+
+/// One expectation.
+#[derive(Debug, Clone)]
+pub struct ExpectationReport {
+    /// As a sentence.
+    pub text: String,
+    /// Whether it held.
+    pub held: bool,
+    /// When that was decided, since the start of the scenario.
+    pub at: Duration,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// One violation.
+#[derive(Debug, Clone)]
+pub struct ViolationReport {
+    /// The invariant.
+    pub invariant: &'static str,
+    /// When it was seen, since the start of the scenario.
+    pub at: Duration,
+    /// What was seen.
+    pub what: String,
+}
+
+impl RunReport {
+    /// `PASS rot seed 7: 24m simulated in 0.4s, 800 operations, 3 faults bit`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let word = match self.verdict {
+            Verdict::Held => "PASS",
+            Verdict::Failed => "FAIL",
+            Verdict::Wrong(_) => "WRONG",
+            Verdict::Harness(_) => "HARNESS",
+            Verdict::Inconclusive => "INCONCLUSIVE",
+        };
+        let bit = self.faults.iter().filter(|fault| fault.effects > 0).count();
+        let faults = match bit {
+            1 => "1 fault bit".to_owned(),
+            bit => format!("{bit} faults bit"),
+        };
+        let wall = format!("{}.{:02}s", self.wall.as_secs(), self.wall.subsec_millis() / 10);
+        let mut line = format!("{word} {} seed {}: {} simulated in {wall}, {} operations, {faults}", self.scenario, self.seed, show(self.simulated), self.operations);
+        for waived in &self.waived {
+            line.push_str(&format!(", waives {waived}"));
+        }
+        match &self.verdict {
+            Verdict::Wrong(why) | Verdict::Harness(why) => format!("{line}: {why}"),
+            _ => line,
+        }
+    }
+
+    /// The failure in at most 25 lines, the last of them the command that repeats it.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        let mut lines = self.story.clone();
+        lines.truncate(STORY_MAX - 1);
+        lines.push(format!("  replay: cargo xtask scenario replay {}", self.replay));
+        lines
+    }
+
+    /// The run as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let mut value = json!({
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "verdict": self.verdict.word(),
+            "trace_hash": self.trace_hash,
+            "events": self.events,
+            "simulated_s": seconds(self.simulated),
+            "wall_s": seconds(self.wall),
+            "operations": self.operations,
+            "faults": self.faults.iter().map(|fault| json!({
+                "what": fault.what, "at": seconds(fault.at), "effects": fault.effects,
+            })).collect::<Vec<_>>(),
+            "expectations": self.expectations.iter().map(|expectation| json!({
+                "text": expectation.text, "held": expectation.held, "at": seconds(expectation.at), "detail": expectation.detail,
+            })).collect::<Vec<_>>(),
+            "violations": self.violations.iter().map(|violation| json!({
+                "invariant": violation.invariant, "at": seconds(violation.at), "what": violation.what,
+            })).collect::<Vec<_>>(),
+            "waived": self.waived,
+            "replay": self.replay,
+        });
+        if let Verdict::Wrong(why) | Verdict::Harness(why) = &self.verdict {
+            value["why"] = json!(why);
+        }
+        if self.verdict == Verdict::Failed {
+            value["story"] = json!(self.told());
+        }
+        value
+    }
+}
+
+/// Seconds with their fraction; the only floating point here, and nothing is computed from it.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(verdict: Verdict) -> RunReport {
+        RunReport {
+            scenario: "rot".to_owned(),
+            seed: 7,
+            verdict,
+            trace_hash: "ab".to_owned(),
+            events: 1,
+            simulated: Duration::from_secs(1440),
+            wall: Duration::from_millis(412),
+            operations: 800,
+            faults: vec![FaultReport { step: 0, what: "rot main/1/1".to_owned(), at: Duration::from_secs(60), effects: 3 }],
+            expectations: Vec::new(),
+            violations: Vec::new(),
+            story: (0..40).map(|line| format!("line {line}")).collect(),
+            waived: Vec::new(),
+            replay: "rot:7:0000abcd".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_run_is_summed_up_in_one_line() {
+        assert_eq!(report(Verdict::Held).line(), "PASS rot seed 7: 24m simulated in 0.41s, 800 operations, 1 fault bit");
+        let harness = report(Verdict::Harness("two runs of one seed differ".to_owned()));
+        assert!(harness.line().ends_with(": two runs of one seed differ"));
+    }
+
+    #[test]
+    fn a_story_has_at_most_25_lines_and_ends_with_its_replay() {
+        let told = report(Verdict::Failed).told();
+        assert_eq!(told.len(), 25);
+        assert_eq!(told[24], "  replay: cargo xtask scenario replay rot:7:0000abcd");
+    }
+
+    #[test]
+    fn the_json_form_has_the_fields_that_scripts_read() {
+        let json = report(Verdict::Failed).json();
+        for field in ["scenario", "seed", "verdict", "trace_hash", "events", "simulated_s", "wall_s", "operations", "faults", "expectations", "replay"] {
+            assert!(json.get(field).is_some(), "{field}");
+        }
+        assert_eq!(json["faults"][0]["effects"], 3);
+    }
+
+    #[test]
+    fn exit_statuses_are_as_scripts_know_them() {
+        let statuses: Vec<u8> = [Verdict::Held, Verdict::Failed, Verdict::Wrong(String::new()), Verdict::Harness(String::new()), Verdict::Inconclusive]
+            .iter()
+            .map(Verdict::exit_status)
+            .collect();
+        assert_eq!(statuses, [0, 1, 2, 3, 4]);
+    }
+}

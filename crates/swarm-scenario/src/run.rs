@@ -1,0 +1,225 @@
+//! One run of one scenario in one world: what its parts share, and the order in which they go.
+//!
+//! Everything here is a task on the harness' own host and asks nobody but the world for time and dice, so that a seed
+//! decides the whole run. Clients speak from hosts of their own.
+
+mod answers;
+mod board;
+mod drive;
+mod expect;
+mod faults;
+mod finish;
+mod operate;
+mod scope;
+mod setup;
+mod steps;
+mod story;
+mod watch;
+mod workload;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use swarm_client::{Client, ClientOptions};
+use swarm_cluster::{Env, NodeRef, World};
+use swarm_types::Instant;
+
+pub(crate) use drive::{RunResult, drive};
+pub(crate) use expect::Expected;
+
+use crate::language::model::{Event, Scenario, Start, Via, When, Window};
+use crate::ledger::{Ledger, ObjectNumber};
+use crate::reach::{NodeNumber, Reach};
+use crate::verdict::{Invariant, Violation, Violations};
+
+/// Locks without regard to poison: nothing panics while it holds one of these.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a run tells the outside while it is under way.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Simulated time in nanoseconds.
+    pub simulated_ns: AtomicU64,
+    /// Operations that ended.
+    pub operations: AtomicU64,
+    /// Faults in force.
+    pub faults: AtomicU64,
+}
+
+/// What all parts of a run share.
+pub(crate) struct Run {
+    pub(crate) scenario: Scenario,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) reach: Mutex<Reach>,
+    pub(crate) violations: Mutex<Violations>,
+    pub(crate) board: Arc<board::Board>,
+    pub(crate) workloads: BTreeMap<String, workload::State>,
+    pub(crate) steps: Mutex<steps::State>,
+    pub(crate) answers: Mutex<BTreeMap<String, answers::Answer>>,
+    pub(crate) progress: Arc<Progress>,
+    /// Steps and workloads are over; nothing new is to be begun.
+    over: AtomicBool,
+    /// All clusters are at rest; nothing is to be looked at any more.
+    rested: AtomicBool,
+    /// Why the clusters are not at rest, while they are waited for.
+    pub(crate) restless: Mutex<Option<String>>,
+    clients: Vec<Client>,
+    management: Client,
+    addresses: BTreeMap<IpAddr, NodeNumber>,
+    started: Mutex<Instant>,
+    /// For clients that ask one node after another.
+    round: AtomicU64,
+}
+
+impl Run {
+    pub(crate) fn new(scenario: Scenario, seed: u64, world: Arc<dyn World>, progress: Arc<Progress>) -> Self {
+        let nodes: Vec<NodeRef> = scenario.clusters.keys().flat_map(|cluster| world.nodes(cluster)).collect();
+        let reach = Reach::new(nodes.clone());
+        let addresses = nodes.iter().filter_map(|node| Some((world.scsp(node).ip(), reach.number(node)?))).collect();
+        let clients = world.clients().iter().map(|env| Client::new(env.clone(), ClientOptions::default())).collect();
+        let management = Client::new(world.env().clone(), ClientOptions::default());
+        let workloads = scenario.workloads.iter().map(|workload| (workload.name.clone(), workload::State::new(workload))).collect();
+        Self {
+            board: Arc::new(board::Board::new(wanted(&scenario))),
+            ledger: Mutex::new(Ledger::new(seed)),
+            reach: Mutex::new(reach),
+            violations: Mutex::default(),
+            workloads,
+            steps: Mutex::default(),
+            answers: Mutex::default(),
+            over: AtomicBool::new(false),
+            rested: AtomicBool::new(false),
+            restless: Mutex::default(),
+            clients,
+            management,
+            addresses,
+            started: Mutex::new(world.env().now()),
+            round: AtomicU64::new(0),
+            progress,
+            scenario,
+            world,
+        }
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        self.world.env()
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.env().now()
+    }
+
+    /// Begins the scenario's own time.
+    pub(crate) fn start_clock(&self) {
+        *lock(&self.started) = self.now();
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        *lock(&self.started)
+    }
+
+    /// Time since the start of the scenario; zero before it.
+    pub(crate) fn since_start(&self, at: Instant) -> Duration {
+        at.since(self.started())
+    }
+
+    /// Draws from a range.
+    pub(crate) fn draw(&self, span: crate::language::units::Span) -> Duration {
+        let width = u64::try_from((span.max - span.min).as_nanos()).unwrap_or(u64::MAX);
+        span.min + Duration::from_nanos(self.env().random_below("scenario times", width.saturating_add(1)))
+    }
+
+    /// A number below `bound`, for choices of clients.
+    pub(crate) fn choose(&self, bound: usize) -> usize {
+        usize::try_from(self.env().random_below("scenario choices", bound as u64)).unwrap_or(0)
+    }
+
+    /// The client with this number, of as many as there are hosts for.
+    pub(crate) fn client(&self, number: u32) -> &Client {
+        &self.clients[number as usize % self.clients.len()]
+    }
+
+    /// The node that a client asks first.
+    pub(crate) fn first_node(&self, cluster: &str, via: &Via) -> NodeRef {
+        let nodes = self.world.nodes(cluster);
+        match via {
+            Via::Node(node) => node.clone(),
+            Via::AnyNode => nodes[self.choose(nodes.len())].clone(),
+            Via::RoundRobin => {
+                let turn = self.round.fetch_add(1, Ordering::Relaxed);
+                nodes[usize::try_from(turn).unwrap_or(0) % nodes.len()].clone()
+            }
+        }
+    }
+
+    /// The node after this one.
+    pub(crate) fn next_node(&self, node: &NodeRef) -> NodeRef {
+        let nodes = self.world.nodes(&node.cluster);
+        let at = nodes.iter().position(|other| other == node).unwrap_or(0);
+        nodes[(at + 1) % nodes.len()].clone()
+    }
+
+    pub(crate) fn number(&self, node: &NodeRef) -> NodeNumber {
+        lock(&self.reach).number(node).expect("every node of the world is in the reach")
+    }
+
+    /// The node at this address, if it is one of ours.
+    pub(crate) fn node_at(&self, address: IpAddr) -> Option<NodeNumber> {
+        self.addresses.get(&address).copied()
+    }
+
+    pub(crate) fn violation(&self, invariant: Invariant, object: Option<ObjectNumber>, what: impl Into<String>, against: Option<usize>) {
+        let at = self.since_start(self.now());
+        lock(&self.violations).add(Violation { invariant, at, object, what: what.into(), against });
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_rested(&self) -> bool {
+        self.rested.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_rested(&self) {
+        self.rested.store(true, Ordering::Relaxed);
+    }
+
+    /// When a window began and ended, since the start of the scenario; `None` for one that never began.
+    pub(crate) fn bounds(&self, window: &Window) -> Option<(Duration, Duration)> {
+        match window {
+            Window::Times(from, to) => Some((*from, *to)),
+            Window::Named(name) => {
+                let from = self.board.when(&Event::Starts(name.clone()))?;
+                let to = self.board.when(&Event::Ends(name.clone())).unwrap_or_else(|| self.now());
+                Some((self.since_start(from), self.since_start(to)))
+            }
+        }
+    }
+}
+
+/// The events that some step, workload or expectation waits for.
+fn wanted(scenario: &Scenario) -> BTreeSet<Event> {
+    let of_start = |start: &Start| match start {
+        Start::After { event, .. } => Some(event.clone()),
+        Start::At(_) => None,
+    };
+    let steps = scenario.steps.iter().filter_map(|step| of_start(&step.start));
+    let until = scenario.steps.iter().filter_map(|step| step.each.as_ref()?.until.clone());
+    let workloads = scenario.workloads.iter().filter_map(|workload| of_start(workload.start.as_ref()?));
+    let expects = scenario.expects.iter().filter_map(|expect| match &expect.when {
+        When::Within(event, _) => event.clone(),
+        _ => None,
+    });
+    steps.chain(until).chain(workloads).chain(expects).collect()
+}

@@ -1,0 +1,171 @@
+//! The order of a run: prepare, start the clock, let everything happen, come to rest, judge.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Expected, Run, expect, finish, lock, setup, steps, story, watch, workload};
+use crate::language::model::Event;
+use crate::verdict::{Invariant, Violation};
+
+/// How often the outside is told how far the run is.
+const PULSE: Duration = Duration::from_secs(5);
+/// Failures told in full; the rest are counted.
+const STORIES_MAX: usize = 3;
+
+/// What a run has found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RunResult {
+    /// Violations that are not waived, in the order of their times.
+    pub(crate) violations: Vec<Violation>,
+    /// How many more there were.
+    pub(crate) more: u64,
+    /// The first of them told in full.
+    pub(crate) stories: Vec<Vec<String>>,
+    pub(crate) expected: Vec<Expected>,
+    pub(crate) faults: Vec<FaultResult>,
+    pub(crate) operations: u64,
+    /// Actions that made no sense: the scenario is wrong.
+    pub(crate) nonsense: Vec<String>,
+}
+
+/// One fault and what it changed.
+#[derive(Debug, Clone)]
+pub(crate) struct FaultResult {
+    /// Index of its step.
+    pub(crate) step: usize,
+    pub(crate) what: String,
+    pub(crate) at: Duration,
+    pub(crate) until: Option<Duration>,
+    pub(crate) effects: u64,
+}
+
+/// Carries out the whole scenario.
+pub(crate) async fn drive(run: Arc<Run>) -> RunResult {
+    let pulse = Arc::clone(&run);
+    drop(run.env().spawn("pulse", async move {
+        loop {
+            pulse.progress.simulated_ns.store(pulse.now().0, Ordering::Relaxed);
+            pulse.env().sleep(PULSE).await;
+        }
+    }));
+    if let Err(why) = setup::prepare(&run).await {
+        run.violation(Invariant::Alive, None, why, None);
+        return collect(&run, Vec::new());
+    }
+    run.start_clock();
+    let expected: Vec<_> = (0..run.scenario.expects.len())
+        .map(|number| run.env().spawn("expectation", expect::watch_over(Arc::clone(&run), number)))
+        .collect();
+    let whole = run.env().timeout(run.scenario.limit.sim, act(&run)).await;
+    let mut results = Vec::new();
+    match whole {
+        Ok(Ok(())) => {
+            run.set_rested();
+            for task in expected {
+                results.extend(task.join().await);
+            }
+        }
+        Ok(Err(why)) => lock(&run.steps).nonsense.push(why),
+        Err(_) => {
+            let why = lock(&run.restless).clone().unwrap_or_else(|| "steps or workloads are still under way".to_owned());
+            let what = format!("not at rest within limit.sim ({}): {why}", crate::language::units::show(run.scenario.limit.sim));
+            run.violation(Invariant::Alive, None, what, None);
+        }
+    }
+    judge_panics(&run);
+    collect(&run, results)
+}
+
+/// Everything between the start of the clock and the last judgement.
+async fn act(run: &Arc<Run>) -> Result<(), String> {
+    let clusters: Vec<String> = run.scenario.clusters.keys().cloned().collect();
+    for cluster in &clusters {
+        run.board.fire(Event::Healthy(cluster.clone()), run.now());
+    }
+    let mut tasks = Vec::new();
+    let mut set_out = |name: &'static str, future: swarm_cluster::BoxFuture<'static, ()>| {
+        run.board.set_out(1);
+        tasks.push((name, future));
+    };
+    for number in 0..run.scenario.steps.len() {
+        set_out("step", Box::pin(steps::run_step(Arc::clone(run), number)));
+    }
+    for workload in run.scenario.workloads.clone() {
+        set_out("workload", Box::pin(workload::run_workload(Arc::clone(run), Arc::new(workload))));
+    }
+    for cluster in clusters {
+        if run.board.wants(&Event::AtRest(cluster.clone())) {
+            let run = Arc::clone(run);
+            set_out(
+                "rest",
+                Box::pin(async move {
+                    watch::until_at_rest(&run, &cluster).await;
+                    run.board.fire(Event::AtRest(cluster), run.now());
+                }),
+            );
+        }
+    }
+    let tasks: Vec<_> = tasks
+        .into_iter()
+        .map(|(name, future)| {
+            let of_task = Arc::clone(run);
+            run.env().spawn(name, async move {
+                future.await;
+                of_task.board.is_done();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.join().await;
+    }
+    run.set_over();
+    finish::come_to_rest(run).await?;
+    finish::read_all(run).await;
+    Ok(())
+}
+
+fn judge_panics(run: &Run) {
+    for panic in run.world.panics() {
+        let what = format!("{} panicked at {}: {}", panic.node, crate::language::units::show(run.since_start(panic.at)), panic.message);
+        run.violation(Invariant::Alive, None, what, None);
+    }
+}
+
+fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
+    let (lines, nonsense, unexpected) = {
+        let state = lock(&run.steps);
+        (state.faults.lines.clone(), state.nonsense.clone(), state.unexpected.clone())
+    };
+    expected.extend(unexpected.into_iter().map(|(step, at, detail)| {
+        let step = &run.scenario.steps[step];
+        Expected { line: step.line, text: format!("expect_status of {}", step.label()), held: false, at, detail }
+    }));
+    expected.sort_by_key(|expected| expected.line);
+    let faults: Vec<FaultResult> = lines
+        .into_iter()
+        .map(|line| FaultResult {
+            effects: line.numbers.iter().map(|number| run.world.effects(*number)).sum(),
+            step: line.step,
+            what: line.what,
+            at: line.at,
+            until: line.until,
+        })
+        .collect();
+    let (violations, more) = {
+        let violations = lock(&run.violations);
+        let mut judged = violations.judged(&run.scenario.waive, |window| run.bounds(window));
+        judged.sort_by_key(|violation| violation.at);
+        (judged, violations.more())
+    };
+    let stories = violations.iter().take(STORIES_MAX).map(|violation| story::tell(run, violation, &faults)).collect();
+    RunResult {
+        more: more + violations.len().saturating_sub(STORIES_MAX) as u64,
+        violations,
+        stories,
+        expected,
+        faults,
+        operations: run.progress.operations.load(Ordering::Relaxed),
+        nonsense,
+    }
+}

@@ -1,0 +1,104 @@
+//! The end of a run: everything mended, at rest, and every object that was ever touched read once more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::operate::{Ask, Ended, Order, perform};
+use super::watch::{REST_LOOK_EVERY, Rest};
+use super::{Run, faults, lock};
+use crate::language::model::Retry;
+use crate::ledger::ObjectNumber;
+use crate::verdict::Invariant;
+
+/// Reading at rest takes no longer, whatever the disks.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Reads at rest that are under way together.
+const READERS: usize = 4;
+
+/// Mends what steps left broken and waits for rest.
+///
+/// # Errors
+/// What the world said about mending, as a sentence.
+pub(crate) async fn come_to_rest(run: &Arc<Run>) -> Result<(), String> {
+    faults::mend_all(run).await?;
+    let mut clusters: Vec<(String, Rest)> = run.scenario.clusters.keys().map(|cluster| (cluster.clone(), Rest::default())).collect();
+    loop {
+        let mut rested = true;
+        for (cluster, rest) in &mut clusters {
+            let quiet = rest.look(run, cluster).await;
+            *lock(&run.restless) = (!quiet).then(|| format!("{cluster}: {}", rest.why_not));
+            rested &= quiet;
+        }
+        if rested {
+            return Ok(());
+        }
+        run.env().sleep(REST_LOOK_EVERY).await;
+    }
+}
+
+/// Reads every object once more. The judgement of each answer is that of every read; here there is no excuse left.
+pub(crate) async fn read_all(run: &Arc<Run>) {
+    let all: Vec<ObjectNumber> = lock(&run.ledger).numbers().collect();
+    let readers: Vec<_> = (0..READERS)
+        .map(|reader| {
+            let (run_of_task, mine) = (Arc::clone(run), all.iter().skip(reader).step_by(READERS).copied().collect::<Vec<_>>());
+            run.env().spawn("final reads", async move {
+                for object in mine {
+                    read_one(&run_of_task, object).await;
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.join().await;
+    }
+}
+
+async fn read_one(run: &Arc<Run>, object: ObjectNumber) {
+    let (cluster, readable) = {
+        let ledger = lock(&run.ledger);
+        let object = ledger.object(object);
+        (object.cluster.clone(), object.target.is_some())
+    };
+    // An unnamed object whose id nobody told us cannot be asked for.
+    if !readable {
+        return;
+    }
+    let nodes = run.world.nodes(&cluster);
+    let mut first = nodes[object.0 as usize % nodes.len()].clone();
+    let mut last = None;
+    // A damaged replica may break an answer off; another node may choose another replica.
+    for _ in 0..nodes.len() {
+        let order = Order {
+            object,
+            ask: Ask::Fetch { with_body: true },
+            client: object.0,
+            first: first.clone(),
+            retry: Retry::default(),
+            patience: PATIENCE,
+            auth: None,
+            headers: Vec::new(),
+        };
+        let done = perform(run, &order).await;
+        if !matches!(done.ended, Ended::Broken(_)) {
+            return;
+        }
+        last = Some(done.ended);
+        first = run.next_node(&first);
+    }
+    if let Some(Ended::Broken(how)) = last
+        && must_be_whole(run, object)
+    {
+        let what = format!("at rest every node breaks off a read of it ({how:?})");
+        run.violation(Invariant::Durable, Some(object), what, None);
+    }
+}
+
+/// True if fewer nodes were damaged since its last acknowledged write than hold it.
+fn must_be_whole(run: &Run, object: ObjectNumber) -> bool {
+    let ledger = lock(&run.ledger);
+    let reach = lock(&run.reach);
+    let writes = ledger.object(object).history.iter().filter(|entry| entry.write_stamp().is_some());
+    let newest = writes.max_by_key(|entry| entry.write_stamp());
+    newest.is_none_or(|write| write.holders().iter().any(|holder| reach.is_intact(*holder, write.sent)))
+}

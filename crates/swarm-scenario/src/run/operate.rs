@@ -1,0 +1,276 @@
+//! One operation of a client: its whole chain of redirects and retries, noted in the ledger and judged.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use swarm_client::{Body, Error, Request, Response};
+use swarm_cluster::NodeRef;
+use swarm_types::{HeaderList, Instant};
+
+use super::{Run, answers, lock};
+use crate::body::BodySpec;
+use crate::language::model::{Request as Wanted, Retry, RetryOn};
+use crate::ledger::{Act, ObjectNumber, Outcome};
+use crate::reach::NodeNumber;
+use crate::wire::{self, Broken};
+
+/// Bodies of answers to writes, deletes and plain requests are small; more of them is not kept.
+const ANSWER_MAX: usize = 64 * 1024;
+
+/// Called when half of a body has left the client.
+pub(crate) type HalfSent = Arc<dyn Fn() + Send + Sync>;
+
+/// What a client wants.
+pub(crate) struct Order {
+    pub(crate) object: ObjectNumber,
+    pub(crate) ask: Ask,
+    /// Number of the client.
+    pub(crate) client: u32,
+    /// The node asked first.
+    pub(crate) first: NodeRef,
+    pub(crate) retry: Retry,
+    pub(crate) patience: Duration,
+    /// User and password.
+    pub(crate) auth: Option<(String, String)>,
+    /// Headers besides those that the object's writes always carry.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// The request itself.
+pub(crate) enum Ask {
+    /// POST or PUT of a body to a target.
+    Store { method: &'static str, target: String, body: BodySpec, half_sent: Option<HalfSent> },
+    /// DELETE.
+    Remove,
+    /// GET, or HEAD where no body is wanted.
+    Fetch { with_body: bool },
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// 2xx.
+    Acknowledged,
+    /// 3xx or 4xx.
+    Refused(u16),
+    /// 5xx.
+    Unavailable(u16),
+    /// No whole answer.
+    Broken(RetryOn),
+}
+
+impl Ended {
+    pub(crate) fn of_status(status: u16) -> Self {
+        match status {
+            200..300 => Self::Acknowledged,
+            500.. => Self::Unavailable(status),
+            other => Self::Refused(other),
+        }
+    }
+
+    /// True for a chain that ended in 5xx, time-out or reset.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Broken(_))
+    }
+
+    fn calls_for(self, retry: &Retry) -> bool {
+        let outcome = match self {
+            Self::Acknowledged => return false,
+            Self::Refused(status) | Self::Unavailable(status) => RetryOn::Status(status),
+            Self::Broken(how) => how,
+        };
+        retry.on.contains(&outcome)
+    }
+}
+
+/// The end of an operation, and the answer of its last try if there was one.
+pub(crate) struct Done {
+    pub(crate) ended: Ended,
+    pub(crate) status: Option<u16>,
+    pub(crate) headers: HeaderList,
+    pub(crate) body: Bytes,
+}
+
+impl Done {
+    pub(crate) fn broken(how: RetryOn) -> Self {
+        Self { ended: Ended::Broken(how), status: None, headers: HeaderList::default(), body: Bytes::new() }
+    }
+}
+
+/// Carries out an operation: tries at the next node as long as the retry rule says so.
+pub(crate) async fn perform(run: &Arc<Run>, order: &Order) -> Done {
+    let mut node = order.first.clone();
+    let mut left = order.retry.times;
+    loop {
+        let done = match &order.ask {
+            Ask::Fetch { with_body } => fetch(run, order, &node, *with_body).await,
+            Ask::Store { .. } | Ask::Remove => change(run, order, &node).await,
+        };
+        if left == 0 || !done.ended.calls_for(&order.retry) {
+            run.progress.operations.fetch_add(1, Ordering::Relaxed);
+            return done;
+        }
+        left -= 1;
+        node = run.next_node(&node);
+    }
+}
+
+/// One try of a write or delete.
+async fn change(run: &Arc<Run>, order: &Order, node: &NodeRef) -> Done {
+    let (request, act) = {
+        let ledger = lock(&run.ledger);
+        let object = ledger.object(order.object);
+        let (method, target, act) = match &order.ask {
+            Ask::Store { method, target, body, .. } => {
+                (*method, Some(target.clone()), Act::Write { content: body.content, length: body.length })
+            }
+            _ => ("DELETE", object.target.clone(), Act::Delete),
+        };
+        let Some(target) = target else { return Done::broken(RetryOn::Refused) };
+        let mut request = base(run, order, node, method, target);
+        if let Ask::Store { body, half_sent, .. } = &order.ask {
+            let operation = wire::operation_value(body.object, body.content);
+            request = request.header(wire::OPERATION_HEADER, operation);
+            for (name, value) in &object.headers {
+                request = request.header(name.clone(), value.clone());
+            }
+            request.body = Body::Stream { length: body.length, make: body.maker(half_sent.clone()) };
+            if body.length == 0 {
+                request.body = Body::Bytes(Bytes::new());
+            }
+        }
+        (request, act)
+    };
+    let sent = run.now();
+    let entry = lock(&run.ledger).sent(order.object, act, sent, run.number(node));
+    match run.client(order.client).send(request).await {
+        Ok(response) => answered(run, order, entry, node, response).await,
+        Err(error) => {
+            let broken = Broken::of(&error);
+            let outcome = if broken.nothing_sent { Outcome::NotSent(broken.text) } else { Outcome::Unknown(broken.text) };
+            let nodes = asked(run, node, &[error.at]);
+            lock(&run.ledger).ended(order.object, entry, run.now(), nodes, outcome);
+            Done::broken(broken.how)
+        }
+    }
+}
+
+/// Notes the answer to a write or delete.
+async fn answered(run: &Arc<Run>, order: &Order, entry: usize, node: &NodeRef, mut response: Response) -> Done {
+    // The head is the acknowledgement; what follows is a page for people.
+    let at = run.now();
+    let ended = Ended::of_status(response.status);
+    let nodes = asked(run, node, &response.hops);
+    let is_write = matches!(order.ask, Ask::Store { .. });
+    let outcome = match ended {
+        Ended::Acknowledged => Outcome::Acknowledged {
+            stamp: if is_write { wire::stamp(&response.headers) } else { None },
+            holders: wire::holders(&response.headers).into_iter().filter_map(|ip| run.node_at(ip)).collect(),
+            replicas: wire::replica_count(&response.headers),
+        },
+        Ended::Refused(status) => Outcome::Refused(status),
+        Ended::Unavailable(status) => Outcome::Unknown(status.to_string()),
+        Ended::Broken(_) => Outcome::Unknown("broken".to_owned()),
+    };
+    {
+        let mut ledger = lock(&run.ledger);
+        ledger.ended(order.object, entry, at, nodes, outcome);
+        // An unnamed object is known by the id in the answer that created it.
+        if let (Ended::Acknowledged, Some(uuid)) = (ended, response.header("content-uuid")) {
+            let object = ledger.object_mut(order.object);
+            if object.target.is_none() {
+                object.target = Some(format!("/{uuid}"));
+                object.name = format!("{} ({uuid})", object.name);
+            }
+        }
+    }
+    answers::judge_change(run, order, entry, response.status);
+    let body = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
+    Done { ended, status: Some(response.status), headers: response.headers, body }
+}
+
+/// One try of a read.
+async fn fetch(run: &Arc<Run>, order: &Order, node: &NodeRef, with_body: bool) -> Done {
+    let target = lock(&run.ledger).object(order.object).target.clone();
+    let Some(target) = target else { return Done::broken(RetryOn::Refused) };
+    let request = base(run, order, node, if with_body { "GET" } else { "HEAD" }, target);
+    let started = run.now();
+    let mut response = match run.client(order.client).send(request).await {
+        Ok(response) => response,
+        Err(error) => return broken_read(run, order, node, started, &error),
+    };
+    let nodes = asked(run, node, &response.hops);
+    let mut reading = answers::Reading::new(run, order.object, &response, with_body);
+    let mut kept = Vec::new();
+    while let Some(piece) = response.body.next().await {
+        match piece {
+            Ok(piece) => {
+                if kept.len() < ANSWER_MAX {
+                    kept.extend_from_slice(&piece[..piece.len().min(ANSWER_MAX - kept.len())]);
+                }
+                reading.take(&piece);
+            }
+            Err(error) => {
+                // What came until then must be right all the same.
+                reading.judge_part(run);
+                return broken_read(run, order, node, started, &error);
+            }
+        }
+    }
+    reading.judge_whole(run, &nodes, started);
+    Done {
+        ended: Ended::of_status(response.status),
+        status: Some(response.status),
+        headers: response.headers,
+        body: kept.into(),
+    }
+}
+
+/// Sends a request as it stands, redirects followed, and notes it nowhere.
+pub(crate) async fn plain(run: &Arc<Run>, node: &NodeRef, wanted: &Wanted, target: String, auth: Option<(String, String)>) -> Done {
+    let mut request = Request::new(run.world.scsp(node), wanted.method.clone(), target);
+    request.auth = auth;
+    for (name, value) in &wanted.headers {
+        request = request.header(name.clone(), value.clone());
+    }
+    if let Some(length) = wanted.size {
+        let body = BodySpec { seed: 0, object: u32::MAX, content: 0, length };
+        request.body = Body::Stream { length, make: body.maker(None) };
+    }
+    let sent = run.client(0).send(request).await;
+    run.progress.operations.fetch_add(1, Ordering::Relaxed);
+    match sent {
+        Ok(mut response) => {
+            let body = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
+            let status = response.status;
+            Done { ended: Ended::of_status(status), status: Some(status), headers: response.headers, body }
+        }
+        Err(error) => Done::broken(Broken::of(&error).how),
+    }
+}
+
+fn broken_read(run: &Run, order: &Order, node: &NodeRef, started: Instant, error: &Error) -> Done {
+    let broken = Broken::of(error);
+    answers::judge_broken(run, order.object, node, started, &broken);
+    Done::broken(broken.how)
+}
+
+fn base(run: &Run, order: &Order, node: &NodeRef, method: &'static str, target: String) -> Request {
+    let mut request = Request::new(run.world.scsp(node), method, target).patience(order.patience);
+    request.auth.clone_from(&order.auth);
+    for (name, value) in &order.headers {
+        request = request.header(name.clone(), value.clone());
+    }
+    request
+}
+
+/// The nodes that were asked: where the request went first, and wherever it was sent on to.
+fn asked(run: &Run, first: &NodeRef, hops: &[SocketAddr]) -> Vec<NodeNumber> {
+    let mut nodes = vec![run.number(first)];
+    nodes.extend(hops.iter().filter_map(|hop| run.node_at(hop.ip())));
+    nodes.dedup();
+    nodes
+}

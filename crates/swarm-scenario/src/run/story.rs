@@ -1,0 +1,84 @@
+//! The story of a failure: the object, what happened to it, the faults before, and the rule.
+
+use std::time::Duration;
+
+use super::drive::FaultResult;
+use super::{Run, lock};
+use crate::language::units::{show, show_size};
+use crate::ledger::{Act, Entry, Outcome};
+use crate::reach::Reach;
+use crate::verdict::Violation;
+
+/// A failure is told in at most 25 lines: these are what is left beside headline, rule and replay line.
+const HISTORY_MAX: usize = 12;
+const FAULTS_MAX: usize = 6;
+
+/// Tells one violation; the replay line is added by whoever knows it.
+pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> Vec<String> {
+    let mut lines = vec![format!("{}: {}", violation.invariant.word(), violation.what)];
+    if let Some(object) = violation.object {
+        let ledger = lock(&run.ledger);
+        let reach = lock(&run.reach);
+        let object = ledger.object(object);
+        lines.push(format!("  {} on {}, seen at {}", object.name, object.cluster, show(violation.at)));
+        lines.extend(history(run, &reach, &object.history, violation));
+    } else {
+        lines.push(format!("  seen at {}", show(violation.at)));
+    }
+    let before: Vec<&FaultResult> = faults.iter().filter(|fault| fault.at <= violation.at).collect();
+    if before.len() > FAULTS_MAX {
+        lines.push(format!("  {} earlier faults", before.len() - FAULTS_MAX));
+    }
+    for fault in before.iter().skip(before.len().saturating_sub(FAULTS_MAX)) {
+        let until = fault.until.map_or_else(|| " on".to_owned(), |until| format!(" to {}", show(until)));
+        lines.push(format!("  fault: {} from {}{until}, {} effects", fault.what, show(fault.at), fault.effects));
+    }
+    lines.push(format!("  rule: {}", violation.invariant.rule()));
+    lines
+}
+
+/// The entries around what matters: the newest before the violation, and always the one that it is held against.
+fn history(run: &Run, reach: &Reach, history: &[Entry], violation: &Violation) -> Vec<String> {
+    let end = run.started() + violation.at;
+    let told: Vec<usize> = (0..history.len()).filter(|number| history[*number].sent <= end).collect();
+    let skipped = told.len().saturating_sub(HISTORY_MAX);
+    let mut lines = Vec::new();
+    if skipped > 0 {
+        lines.push(format!("  … {skipped} earlier requests"));
+    }
+    for (position, number) in told.iter().enumerate() {
+        let against = violation.against == Some(*number);
+        if position >= skipped || against {
+            let mark = if against { " <-" } else { "" };
+            lines.push(format!("  {}{mark}", line(run, reach, &history[*number])));
+        }
+    }
+    lines
+}
+
+fn line(run: &Run, reach: &Reach, entry: &Entry) -> String {
+    let what = match entry.act {
+        Act::Write { content, length } => format!("write {content} ({})", show_size(length)),
+        Act::Delete => "delete".to_owned(),
+    };
+    let names = |nodes: &[crate::reach::NodeNumber]| nodes.iter().map(|node| reach.node(*node).to_string()).collect::<Vec<_>>();
+    let asked = names(&entry.nodes).join(" then ");
+    let ended = entry.ended.map_or_else(|| "-".to_owned(), |ended| show_at(run.since_start(ended)));
+    let outcome = match &entry.outcome {
+        Outcome::Pending => "no answer yet".to_owned(),
+        Outcome::Acknowledged { stamp: Some(stamp), holders, replicas } => {
+            format!("acknowledged as version {}, {replicas} copies on {}", stamp.version, names(holders).join(", "))
+        }
+        Outcome::Acknowledged { .. } => "acknowledged".to_owned(),
+        Outcome::Refused(status) => format!("refused: {status}"),
+        Outcome::NotSent(why) => format!("never reached a node: {why}"),
+        Outcome::Unknown(why) => format!("outcome unknown: {why}"),
+    };
+    format!("{} {what} to {asked}; {ended} {outcome}", show_at(run.since_start(entry.sent)))
+}
+
+/// Times of a story need milliseconds.
+fn show_at(at: Duration) -> String {
+    let (minutes, rest) = (at.as_secs() / 60, at.as_millis() % 60_000);
+    format!("{minutes}m{:02}.{:03}s", rest / 1000, rest % 1000)
+}

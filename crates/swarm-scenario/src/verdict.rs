@@ -1,0 +1,98 @@
+//! What was found wrong: violations of invariants, each with its object and its evidence.
+//!
+//! Owns the wording of a failure's headline and the rule behind every invariant.
+
+use std::time::Duration;
+
+use crate::language::model::{Waiver, Window};
+use crate::ledger::ObjectNumber;
+
+/// The invariants that a run judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Invariant {
+    /// Nothing acknowledged is lost.
+    Durable,
+    /// No read returns bytes that nobody wrote there.
+    TrueBytes,
+    /// Nothing deleted comes back.
+    NoResurrection,
+    /// Space adds up, index and journal agree.
+    Tidy,
+    /// No panic, nothing stuck, no 5xx for bad input.
+    Alive,
+}
+
+impl Invariant {
+    /// As the language writes it.
+    #[must_use]
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::TrueBytes => "true bytes",
+            Self::NoResurrection => "no resurrection",
+            Self::Tidy => "tidy",
+            Self::Alive => "alive",
+        }
+    }
+
+    /// The rule and its evidence: the title of a vendor's page, or our choice.
+    #[must_use]
+    pub(crate) const fn rule(self) -> &'static str {
+        match self {
+            Self::Durable => "a 201 means stored; the newest version of a name wins (SCSP WRITE; the order of versions is our choice)",
+            Self::TrueBytes => "a read returns the bytes that were written, or breaks off (SCSP READ, Content Integrity Assurance)",
+            Self::NoResurrection => "a deleted object is gone, whatever was away meanwhile (SCSP DELETE; who answers a lookup is our choice)",
+            Self::Tidy => "used + free + trapped = capacity; the journal is the truth and the index a cache (How Swarm Manages Trapped Space; our choice)",
+            Self::Alive => "no node panics, nothing waits for ever, no 5xx for a request that is merely wrong (our choice)",
+        }
+    }
+}
+
+/// One violation.
+#[derive(Debug, Clone)]
+pub(crate) struct Violation {
+    pub(crate) invariant: Invariant,
+    /// Since the start of the scenario.
+    pub(crate) at: Duration,
+    pub(crate) object: Option<ObjectNumber>,
+    /// What was seen, in a sentence.
+    pub(crate) what: String,
+    /// The entry of the object's history that makes it wrong.
+    pub(crate) against: Option<usize>,
+}
+
+/// Violations in the order of their times.
+#[derive(Debug, Default)]
+pub(crate) struct Violations {
+    found: Vec<Violation>,
+    more: u64,
+}
+
+/// A broken cluster breaks every object; this many tell enough.
+const KEPT_MAX: usize = 200;
+
+impl Violations {
+    pub(crate) fn add(&mut self, violation: Violation) {
+        if self.found.len() < KEPT_MAX {
+            self.found.push(violation);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Takes out what is waived; `bounds` tells when a window lay.
+    pub(crate) fn judged(&self, waivers: &[Waiver], bounds: impl Fn(&Window) -> Option<(Duration, Duration)>) -> Vec<Violation> {
+        let waived = |violation: &Violation| {
+            waivers.iter().any(|waiver| {
+                waiver.invariant == violation.invariant.word()
+                    && waiver.during.as_ref().is_none_or(|window| bounds(window).is_some_and(|(from, to)| (from..=to).contains(&violation.at)))
+            })
+        };
+        self.found.iter().filter(|violation| !waived(violation)).cloned().collect()
+    }
+
+    /// How many were not kept.
+    pub(crate) fn more(&self) -> u64 {
+        self.more
+    }
+}

@@ -206,6 +206,7 @@ impl Up {
             volumes_per_node: self.volumes.unwrap_or(held.volumes_per_node),
             volume_size: self.size.unwrap_or(held.volume_size),
             folder,
+            apart: false,
             settings: self.settings.iter().cloned().collect(),
         })
     }

@@ -53,6 +53,8 @@ pub struct LiveSpec {
     pub volume_size: u64,
     /// Where it lives; `None` for a temporary folder that is removed when the cluster stops.
     pub folder: Option<PathBuf>,
+    /// Draw the multicast group from the first address too: clusters of one name on different addresses stay apart.
+    pub apart: bool,
     /// Swarm settings by their documented names, as text.
     pub settings: BTreeMap<String, String>,
 }
@@ -71,8 +73,10 @@ impl LiveSpec {
     /// (RFC 2365).
     #[must_use]
     pub fn group(&self) -> SocketAddrV4 {
+        let place = if self.apart { self.address.octets().to_vec() } else { Vec::new() };
         // FNV-1a: stable for ever, and evenly spread over short names.
-        let hash = self.name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        let bytes = self.name.bytes().chain(place);
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         let [a, b, c, ..] = (hash ^ hash >> 32).to_le_bytes();

@@ -71,7 +71,10 @@ impl Default for LinkSpec {
     /// 0.2 to 0.9 ms, 10 Gbit/s, no loss.
     fn default() -> Self {
         Self {
-            latency: LatencySpec { min: Duration::from_micros(200), max: Duration::from_micros(900) },
+            latency: LatencySpec {
+                min: Duration::from_micros(200),
+                max: Duration::from_micros(900),
+            },
             bandwidth_bits: 10_000_000_000,
             loss_ppm: 0,
         }

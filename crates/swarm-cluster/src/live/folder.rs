@@ -33,7 +33,7 @@ pub struct Contents {
 pub enum FolderError {
     /// It belongs to a cluster that differs in this respect.
     #[error(
-        "folder {folder} holds cluster '{found}', not '{wanted}': choose another folder or start that cluster"
+        "folder {folder} holds cluster {found}, not {wanted}: choose another folder, or start what it holds"
     )]
     OtherCluster {
         /// The folder.

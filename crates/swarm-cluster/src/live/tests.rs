@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use swarm_client::{Client, ClientOptions, Request, Response};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
-use super::{LiveCluster, LiveSpec, LiveWorld, UpError};
-use crate::NodeRef;
+use super::{LiveCluster, LiveClusters, LiveSpec, LiveWorld, UpError};
+use crate::{Action, ClusterSpec, DamageKind, DiskKind, Life, LinkSpec, NodeRef, World, WorldSpec};
 
 const NODES: u32 = 3;
 
@@ -26,6 +27,7 @@ fn spec() -> LiveSpec {
         volumes_per_node: 1,
         volume_size: 64 << 20,
         folder: None,
+        apart: false,
         settings: [].into(),
     }
 }
@@ -34,9 +36,12 @@ fn in_folder(folder: &Path) -> LiveSpec {
     LiveSpec { folder: Some(folder.to_owned()), ..spec() }
 }
 
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+}
+
 fn live<F: Future<Output = ()>>(test: impl FnOnce(LiveWorld) -> F) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = runtime();
     let world = LiveWorld::new(runtime.handle().clone());
     runtime.block_on(test(world));
 }
@@ -149,6 +154,15 @@ fn a_killed_node_is_missed_and_comes_back_with_its_objects() {
 }
 
 #[test]
+fn clusters_of_one_name_mix_unless_they_are_kept_apart() {
+    let (one, two) = (spec(), spec());
+    let namesake = LiveSpec { name: one.name.clone(), ..two };
+    assert_eq!(one.group(), namesake.group());
+    let apart = |spec: LiveSpec| LiveSpec { apart: true, ..spec }.group();
+    assert_ne!(apart(one), apart(namesake));
+}
+
+#[test]
 fn two_clusters_side_by_side_never_mix() {
     live(async |world| {
         let (ours, theirs) = (spec(), spec());
@@ -201,4 +215,62 @@ fn what_cannot_exist_is_refused_with_a_reason() {
             assert!(error.to_string().contains(reason), "{error}");
         }
     });
+}
+
+#[test]
+fn a_harness_breaks_and_mends_a_live_world() {
+    let runtime = runtime();
+    runtime.block_on(async {
+        let cluster = cluster_spec();
+        let spec = WorldSpec {
+            seed: 1,
+            clusters: [("main".to_owned(), cluster)].into(),
+            planted: Vec::new(),
+            client_hosts: 2,
+        };
+        let world = LiveClusters::start(runtime.handle(), &spec)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            (world.clients().len(), world.nodes("main").len(), world.nodes("dr").len()),
+            (2, 3, 0)
+        );
+        let victim = world.nodes("main").remove(1);
+        let disk = world.disks(&victim).remove(0);
+        assert_eq!(disk.to_string(), "main/2/1");
+        assert_eq!(world.image(&disk).len(), 64 << 20);
+
+        let rotten = world
+            .apply(Action::Rot { disk: disk.clone(), share_ppm: 0 })
+            .await
+            .expect("it holds data");
+        assert_eq!(world.effects(rotten.number), 1);
+        let killed = world.apply(Action::Kill(victim.clone())).await.expect("it runs");
+        assert_eq!((world.life(&victim), world.effects(killed.number)), (Life::Off, 1));
+        assert_eq!(
+            world.apply(Action::Kill(victim.clone())).await,
+            Err("main/2 is off".to_owned())
+        );
+        world.apply(Action::Wipe(victim.clone())).await.expect("its disks can be removed");
+        assert_eq!(world.image(&disk).len(), 0);
+        world.apply(Action::Start(victim.clone())).await.expect("it is off");
+        assert_eq!(world.life(&victim), Life::Running);
+        let kinds: Vec<DamageKind> = world.damage().iter().map(|damage| damage.kind).collect();
+        assert_eq!(kinds, [DamageKind::Rot, DamageKind::Wiped]);
+        assert!(world.apply(Action::PowerOff(victim)).await.is_err(), "not in this world");
+        assert_eq!(world.panics(), []);
+        world.stop().await.expect("stopped");
+    });
+}
+
+fn cluster_spec() -> ClusterSpec {
+    ClusterSpec {
+        nodes: 3,
+        volumes_per_node: 1,
+        volume_size: 64 << 20,
+        disk: DiskKind::Nvme,
+        settings: [].into(),
+        lan: LinkSpec::default(),
+        clocks: [].into(),
+    }
 }

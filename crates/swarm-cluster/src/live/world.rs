@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use swarm_env::live::{HostSpec, LiveHost};
 use swarm_env::{BoxFuture, Bug, Env, PlantedBugs};
@@ -19,8 +20,10 @@ use crate::{
 
 /// SCSP port of all live clusters of a world; they differ in their addresses.
 const PORT: u16 = 8080;
-/// Address of the first node of the first cluster.
-const FIRST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+/// Worlds take blocks of 256 loopback addresses from here on, far from where users put theirs.
+const FIRST: Ipv4Addr = Ipv4Addr::new(127, 128, 0, 11);
+/// Blocks to choose from.
+const BLOCKS: u32 = 16_384;
 /// Clusters begin at addresses this far apart, or further where they have more nodes.
 const ADDRESS_STEP: u32 = 10;
 /// The grain in which disks are damaged and compared, bytes.
@@ -62,7 +65,7 @@ impl LiveClusters {
             .map(|nth| outside(format!("client/{nth}")).env().clone())
             .collect();
         let mut clusters = BTreeMap::new();
-        let mut address = u32::from(FIRST);
+        let mut address = first_address();
         for (name, cluster) in &spec.clusters {
             let live = LiveSpec {
                 name: name.clone(),
@@ -72,6 +75,7 @@ impl LiveClusters {
                 volumes_per_node: cluster.volumes_per_node,
                 volume_size: cluster.volume_size,
                 folder: None,
+                apart: true,
                 settings: cluster.settings.clone(),
             };
             address += cluster.nodes.next_multiple_of(ADDRESS_STEP);
@@ -172,6 +176,13 @@ impl LiveClusters {
     fn record(&self, at: Instant, disk: DiskRef, kind: DamageKind, ranges: Vec<(u64, u64)>) {
         lock(&self.books).damage.push(Damage { at, disk, kind, ranges });
     }
+}
+
+/// Worlds of different processes, and those of one process, run side by side.
+fn first_address() -> u32 {
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    let world = std::process::id().wrapping_mul(8) + WORLDS.fetch_add(1, Ordering::Relaxed);
+    u32::from(FIRST) + (world % BLOCKS) * 256
 }
 
 fn planted(names: &[String]) -> Result<PlantedBugs, UpError> {

@@ -155,23 +155,24 @@ impl SimHandle {
         self.command(move |kernel| act(&mut lock(&kernel.state)))
     }
 
-    /// Adds a host that runs nothing yet but lives: its first incarnation begins at once.
+    /// Adds a host of the harness (its own, or a client's) that runs nothing yet but lives: its first incarnation begins
+    /// at once. Tasks of all hosts of the harness may share memory.
     ///
     /// # Panics
     /// If another host has the address.
     pub fn add_host(&self, name: &str, ip: Ipv4Addr) -> HostId {
-        let host = self.add_node(name, ip, 0);
+        let host = lock(&self.kernel.state).add_host(name, ip, 0, true);
         self.kernel.start_host(host);
         host
     }
 
     /// Adds a host that is off, in this zone; links are chosen by the zones of their ends, and 0 is the zone of
-    /// [`SimHandle::add_host`].
+    /// [`SimHandle::add_host`]. Its tasks share memory with nobody: a wake from or to another host ends the run.
     ///
     /// # Panics
     /// If another host has the address.
     pub fn add_node(&self, name: &str, ip: Ipv4Addr, zone: u32) -> HostId {
-        lock(&self.kernel.state).add_host(name, ip, zone)
+        lock(&self.kernel.state).add_host(name, ip, zone, false)
     }
 
     /// What every further incarnation of this host runs first.

@@ -15,7 +15,7 @@ use crate::env::HostEnv;
 use crate::kernel::{Kernel, OnDone, State, TaskSlot};
 use crate::slab::Key;
 use crate::trace::Kind;
-use crate::wake::{TaskWaker, lock};
+use crate::wake::{Memory, TaskWaker, lock};
 
 /// First port that is handed out to those who ask for any.
 const FIRST_FREE_PORT: u16 = 49_152;
@@ -65,6 +65,7 @@ pub(crate) type Boot = Arc<dyn Fn(Env) -> BoxFuture<'static, ()> + Send + Sync>;
 pub(crate) struct Host {
     pub(crate) name: Arc<str>,
     pub(crate) ip: Ipv4Addr,
+    pub(crate) memory: Memory,
     pub(crate) incarnation: u32,
     pub(crate) life: HostLife,
     /// True while the machine has no power: it answers nothing at all.
@@ -103,12 +104,20 @@ impl Host {
 }
 
 impl State {
-    pub(crate) fn add_host(&mut self, name: &str, ip: Ipv4Addr, zone: u32) -> HostId {
+    /// Adds a host; one of the harness shares the harness' memory.
+    pub(crate) fn add_host(
+        &mut self,
+        name: &str,
+        ip: Ipv4Addr,
+        zone: u32,
+        harness: bool,
+    ) -> HostId {
         let id = HostId(u32::try_from(self.hosts.len()).expect("fewer than 2^32 hosts"));
         assert!(self.by_ip.insert(ip, id).is_none(), "two hosts with the address {ip}");
         self.hosts.push(Host {
             name: name.into(),
             ip,
+            memory: if harness { Memory::HARNESS } else { Memory::of(id) },
             incarnation: 0,
             life: HostLife::Off,
             dark: false,
@@ -198,9 +207,10 @@ impl Kernel {
             state.alive(host, incarnation).then_some(()).and_then(|()| {
                 state.spawned += 1;
                 let sequence = state.spawned;
+                let memory = state.host(host).memory;
                 let mut made = None;
                 state.tasks.insert_with(|key| {
-                    let wakes = TaskWaker::new(Arc::clone(&self.wakes), key, host);
+                    let wakes = TaskWaker::new(Arc::clone(&self.wakes), key, memory);
                     made = Some(Arc::clone(&wakes));
                     TaskSlot {
                         host,
@@ -254,7 +264,8 @@ impl Kernel {
 
     fn bury(&self, id: HostId, remains: Vec<Remains>) {
         let mut finished = Vec::new();
-        self.wakes.enter(Some(id));
+        let memory = lock(&self.state).host(id).memory;
+        self.wakes.enter(Some(memory));
         for task in remains {
             let dropped =
                 catch_unwind(AssertUnwindSafe(|| crate::run::guarded(|| drop(task.future))));

@@ -14,7 +14,7 @@ use crate::host::{Ending, HostId};
 use crate::kernel::{Kernel, OnDone};
 use crate::slab::Key;
 use crate::trace::Kind;
-use crate::wake::{BadWake, TaskWaker, lock};
+use crate::wake::{BadWake, Memory, TaskWaker, lock};
 
 /// The abort flag is looked at every so many steps.
 const ABORT_CHECK_STEPS: u64 = 1024;
@@ -48,7 +48,8 @@ pub enum Halt {
         /// The host.
         host: String,
     },
-    /// A task woke a task of another host: they share memory, which two machines cannot.
+    /// A task of a node woke one of another node or of the harness, or was woken by it: they share memory, which two
+    /// machines cannot.
     #[error("a task of {from} woke a task of {to}: they share memory")]
     WakeAcrossHosts {
         /// Who woke.
@@ -120,6 +121,7 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
 struct Turn {
     task: Key,
     host: HostId,
+    memory: Memory,
     name: &'static str,
     future: BoxFuture<'static, ()>,
     waker: Waker,
@@ -162,10 +164,13 @@ impl Kernel {
 
     fn explain(&self, bad: BadWake) -> Halt {
         let state = lock(&self.state);
-        let name = |host: HostId| state.host(host).name.to_string();
+        let name = |memory: Memory| match memory.node() {
+            Some(host) => state.host(host).name.to_string(),
+            None => "the harness".to_owned(),
+        };
         match bad {
-            BadWake::ForeignThread { host } => Halt::ForeignWake { host: name(host) },
-            BadWake::AcrossHosts { from, to } => {
+            BadWake::ForeignThread { of } => Halt::ForeignWake { host: name(of) },
+            BadWake::Across { from, to } => {
                 Halt::WakeAcrossHosts { from: name(from), to: name(to) }
             }
         }
@@ -212,6 +217,7 @@ impl Kernel {
         state.admit_woken();
         while let Some(task) = state.draw_ready() {
             let Some(host) = state.tasks.get(task).map(|slot| slot.host) else { continue };
+            let memory = state.host(host).memory;
             if state.park_if_paused(task, host) {
                 continue;
             }
@@ -220,6 +226,7 @@ impl Kernel {
             let turn = Turn {
                 task,
                 host,
+                memory,
                 name: slot.name,
                 future,
                 waker: slot.waker.clone(),
@@ -247,9 +254,9 @@ impl Kernel {
     }
 
     fn poll(self: &Arc<Self>, turn: Turn) {
-        let Turn { task, host, name, mut future, waker, wakes } = turn;
+        let Turn { task, host, memory, name, mut future, waker, wakes } = turn;
         wakes.polled();
-        self.wakes.enter(Some(host));
+        self.wakes.enter(Some(memory));
         let mut context = Context::from_waker(&waker);
         let polled =
             catch_unwind(AssertUnwindSafe(|| guarded(|| future.as_mut().poll(&mut context))));

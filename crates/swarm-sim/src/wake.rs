@@ -1,6 +1,7 @@
 //! Wakes: from any waker of the world into one list that the kernel empties between polls.
 //!
-//! Knows which task is being polled, so that a wake across hosts is caught: two nodes share nothing but the network.
+//! Knows whose memory the running task may touch, so that a wake across is caught: two nodes share nothing but the
+//! network. The hosts of the harness (its own and its clients) share one memory.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -18,6 +19,25 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// No host: the kernel itself is at work.
 const KERNEL: u32 = u32::MAX;
 
+/// The memory that a host's tasks share: its own, or that of the whole harness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory(u32);
+
+impl Memory {
+    /// Of everything outside the nodes.
+    pub(crate) const HARNESS: Self = Self(u32::MAX - 1);
+
+    /// Of one node.
+    pub(crate) const fn of(host: HostId) -> Self {
+        Self(host.0)
+    }
+
+    /// The node whose memory it is.
+    pub(crate) fn node(self) -> Option<HostId> {
+        (self != Self::HARNESS).then_some(HostId(self.0))
+    }
+}
+
 thread_local! {
     /// Its address tells threads apart, for far less than a thread id costs.
     static MARK: Cell<u8> = const { Cell::new(0) };
@@ -30,8 +50,8 @@ fn thread_mark() -> usize {
 /// A wake that must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadWake {
-    ForeignThread { host: HostId },
-    AcrossHosts { from: HostId, to: HostId },
+    ForeignThread { of: Memory },
+    Across { from: Memory, to: Memory },
 }
 
 /// Where wakes arrive.
@@ -58,8 +78,8 @@ impl WakeQueue {
     }
 
     /// Says whose code runs until the next call.
-    pub(crate) fn enter(&self, host: Option<HostId>) {
-        self.current.store(host.map_or(KERNEL, |host| host.0), Ordering::Relaxed);
+    pub(crate) fn enter(&self, memory: Option<Memory>) {
+        self.current.store(memory.map_or(KERNEL, |memory| memory.0), Ordering::Relaxed);
     }
 
     /// True while code of a host runs.
@@ -87,14 +107,14 @@ impl WakeQueue {
 pub(crate) struct TaskWaker {
     queue: Arc<WakeQueue>,
     task: Key,
-    host: HostId,
+    memory: Memory,
     /// Set from the wake until the poll, so that a task stands in the list once.
     queued: AtomicBool,
 }
 
 impl TaskWaker {
-    pub(crate) fn new(queue: Arc<WakeQueue>, task: Key, host: HostId) -> Arc<Self> {
-        Arc::new(Self { queue, task, host, queued: AtomicBool::new(false) })
+    pub(crate) fn new(queue: Arc<WakeQueue>, task: Key, memory: Memory) -> Arc<Self> {
+        Arc::new(Self { queue, task, memory, queued: AtomicBool::new(false) })
     }
 
     /// The poll begins: the next wake counts again.
@@ -102,20 +122,29 @@ impl TaskWaker {
         self.queued.store(false, Ordering::Relaxed);
     }
 
-    /// Queues the first poll; the spawner may be the kernel or a task of the same host.
+    /// Queues the first poll. Whoever has the environment of a host may start a task there.
     pub(crate) fn first(&self) {
-        self.wake_task();
+        self.check_thread();
+        self.enqueue();
     }
 
     fn wake_task(&self) {
-        if self.queue.thread.load(Ordering::Relaxed) != thread_mark() {
-            self.queue.fail(BadWake::ForeignThread { host: self.host });
-            panic!("a task of the simulated host {} was woken from a foreign thread", self.host.0);
-        }
+        self.check_thread();
         let current = self.queue.current.load(Ordering::Relaxed);
-        if current != KERNEL && current != self.host.0 {
-            self.queue.fail(BadWake::AcrossHosts { from: HostId(current), to: self.host });
+        if current != KERNEL && current != self.memory.0 {
+            self.queue.fail(BadWake::Across { from: Memory(current), to: self.memory });
         }
+        self.enqueue();
+    }
+
+    fn check_thread(&self) {
+        if self.queue.thread.load(Ordering::Relaxed) != thread_mark() {
+            self.queue.fail(BadWake::ForeignThread { of: self.memory });
+            panic!("a task of a simulated world was woken from a foreign thread");
+        }
+    }
+
+    fn enqueue(&self) {
         if !self.queued.swap(true, Ordering::Relaxed) {
             lock(&self.queue.woken).push(self.task);
         }

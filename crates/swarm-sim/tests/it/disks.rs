@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarm_env::{Disk, IndexHome, SyncMode};
+use swarm_env::{IndexHome, SyncMode};
 use swarm_sim::{DiskNumber, HostId, Sim, SimHandle};
 
 use crate::world::{DISK_BYTES, disk, hosts};

@@ -210,18 +210,33 @@ fn a_wake_from_a_foreign_thread_panics_there_and_ends_the_run() {
 }
 
 #[test]
-fn a_wake_across_hosts_ends_the_run() {
-    let (mut sim, world, ids) = hosts(1, 2);
+fn a_wake_between_a_node_and_the_harness_ends_the_run() {
+    let (mut sim, world, ids) = hosts(1, 1);
+    let node = world.add_node("node", ip(9), 0);
+    assert!(world.start(node).done());
     let shared = Arc::new(Notify::new());
     let theirs = Arc::clone(&shared);
-    drop(world.env(ids[1]).spawn("waiter", async move { theirs.notified().await }));
+    drop(world.env(node).spawn("waiter", async move { theirs.notified().await }));
     let here = world.env(ids[0]);
     let halt = sim.run(ids[0], async move {
         here.sleep(Duration::from_secs(1)).await;
         shared.notify_one();
         here.sleep(Duration::from_secs(1)).await;
     });
-    assert!(matches!(halt, Err(Halt::WakeAcrossHosts { .. })), "{halt:?}");
+    let expected = Halt::WakeAcrossHosts { from: "the harness".into(), to: "node".into() };
+    assert_eq!(halt, Err(expected));
+}
+
+#[test]
+fn hosts_of_the_harness_may_share_memory() {
+    let (mut sim, world, ids) = hosts(1, 2);
+    let (client, controls, host) = (world.env(ids[1]), world.clone(), ids[1]);
+    sim.block_on(ids[0], async move {
+        assert_eq!(client.spawn("client", async { 7 }).join().await, Some(7));
+        let dead = client.spawn("client", std::future::pending::<()>());
+        controls.kill(host).await;
+        assert_eq!(dead.join().await, None);
+    });
 }
 
 #[test]

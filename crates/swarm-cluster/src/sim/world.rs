@@ -88,9 +88,11 @@ impl SimWorld {
             Action::Cut(cut) => self.cut(cut).await.map(Some),
             Action::Heal(number) => self.heal(number).await.map(|()| None),
             Action::Rot { disk, share_ppm } => {
+                // Commands act before the next poll, so this is the very instant.
+                let at = self.handle.now();
                 let (fault, ranges) = self.handle.rot(self.disk(&disk)?, share_ppm).await;
                 self.note_damage(Damage {
-                    at: self.handle.now(),
+                    at,
                     disk,
                     kind: DamageKind::Rot,
                     ranges,
@@ -123,9 +125,9 @@ impl SimWorld {
 
     async fn wipe(&self, reference: &NodeRef) -> Result<u64, String> {
         let node = self.node(reference)?;
+        let at = self.handle.now();
         let fault = self.handle.wipe(node.host).await;
         for (disk, _) in &node.disks {
-            let at = self.handle.now();
             self.note_damage(Damage {
                 at,
                 disk: disk.clone(),

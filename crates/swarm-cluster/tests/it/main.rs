@@ -1,0 +1,3 @@
+//! Clusters under the control surface.
+
+mod simulated;

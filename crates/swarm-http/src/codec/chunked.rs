@@ -228,18 +228,18 @@ impl CopyApart for BytesMut {
 mod tests {
     use super::*;
 
+    /// Body, trailers, what is left behind them; or what is wrong.
+    type Decoded = Result<(String, Vec<(String, String)>, String), &'static str>;
+
     /// Decodes `input`, given byte by byte or at once; both ways must agree.
-    fn check(input: &str) -> Result<(String, Vec<(String, String)>, String), &'static str> {
+    fn check(input: &str) -> Decoded {
         let at_once = decode(input.as_bytes(), input.len().max(1));
         let dripping = decode(input.as_bytes(), 1);
         assert_eq!(at_once, dripping, "the pace of {input:?} must not matter");
         at_once
     }
 
-    fn decode(
-        input: &[u8],
-        step: usize,
-    ) -> Result<(String, Vec<(String, String)>, String), &'static str> {
+    fn decode(input: &[u8], step: usize) -> Decoded {
         let mut decoder = Decoder::new(Framing::Chunked);
         let (mut buffer, mut body) = (BytesMut::new(), Vec::new());
         let mut arriving = input.chunks(step);

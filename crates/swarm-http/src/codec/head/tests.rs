@@ -11,7 +11,7 @@ fn arriving(bytes: &[u8], step: usize) -> Result<Option<(RequestHead, Vec<u8>)>,
     for (number, piece) in bytes.chunks(step).enumerate() {
         buffer.extend_from_slice(piece);
         if let Some(head) = take_head(&mut buffer, &mut progress, &Limits::default())? {
-            buffer.extend_from_slice(&bytes[(number + 1) * step.min(bytes.len())..].to_vec());
+            buffer.extend_from_slice(&bytes[((number + 1) * step).min(bytes.len())..]);
             return Ok(Some((head, buffer.to_vec())));
         }
     }

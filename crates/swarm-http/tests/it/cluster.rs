@@ -1,0 +1,298 @@
+//! A small cluster with front ends, and a client that speaks bytes. Only this file knows how either is made.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use swarm_env::{Env, Stream};
+use swarm_http::{HttpConfig, Server};
+use swarm_node::{Node, NodeConfig};
+use swarm_sim::{DiskModel, HostId, Sim, SimHandle};
+use swarm_types::ClusterName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+const DISK: u64 = 64 << 20;
+const SCSP: u16 = 80;
+const MANAGEMENT: u16 = 91;
+
+/// `admin:ourpwdofchoicehere`, the default administrator (Defining Swarm Admins, Swarm Users, and Swarm Passwords).
+pub(crate) const ADMIN: &str = "Authorization: Basic YWRtaW46b3VycHdkb2ZjaG9pY2VoZXJl";
+
+/// Marks the creation of a context (SCSP WRITE).
+pub(crate) const CONTEXT: &str = "Content-Type: application/castorcontext";
+
+/// A world with one cluster `main` of nodes 10.1.0.1 and up.
+pub(crate) struct Cluster {
+    sim: Sim,
+    world: SimHandle,
+    harness: HostId,
+}
+
+/// What a node answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The status line without its version.
+    pub(crate) line: String,
+    /// Fields as spelled, in order.
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first value of a field.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut all = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        all.next().map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a field.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a str> {
+        let this = self.fields.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name));
+        this.map(|(_, value)| value.as_str())
+    }
+
+    /// A field that must be there.
+    pub(crate) fn must(&self, name: &str) -> &str {
+        self.field(name).unwrap_or_else(|| panic!("{name} in {self:?}"))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.fields.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Status and token of an error.
+    pub(crate) fn error(&self) -> (u16, &str) {
+        (self.status, self.all("castor-system-error-token").next_back().unwrap_or_default())
+    }
+}
+
+/// The bytes of a request: `GET /a`, header lines without `Content-Length`, a body. `Host` is the cluster's name unless
+/// a line gives another.
+pub(crate) fn request(line: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{line} HTTP/1.1\r\n");
+    if !headers.iter().any(|header| header.to_ascii_lowercase().starts_with("host:")) {
+        text.push_str("Host: main\r\n");
+    }
+    headers.iter().for_each(|header| text.push_str(&format!("{header}\r\n")));
+    let framed = |header: &str| header.to_ascii_lowercase().starts_with("transfer-encoding:");
+    if !headers.iter().any(|header| framed(header)) {
+        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    [text.as_bytes(), b"\r\n", body].concat()
+}
+
+impl Cluster {
+    /// Starts nodes and waits until they know each other.
+    pub(crate) fn of(nodes: u8, seed: u64) -> Self {
+        Self::with_settings(nodes, seed, &[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn with_settings(nodes: u8, seed: u64, settings: &[(&str, &str)]) -> Self {
+        let sim = Sim::seeded(seed);
+        let world = sim.handle();
+        let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
+        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let settings: BTreeMap<String, String> = settings.iter().map(text).collect();
+        for number in 1..=nodes {
+            let name = format!("main/{number}");
+            let host = world.add_node(&name, Ipv4Addr::new(10, 1, 0, number), 1);
+            world.add_disk(host, format!("{name}/1").as_str().into(), DISK, DiskModel::SSD);
+            let settings = settings.clone();
+            world.set_boot(host, move |env| boot(env, settings.clone()));
+            assert!(world.start(host).done(), "a node that was off starts");
+        }
+        let mut cluster = Self { sim, world, harness };
+        cluster.run_for(Duration::from_secs(2));
+        cluster
+    }
+
+    /// The same with the domain `d.example` and its bucket `b`.
+    pub(crate) fn with_bucket(nodes: u8, seed: u64) -> Self {
+        let mut cluster = Self::of(nodes, seed);
+        let domain = cluster.ask(1, "POST /?domain=d.example", &[CONTEXT, ADMIN], b"");
+        assert_eq!(domain.status, 201, "{domain:?}");
+        let bucket = cluster.ask(1, "POST /b?domain=d.example", &[CONTEXT], b"");
+        assert_eq!(bucket.status, 201, "{bucket:?}");
+        cluster
+    }
+
+    pub(crate) fn run_for(&mut self, duration: Duration) {
+        self.sim.run_for(duration).expect("the world goes on");
+        assert_eq!(self.world.panics(), vec![]);
+    }
+
+    /// Asks a node and follows redirects, as a client does: the same method, headers and body again.
+    pub(crate) fn ask(&mut self, node: u8, line: &str, headers: &[&str], body: &[u8]) -> Answer {
+        let (method, mut target) = line.split_once(' ').expect("a method and a target");
+        let (mut at, mut location);
+        at = node;
+        for _ in 0..6 {
+            let answer = self.ask_once(at, &format!("{method} {target}"), headers, body);
+            if !matches!(answer.status, 301 | 307) {
+                return answer;
+            }
+            location = answer.must("location").to_owned();
+            let rest = location.strip_prefix("http://10.1.0.").expect("a node of the cluster");
+            let (number, path) = rest.split_once(":80").expect("the SCSP port");
+            at = number.parse().expect("a number");
+            target = path;
+        }
+        panic!("more than five redirects for {line}");
+    }
+
+    /// Asks a node once.
+    pub(crate) fn ask_once(
+        &mut self,
+        node: u8,
+        line: &str,
+        headers: &[&str],
+        body: &[u8],
+    ) -> Answer {
+        let mut answers = self.say(node, &request(line, headers, body), 1);
+        answers.remove(0)
+    }
+
+    /// Says these bytes on one connection and hears that many answers.
+    pub(crate) fn say(&mut self, node: u8, bytes: &[u8], answers: usize) -> Vec<Answer> {
+        let bytes = bytes.to_vec();
+        self.talk(node, move |mut talk| async move {
+            talk.say(&bytes).await;
+            let mut heard = Vec::new();
+            for _ in 0..answers {
+                heard.push(talk.hear(bytes.starts_with(b"HEAD ")).await);
+            }
+            heard
+        })
+    }
+
+    /// Opens a connection to a node's SCSP port and does something with it.
+    pub(crate) fn talk<F, T>(
+        &mut self,
+        node: u8,
+        work: impl FnOnce(Talk) -> F + Send + 'static,
+    ) -> T
+    where
+        F: Future<Output = T> + Send,
+        T: Send + 'static,
+    {
+        self.talk_to(node, SCSP, work)
+    }
+
+    /// A GET on the management port.
+    pub(crate) fn manage(&mut self, node: u8, target: &str) -> Answer {
+        let bytes = format!("GET {target} HTTP/1.1\r\nHost: m\r\n\r\n");
+        self.talk_to(node, MANAGEMENT, move |mut talk| async move {
+            talk.say(bytes.as_bytes()).await;
+            talk.hear(false).await
+        })
+    }
+
+    fn talk_to<F, T>(
+        &mut self,
+        node: u8,
+        port: u16,
+        work: impl FnOnce(Talk) -> F + Send + 'static,
+    ) -> T
+    where
+        F: Future<Output = T> + Send,
+        T: Send + 'static,
+    {
+        let env = self.world.env(self.harness);
+        let to: SocketAddr = (Ipv4Addr::new(10, 1, 0, node), port).into();
+        let output = self.sim.block_on(self.harness, async move {
+            let stream = env.net().connect(to).await.expect("the node listens");
+            work(Talk { env, stream, buffer: Vec::new() }).await
+        });
+        assert_eq!(self.world.panics(), vec![]);
+        output
+    }
+}
+
+async fn boot(env: Env, settings: BTreeMap<String, String>) {
+    let config = NodeConfig {
+        cluster: ClusterName::from("main"),
+        scsp_port: SCSP,
+        peer_port: 6000,
+        group: SocketAddrV4::new(Ipv4Addr::new(224, 0, 10, 100), 7000),
+        settings,
+    };
+    let node = Node::start(env, config).await.expect("a node that starts");
+    let http = HttpConfig { scsp_port: SCSP, management_port: MANAGEMENT };
+    Server::start(&node, http).await.expect("ports that are free");
+}
+
+/// One connection.
+pub(crate) struct Talk {
+    env: Env,
+    stream: Stream,
+    buffer: Vec<u8>,
+}
+
+/// Longer than any node takes to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Talk {
+    pub(crate) async fn say(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.expect("the node reads");
+    }
+
+    pub(crate) async fn sleep(&mut self, duration: Duration) {
+        self.env.sleep(duration).await;
+    }
+
+    /// True if the node closes without another byte.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty() && !self.more().await
+    }
+
+    /// The next answer, whole.
+    pub(crate) async fn hear(&mut self, to_head: bool) -> Answer {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(4).position(|part| part == b"\r\n\r\n") {
+                break at + 4;
+            }
+            assert!(self.more().await, "an answer after {:?}", self.buffer.escape_ascii());
+        };
+        let head: Vec<u8> = self.buffer.drain(..end).collect();
+        let mut answer =
+            read_head(&String::from_utf8(head).expect("heads of these tests are ASCII"));
+        let length =
+            answer.field("content-length").map_or(0, |text| text.parse().expect("a length"));
+        let length: usize = if to_head || answer.status == 100 { 0 } else { length };
+        while self.buffer.len() < length {
+            assert!(self.more().await, "{length} bytes of {answer:?}");
+        }
+        answer.body = self.buffer.drain(..length).collect();
+        answer
+    }
+
+    /// Hears more bytes; false at the end of the stream.
+    async fn more(&mut self) -> bool {
+        let mut piece = [0; 16 * 1024];
+        let read = self.env.timeout(PATIENCE, self.stream.read(&mut piece)).await;
+        let len = read.expect("a node that answers in time").unwrap_or(0);
+        self.buffer.extend_from_slice(&piece[..len]);
+        len > 0
+    }
+}
+
+fn read_head(head: &str) -> Answer {
+    let mut lines = head.trim_end().split("\r\n");
+    let line = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).expect("a status line");
+    let fields = lines.map(|line| {
+        let (name, value) = line.split_once(':').expect("a field");
+        (name.to_owned(), value.trim_start().to_owned())
+    });
+    Answer {
+        status: line[..3].parse().expect("a status"),
+        line: line.to_owned(),
+        fields: fields.collect(),
+        body: Vec::new(),
+    }
+}

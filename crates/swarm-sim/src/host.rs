@@ -314,6 +314,7 @@ impl Kernel {
 
     /// Ends every incarnation and forgets the boot closures, so that nothing keeps the world alive but its owner.
     pub(crate) fn shut_down(self: &Arc<Self>) {
+        self.wakes.adopt_thread();
         let hosts = lock(&self.state).hosts.len();
         for id in 0..hosts {
             let id = HostId(u32::try_from(id).unwrap_or(u32::MAX));

@@ -11,7 +11,7 @@ use swarm_env::BoxFuture;
 use swarm_types::Instant;
 
 use crate::host::{Ending, HostId};
-use crate::kernel::{Kernel, OnDone};
+use crate::kernel::{Kernel, OnDone, State};
 use crate::slab::Key;
 use crate::trace::Kind;
 use crate::wake::{BadWake, Memory, TaskWaker, lock};
@@ -221,6 +221,7 @@ impl Kernel {
             if state.park_if_paused(task, host) {
                 continue;
             }
+            self.check_progress(state, task)?;
             let Some(slot) = state.tasks.get_mut(task) else { continue };
             let Some(future) = slot.future.take() else { continue };
             let turn = Turn {
@@ -233,17 +234,7 @@ impl Kernel {
                 wakes: Arc::clone(&slot.wakes),
             };
             let sequence = slot.sequence;
-            state.polls += 1;
-            state.polls_without_event += 1;
             state.trace.record(state.now, Kind::Poll, sequence, u64::from(host.0), 0);
-            if state.polls_without_event > self.polls_without_event_max {
-                return Err(Halt::Stuck {
-                    at: Instant(state.now),
-                    polls: state.polls_without_event,
-                    task: turn.name,
-                    host: state.host(host).name.to_string(),
-                });
-            }
             return Ok(Step::Poll(turn));
         }
         if self.advance(state) {
@@ -251,6 +242,22 @@ impl Kernel {
         } else {
             Err(Halt::Deadlock { at: Instant(state.now) })
         }
+    }
+
+    /// Counts a poll; too many without an event are the end of the run.
+    fn check_progress(&self, state: &mut State, task: Key) -> Result<(), Halt> {
+        state.polls += 1;
+        state.polls_without_event += 1;
+        if state.polls_without_event <= self.polls_without_event_max {
+            return Ok(());
+        }
+        let slot = state.tasks.get(task);
+        Err(Halt::Stuck {
+            at: Instant(state.now),
+            polls: state.polls_without_event,
+            task: slot.map_or("", |slot| slot.name),
+            host: slot.map_or_else(String::new, |slot| state.host(slot.host).name.to_string()),
+        })
     }
 
     fn poll(self: &Arc<Self>, turn: Turn) {

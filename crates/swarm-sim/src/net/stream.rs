@@ -619,6 +619,10 @@ impl Duplex for SimStream {
 
 impl Drop for SimStream {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The host is about to end: its peers must see a reset, never an orderly end of half a message.
+            return;
+        }
         lock(&self.kernel.state).close_end(self.connection, self.side);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use swarm_env::Env;
 use swarm_sim::{Halt, HostLife};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 
 use crate::world::{disk, echo, echo_at, hosts, ip, ping};
@@ -128,6 +129,29 @@ fn a_panic_stops_its_own_host_and_is_put_down_to_it() {
 }
 
 #[test]
+fn peers_of_a_host_that_panics_are_reset_in_the_middle_of_a_message() {
+    let (mut sim, world, ids) = hosts(1, 1);
+    let node = world.add_node("node", ip(9), 0);
+    world.set_boot(node, |env: Env| async move {
+        let listener = env.net().listen(80).await.expect("a free port");
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        stream.write_all(b"half a mess").await.expect("room");
+        env.sleep(Duration::from_secs(1)).await;
+        panic!("in the middle");
+    });
+    assert!(world.start(node).done());
+    let env = world.env(ids[0]);
+    let (text, kind) = sim.block_on(ids[0], async move {
+        let mut stream = env.net().connect((ip(9), 80).into()).await.expect("it listens");
+        let mut text = Vec::new();
+        let error = stream.read_to_end(&mut text).await.expect_err("no orderly end");
+        (text, error.kind())
+    });
+    assert_eq!((&text[..], kind), (&b"half a mess"[..], std::io::ErrorKind::ConnectionReset));
+    assert_eq!(world.panics().len(), 1);
+}
+
+#[test]
 fn a_panic_while_a_task_is_dropped_does_not_stop_the_burial() {
     struct Bomb;
     impl Drop for Bomb {
@@ -179,7 +203,7 @@ fn tasks_that_wake_each_other_for_ever_are_an_error() {
     let halt = sim.run(ids[0], async move {
         let (one, two) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (left, right) = (Arc::clone(&one), Arc::clone(&two));
-        drop(env.spawn("left", async move {
+        drop(env.clone().spawn("left", async move {
             loop {
                 left.notified().await;
                 right.notify_one();
@@ -187,7 +211,8 @@ fn tasks_that_wake_each_other_for_ever_are_an_error() {
         }));
         loop {
             one.notify_one();
-            two.notified().await;
+            // Waited for under a time limit, so that the stuck task holds something of the world.
+            assert!(env.timeout(Duration::from_secs(9), two.notified()).await.is_ok());
         }
     });
     assert!(matches!(halt, Err(Halt::Stuck { .. })), "{halt:?}");

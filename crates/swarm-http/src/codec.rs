@@ -1,7 +1,7 @@
 //! Our own HTTP/1.1 server codec: bytes of a stream in, [`Request`]s to a tower service, [`Response`]s back as bytes.
 //!
 //! Owns framing, limits and time-outs of a connection. Knows nothing of objects or nodes; the answer to a head that
-//! cannot be read is made in [`crate::status`], because its wording is Swarm's own. What is legal here and nowhere in
+//! cannot be read is made in `status.rs`, because its wording is Swarm's own. What is legal here and nowhere in
 //! hyper: response fields in any order and spelling with repeats interleaved, trailers without `TE`, folded request
 //! lines, 500 fields, and the rules for bodies that are answered before they were read.
 //!

@@ -22,8 +22,8 @@ use swarm_node::Node;
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 
-/// Connections to the SCSP port at a time; an idle one costs about 1 KiB.
-const SCSP_CONNECTIONS: usize = 4096;
+/// Connections to the SCSP port at a time. An idle one holds at most 80 KiB of buffers, so this bounds them to 160 MiB.
+const SCSP_CONNECTIONS: usize = 2048;
 
 /// Connections to the management port at a time.
 const MANAGEMENT_CONNECTIONS: usize = 64;

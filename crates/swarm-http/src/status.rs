@@ -19,6 +19,9 @@ pub(crate) const ALLOW: &str =
 /// The `Server` field; the brand on the wire is still the old one (Content-MD5 Checksums).
 pub(crate) const SERVER: &str = "CAStor Cluster/15.0.1";
 
+/// What a client is told that waits for leave to send its body.
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// The realm of the cluster's administrators.
 pub(crate) const ADMIN_REALM: &str = "CAStor administrator";
 
@@ -96,7 +99,7 @@ fn judge(fault: &Fault) -> Verdict {
         }
         Fault::HostRequired => closing(400, "HostRequired", "Host header is required."),
         Fault::BadHost => closing(400, "BadHost", "Host header is malformed."),
-        Fault::BadTarget(text) => closing(400, "BadRequestLine", *text),
+        Fault::BadTarget(text) => verdict(400, "BadRequestLine", *text),
         Fault::InvalidName(text) => verdict(400, "InvalidName", *text),
         Fault::InvalidArgument(text) => verdict(400, "InvalidQueryArgument", text.clone()),
         Fault::InvalidHeader(text) => verdict(400, "InvalidHeader", *text),
@@ -163,6 +166,16 @@ fn sentence(error: &dyn std::error::Error) -> String {
     }
     text.push('.');
     text
+}
+
+/// True for answers that have no body whatever is behind them (RFC 9110).
+pub(crate) const fn never_has_body(status: u16) -> bool {
+    status < 200 || matches!(status, 204 | 304)
+}
+
+/// True for answers that may not even say how long a body would be (RFC 9110).
+pub(crate) const fn never_has_length(status: u16) -> bool {
+    status < 200 || status == 204
 }
 
 const fn reason(status: u16) -> &'static str {

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::Limits;
 use super::chunked::{Decoder, Step};
 use super::head::{BadHead, Framing, HeadProgress, RequestHead, take_head};
+use crate::status;
 
 /// Room asked for before a read of a head or a short body.
 const READ_BYTES: usize = 8 * 1024;
@@ -150,6 +151,10 @@ impl Conn {
                 }
             }
             let begun = !self.read.is_empty();
+            if !begun && self.read.capacity() > 2 * READ_BYTES {
+                // What a long body needed must not be kept while nobody asks for anything.
+                self.read = BytesMut::new();
+            }
             if begun && deadline.is_none() {
                 deadline = Some(self.env.now() + self.limits.head_time);
             }
@@ -166,7 +171,7 @@ impl Conn {
     pub(super) async fn next_piece(&mut self) -> Result<Option<bytes::Bytes>, NoPiece> {
         if self.continue_due {
             self.continue_due = false;
-            self.write.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.write.extend_from_slice(status::CONTINUE);
         }
         self.pace.start(&self.env, &self.limits);
         loop {

@@ -7,6 +7,7 @@ use swarm_env::BoxFuture;
 
 use super::conn::{Conn, Stopped};
 use super::fields::FieldBlock;
+use crate::status;
 
 /// An answer: status, fields in their order and spelling, body.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl Conn {
         to_head: bool,
         close: bool,
     ) -> Result<Sent, Stopped> {
-        let bodyless = to_head || matches!(response.status, 204 | 304) || response.status < 200;
+        let bodyless = to_head || status::never_has_body(response.status);
         self.compose_head(&response, close);
         match response.body {
             Body::Full(bytes) if !bodyless => self.send_piece(&bytes).await?,
@@ -126,8 +127,7 @@ impl Conn {
             Body::Chunked(_) => None,
         };
         match length {
-            // RFC 9110 forbids the field here.
-            Some(_) if response.status == 204 || response.status < 200 => {}
+            Some(_) if status::never_has_length(response.status) => {}
             Some(length) => drop(write!(out, "Content-Length: {length}\r\n")),
             None => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         }

@@ -2,6 +2,7 @@
 
 use swarm_node::api::{Address, DomainChoice, Nonce, Target};
 
+use super::names;
 use super::target::{Place, RequestTarget};
 use crate::codec::{Framing, Request, RequestBody, RequestHead};
 use crate::status::Fault;
@@ -219,6 +220,57 @@ impl Call {
     /// The token of a redirect; one that is none of ours means no more than none at all.
     pub(crate) fn nonce(&self) -> Option<Nonce> {
         let text = self.target.query.all("auth").last()?;
-        (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok().map(Nonce))?
+        // Not left to the number parser alone, which takes a sign.
+        names::is_uuid(text).then(|| u128::from_str_radix(text, 16).ok().map(Nonce))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn call(line: &str, fields: &[(&str, &str)]) -> Call {
+        let all = [&[("Host", "h"), ("Content-Length", "0")], fields].concat();
+        let head = testing::head(line, &all);
+        let peer = ([127, 0, 0, 1], 1).into();
+        Call::read(Request { head, body: RequestBody::empty(), peer })
+            .expect("a request that makes sense")
+    }
+
+    /// Caching Metadata Headers: the directive `no-cache-context`, among others or repeated.
+    #[test]
+    fn contexts_are_looked_up_afresh_on_request() {
+        let fresh = |values: &[&str]| {
+            let fields: Vec<_> = values.iter().map(|value| ("Cache-Control", *value)).collect();
+            call("GET /a/b", &fields).fresh_contexts()
+        };
+        assert!(fresh(&["no-cache-context"]));
+        assert!(fresh(&["max-age=0", "no-cache, NO-CACHE-CONTEXT"]));
+        assert!(!fresh(&[]) && !fresh(&["no-cache"]) && !fresh(&["xno-cache-context"]));
+    }
+
+    /// Our choice: a token that is none of ours means no more than none at all.
+    #[test]
+    fn redirect_tokens_are_opaque() {
+        let nonce = |query: &str| call(&format!("GET /a/b?{query}"), &[]).nonce();
+        assert_eq!(
+            nonce("auth=2F7E1B0C9D3A45687F1E2D3C4B5A6978"),
+            Some(Nonce(0x2f7e_1b0c_9d3a_4568_7f1e_2d3c_4b5a_6978))
+        );
+        assert_eq!(nonce("auth=1&Auth=0000000000000000000000000000000f"), Some(Nonce(15)));
+        for none in ["", "auth", "auth=", "auth=12", "auth=+000000000000000000000000000000f"] {
+            assert_eq!(nonce(none), None, "{none}");
+        }
+    }
+
+    /// SCSP WRITE: the content type that makes a context, in any case and with parameters.
+    #[test]
+    fn the_context_type_is_recognised() {
+        let has = |value: &str| call("POST /b", &[("content-type", value)]).has_context_type();
+        assert!(
+            has("application/castorcontext") && has("Application/CAStorContext ; charset=utf-8")
+        );
+        assert!(!has("application/castorcontexts") && !has("text/plain"));
     }
 }

@@ -11,10 +11,17 @@ use super::{Call, Scsp, Verb, metadata};
 use crate::codec::{Framing, Response};
 use crate::status::{self, Fault};
 
+/// SCSP WRITE: a longer body without `Expect: 100-continue` is worth a warning, and is taken all the same.
+const UNASKED_BYTES: u64 = 65_536;
+
 impl Scsp {
     pub(super) async fn write(&self, mut call: Call) -> Result<Response, Fault> {
         let kind = self.write_kind(&call)?;
         let (request, md5) = self.write_request(&call, kind)?;
+        if request.length > UNASKED_BYTES && !call.head.expects_continue() {
+            let (node, length) = (self.node.env().name(), request.length);
+            tracing::warn!(node, length, "long body sent without asking");
+        }
         let mut session = match self.node.begin_write(request).await.map_err(Fault::Write)? {
             Reply::Served(session) => session,
             Reply::Redirect(redirect) => return Ok(self.redirect(&redirect, &call)),

@@ -4,7 +4,7 @@
 //! kept apart: what a node could reach *all the time* (only then may an answer be demanded of it), and what it could
 //! reach *at some time* (only beyond that is anything certain not to have happened).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use swarm_cluster::{Cut, NodeRef};
@@ -17,6 +17,45 @@ pub(crate) const GRACE: Duration = Duration::from_secs(15);
 /// Number of a node in a run, over all its clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeNumber(pub(crate) usize);
+
+/// Nodes of a run, over all its clusters, as a set of bits: judgements make many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NodeSet([u64; NODES_MAX / 64]);
+
+/// More nodes than this, over all clusters, no scenario may have.
+pub(crate) const NODES_MAX: usize = 256;
+
+impl NodeSet {
+    pub(crate) fn insert(&mut self, node: NodeNumber) {
+        self.0[node.0 / 64] |= 1 << (node.0 % 64);
+    }
+
+    pub(crate) const fn contains(self, node: NodeNumber) -> bool {
+        self.0[node.0 / 64] & (1 << (node.0 % 64)) != 0
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The nodes in both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
+    }
+
+    /// The nodes of this that are not in the other.
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
+    }
+}
+
+impl FromIterator<NodeNumber> for NodeSet {
+    fn from_iter<I: IntoIterator<Item = NodeNumber>>(nodes: I) -> Self {
+        let mut set = Self::default();
+        nodes.into_iter().for_each(|node| set.insert(node));
+        set
+    }
+}
 
 /// A trouble that somebody made; its end is noted when it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +73,9 @@ enum What {
     /// The node runs no process, or one that stands still.
     Off(NodeNumber),
     /// These nodes from all others and from each other.
-    Apart(BTreeSet<NodeNumber>),
+    Apart(NodeSet),
     /// Each group from every other.
-    Groups(Vec<BTreeSet<NodeNumber>>),
+    Groups(Vec<NodeSet>),
 }
 
 /// All nodes of a run and all troubles so far.
@@ -75,7 +114,7 @@ impl Reach {
     /// A cut is in force from now on. A node without multicast counts as cut off: what others hold it cannot find.
     pub(crate) fn cut(&mut self, at: Instant, cut: &Cut) -> TroubleNumber {
         let set = |nodes: &Vec<NodeRef>| {
-            nodes.iter().filter_map(|node| self.number(node)).collect::<BTreeSet<_>>()
+            nodes.iter().filter_map(|node| self.number(node)).collect::<NodeSet>()
         };
         let what = match cut {
             Cut::Isolate(nodes) | Cut::Multicast(nodes) => What::Apart(set(nodes)),
@@ -111,12 +150,7 @@ impl Reach {
     }
 
     /// The nodes that `node` could reach all the time from `from` to `to`, itself among them; none if it had trouble.
-    pub(crate) fn always(
-        &self,
-        node: NodeNumber,
-        from: Instant,
-        to: Instant,
-    ) -> BTreeSet<NodeNumber> {
+    pub(crate) fn always(&self, node: NodeNumber, from: Instant, to: Instant) -> NodeSet {
         let overlaps = |trouble: &&Trouble| {
             trouble.from <= to && trouble.to.is_none_or(|end| end + GRACE >= from)
         };
@@ -127,18 +161,23 @@ impl Reach {
     }
 
     /// The nodes that `node` could reach at some time from `from` to `to`.
-    pub(crate) fn ever(
-        &self,
-        node: NodeNumber,
-        from: Instant,
-        to: Instant,
-    ) -> BTreeSet<NodeNumber> {
+    pub(crate) fn ever(&self, node: NodeNumber, from: Instant, to: Instant) -> NodeSet {
         let covers =
             |trouble: &&Trouble| trouble.from <= from && trouble.to.is_none_or(|end| end >= to);
         let troubles: Vec<&Trouble> = self.troubles.iter().filter(covers).collect();
         self.cluster_of(node)
             .filter(|other| !troubles.iter().any(|trouble| trouble.separates(node, *other)))
             .collect()
+    }
+
+    /// All nodes of the cluster of `node`.
+    pub(crate) fn whole(&self, node: NodeNumber) -> NodeSet {
+        self.cluster_of(node).collect()
+    }
+
+    /// The nodes whose disks lost nothing since `since`.
+    pub(crate) fn intact(&self, since: Instant) -> NodeSet {
+        (0..self.nodes.len()).map(NodeNumber).filter(|node| self.is_intact(*node, since)).collect()
     }
 
     fn cluster_of(&self, node: NodeNumber) -> impl Iterator<Item = NodeNumber> {
@@ -155,9 +194,9 @@ impl Trouble {
     fn separates(&self, a: NodeNumber, b: NodeNumber) -> bool {
         match &self.what {
             What::Off(node) => *node == a || *node == b,
-            What::Apart(nodes) => a != b && (nodes.contains(&a) || nodes.contains(&b)),
+            What::Apart(nodes) => a != b && (nodes.contains(a) || nodes.contains(b)),
             What::Groups(groups) => {
-                let group = |node| groups.iter().position(|group| group.contains(&node));
+                let group = |node| groups.iter().position(|group| group.contains(node));
                 matches!((group(a), group(b)), (Some(a), Some(b)) if a != b)
             }
         }
@@ -180,14 +219,17 @@ mod tests {
         Reach::new(vec![node(1), node(2), node(3), NodeRef { cluster: "dr".to_owned(), node: 1 }])
     }
 
-    fn shown(nodes: &BTreeSet<NodeNumber>) -> Vec<usize> {
-        nodes.iter().map(|node| node.0 + 1).collect()
+    fn shown(nodes: NodeSet) -> Vec<usize> {
+        (0..NODES_MAX)
+            .filter(|node| nodes.contains(NodeNumber(*node)))
+            .map(|node| node + 1)
+            .collect()
     }
 
     #[test]
     fn without_trouble_a_node_reaches_its_own_cluster() {
-        assert_eq!(shown(&reach().always(NodeNumber(0), at(0), at(9))), [1, 2, 3]);
-        assert_eq!(shown(&reach().always(NodeNumber(3), at(0), at(9))), [4]);
+        assert_eq!(shown(reach().always(NodeNumber(0), at(0), at(9))), [1, 2, 3]);
+        assert_eq!(shown(reach().always(NodeNumber(3), at(0), at(9))), [4]);
         assert!(reach().was_always_well(at(9)));
     }
 
@@ -196,11 +238,11 @@ mod tests {
         let mut reach = reach();
         let trouble = reach.off(at(100), NodeNumber(1));
         reach.over(at(200), trouble);
-        assert_eq!(shown(&reach.always(NodeNumber(0), at(98), at(99))), [1, 2, 3]);
-        assert_eq!(shown(&reach.always(NodeNumber(0), at(99), at(100))), [1, 3]);
-        assert_eq!(shown(&reach.always(NodeNumber(0), at(214), at(214))), [1, 3]);
-        assert_eq!(shown(&reach.always(NodeNumber(0), at(216), at(216))), [1, 2, 3]);
-        assert_eq!(shown(&reach.always(NodeNumber(1), at(150), at(150))), [] as [usize; 0]);
+        assert_eq!(shown(reach.always(NodeNumber(0), at(98), at(99))), [1, 2, 3]);
+        assert_eq!(shown(reach.always(NodeNumber(0), at(99), at(100))), [1, 3]);
+        assert_eq!(shown(reach.always(NodeNumber(0), at(214), at(214))), [1, 3]);
+        assert_eq!(shown(reach.always(NodeNumber(0), at(216), at(216))), [1, 2, 3]);
+        assert_eq!(shown(reach.always(NodeNumber(1), at(150), at(150))), [] as [usize; 0]);
         assert!(!reach.was_always_well(at(300)));
     }
 
@@ -209,19 +251,19 @@ mod tests {
         let mut reach = reach();
         let trouble = reach.off(at(100), NodeNumber(1));
         reach.over(at(200), trouble);
-        assert_eq!(shown(&reach.ever(NodeNumber(0), at(150), at(250))), [1, 2, 3]);
-        assert_eq!(shown(&reach.ever(NodeNumber(0), at(120), at(180))), [1, 3]);
+        assert_eq!(shown(reach.ever(NodeNumber(0), at(150), at(250))), [1, 2, 3]);
+        assert_eq!(shown(reach.ever(NodeNumber(0), at(120), at(180))), [1, 3]);
     }
 
     #[test]
     fn a_partition_separates_groups_and_an_isolation_everyone() {
         let mut reach = reach();
         let cut = reach.cut(at(10), &Cut::Partition(vec![vec![node(1)], vec![node(2), node(3)]]));
-        assert_eq!(shown(&reach.always(NodeNumber(1), at(20), at(21))), [2, 3]);
+        assert_eq!(shown(reach.always(NodeNumber(1), at(20), at(21))), [2, 3]);
         reach.over(at(30), cut);
         reach.cut(at(100), &Cut::Isolate(vec![node(2), node(3)]));
-        assert_eq!(shown(&reach.always(NodeNumber(1), at(110), at(111))), [2]);
-        assert_eq!(shown(&reach.always(NodeNumber(0), at(110), at(111))), [1]);
+        assert_eq!(shown(reach.always(NodeNumber(1), at(110), at(111))), [2]);
+        assert_eq!(shown(reach.always(NodeNumber(0), at(110), at(111))), [1]);
     }
 
     #[test]

@@ -137,7 +137,13 @@ impl RunReport {
             bit => format!("{bit} faults bit"),
         };
         let wall = format!("{}.{:02}s", self.wall.as_secs(), self.wall.subsec_millis() / 10);
-        let mut line = format!("{word} {} seed {}: {} simulated in {wall}, {} operations, {faults}", self.scenario, self.seed, show(self.simulated), self.operations);
+        let mut line = format!(
+            "{word} {} seed {}: {} simulated in {wall}, {} operations, {faults}",
+            self.scenario,
+            self.seed,
+            show(self.simulated),
+            self.operations
+        );
         for waived in &self.waived {
             line.push_str(&format!(", waives {waived}"));
         }
@@ -209,7 +215,12 @@ mod tests {
             simulated: Duration::from_secs(1440),
             wall: Duration::from_millis(412),
             operations: 800,
-            faults: vec![FaultReport { step: 0, what: "rot main/1/1".to_owned(), at: Duration::from_secs(60), effects: 3 }],
+            faults: vec![FaultReport {
+                step: 0,
+                what: "rot main/1/1".to_owned(),
+                at: Duration::from_secs(60),
+                effects: 3,
+            }],
             expectations: Vec::new(),
             violations: Vec::new(),
             story: (0..40).map(|line| format!("line {line}")).collect(),
@@ -220,7 +231,10 @@ mod tests {
 
     #[test]
     fn a_run_is_summed_up_in_one_line() {
-        assert_eq!(report(Verdict::Held).line(), "PASS rot seed 7: 24m simulated in 0.41s, 800 operations, 1 fault bit");
+        assert_eq!(
+            report(Verdict::Held).line(),
+            "PASS rot seed 7: 24m simulated in 0.41s, 800 operations, 1 fault bit"
+        );
         let harness = report(Verdict::Harness("two runs of one seed differ".to_owned()));
         assert!(harness.line().ends_with(": two runs of one seed differ"));
     }
@@ -235,7 +249,19 @@ mod tests {
     #[test]
     fn the_json_form_has_the_fields_that_scripts_read() {
         let json = report(Verdict::Failed).json();
-        for field in ["scenario", "seed", "verdict", "trace_hash", "events", "simulated_s", "wall_s", "operations", "faults", "expectations", "replay"] {
+        for field in [
+            "scenario",
+            "seed",
+            "verdict",
+            "trace_hash",
+            "events",
+            "simulated_s",
+            "wall_s",
+            "operations",
+            "faults",
+            "expectations",
+            "replay",
+        ] {
             assert!(json.get(field).is_some(), "{field}");
         }
         assert_eq!(json["faults"][0]["effects"], 3);
@@ -243,10 +269,16 @@ mod tests {
 
     #[test]
     fn exit_statuses_are_as_scripts_know_them() {
-        let statuses: Vec<u8> = [Verdict::Held, Verdict::Failed, Verdict::Wrong(String::new()), Verdict::Harness(String::new()), Verdict::Inconclusive]
-            .iter()
-            .map(Verdict::exit_status)
-            .collect();
+        let statuses: Vec<u8> = [
+            Verdict::Held,
+            Verdict::Failed,
+            Verdict::Wrong(String::new()),
+            Verdict::Harness(String::new()),
+            Verdict::Inconclusive,
+        ]
+        .iter()
+        .map(Verdict::exit_status)
+        .collect();
         assert_eq!(statuses, [0, 1, 2, 3, 4]);
     }
 }

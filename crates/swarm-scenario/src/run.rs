@@ -78,13 +78,30 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(scenario: Scenario, seed: u64, world: Arc<dyn World>, progress: Arc<Progress>) -> Self {
-        let nodes: Vec<NodeRef> = scenario.clusters.keys().flat_map(|cluster| world.nodes(cluster)).collect();
+    pub(crate) fn new(
+        scenario: Scenario,
+        seed: u64,
+        world: Arc<dyn World>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let nodes: Vec<NodeRef> =
+            scenario.clusters.keys().flat_map(|cluster| world.nodes(cluster)).collect();
         let reach = Reach::new(nodes.clone());
-        let addresses = nodes.iter().filter_map(|node| Some((world.scsp(node).ip(), reach.number(node)?))).collect();
-        let clients = world.clients().iter().map(|env| Client::new(env.clone(), ClientOptions::default())).collect();
+        let addresses = nodes
+            .iter()
+            .filter_map(|node| Some((world.scsp(node).ip(), reach.number(node)?)))
+            .collect();
+        let clients = world
+            .clients()
+            .iter()
+            .map(|env| Client::new(env.clone(), ClientOptions::default()))
+            .collect();
         let management = Client::new(world.env().clone(), ClientOptions::default());
-        let workloads = scenario.workloads.iter().map(|workload| (workload.name.clone(), workload::State::new(workload))).collect();
+        let workloads = scenario
+            .workloads
+            .iter()
+            .map(|workload| (workload.name.clone(), workload::State::new(workload)))
+            .collect();
         Self {
             board: Arc::new(board::Board::new(wanted(&scenario))),
             ledger: Mutex::new(Ledger::new(seed)),
@@ -132,7 +149,10 @@ impl Run {
     /// Draws from a range.
     pub(crate) fn draw(&self, span: crate::language::units::Span) -> Duration {
         let width = u64::try_from((span.max - span.min).as_nanos()).unwrap_or(u64::MAX);
-        span.min + Duration::from_nanos(self.env().random_below("scenario times", width.saturating_add(1)))
+        span.min
+            + Duration::from_nanos(
+                self.env().random_below("scenario times", width.saturating_add(1)),
+            )
     }
 
     /// A number below `bound`, for choices of clients.
@@ -174,7 +194,13 @@ impl Run {
         self.addresses.get(&address).copied()
     }
 
-    pub(crate) fn violation(&self, invariant: Invariant, object: Option<ObjectNumber>, what: impl Into<String>, against: Option<usize>) {
+    pub(crate) fn violation(
+        &self,
+        invariant: Invariant,
+        object: Option<ObjectNumber>,
+        what: impl Into<String>,
+        against: Option<usize>,
+    ) {
         let at = self.since_start(self.now());
         lock(&self.violations).add(Violation { invariant, at, object, what: what.into(), against });
     }
@@ -216,7 +242,8 @@ fn wanted(scenario: &Scenario) -> BTreeSet<Event> {
     };
     let steps = scenario.steps.iter().filter_map(|step| of_start(&step.start));
     let until = scenario.steps.iter().filter_map(|step| step.each.as_ref()?.until.clone());
-    let workloads = scenario.workloads.iter().filter_map(|workload| of_start(workload.start.as_ref()?));
+    let workloads =
+        scenario.workloads.iter().filter_map(|workload| of_start(workload.start.as_ref()?));
     let expects = scenario.expects.iter().filter_map(|expect| match &expect.when {
         When::Within(event, _) => event.clone(),
         _ => None,

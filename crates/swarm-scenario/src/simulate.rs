@@ -44,7 +44,9 @@ pub fn simulate(loaded: &Loaded, options: &Options) -> RunReport {
         abort: Arc::clone(&options.abort),
     };
     let (of_run, progress, seed) = (scenario.clone(), Arc::clone(&options.progress), options.seed);
-    let ended = sim::run(&spec, run_options, move |world| async move { drive(Arc::new(Run::new(of_run, seed, world, progress))).await });
+    let ended = sim::run(&spec, run_options, move |world| async move {
+        drive(Arc::new(Run::new(of_run, seed, world, progress))).await
+    });
     let mut report = RunReport::without_result(loaded, options, Verdict::Held);
     match ended {
         Ok(finished) => fill_in(&mut report, finished),
@@ -71,14 +73,20 @@ impl RunReport {
             expectations: Vec::new(),
             violations: Vec::new(),
             story: Vec::new(),
-            waived: scenario.waive.iter().map(|waiver| format!("{} ({})", waiver.invariant, waiver.because)).collect(),
-            replay: Token::new(&loaded.path, options.seed, loaded.checksum, &options.plant).to_string(),
+            waived: scenario
+                .waive
+                .iter()
+                .map(|waiver| format!("{} ({})", waiver.invariant, waiver.because))
+                .collect(),
+            replay: Token::new(&loaded.path, options.seed, loaded.checksum, &options.plant)
+                .to_string(),
         }
     }
 }
 
 fn world_of(scenario: &Scenario, options: &Options) -> WorldSpec {
-    let clients: u32 = scenario.workloads.iter().map(|workload| workload.clients).max().unwrap_or(1);
+    let clients: u32 =
+        scenario.workloads.iter().map(|workload| workload.clients).max().unwrap_or(1);
     WorldSpec {
         seed: options.seed,
         clusters: scenario.clusters.clone(),
@@ -96,20 +104,35 @@ fn fill_in(report: &mut RunReport, finished: Finished<RunResult>) {
     report.faults = result
         .faults
         .iter()
-        .map(|fault| FaultReport { step: fault.step, what: fault.what.clone(), at: fault.at, effects: fault.effects })
+        .map(|fault| FaultReport {
+            step: fault.step,
+            what: fault.what.clone(),
+            at: fault.at,
+            effects: fault.effects,
+        })
         .collect();
     report.expectations = result
         .expected
         .iter()
-        .map(|expected| ExpectationReport { text: expected.text.clone(), held: expected.held, at: expected.at, detail: expected.detail.clone() })
+        .map(|expected| ExpectationReport {
+            text: expected.text.clone(),
+            held: expected.held,
+            at: expected.at,
+            detail: expected.detail.clone(),
+        })
         .collect();
     report.violations = result
         .violations
         .iter()
-        .map(|violation| ViolationReport { invariant: violation.invariant.word(), at: violation.at, what: violation.what.clone() })
+        .map(|violation| ViolationReport {
+            invariant: violation.invariant.word(),
+            at: violation.at,
+            what: violation.what.clone(),
+        })
         .collect();
     report.story = story(&result);
-    let failed = !result.violations.is_empty() || result.expected.iter().any(|expected| !expected.held);
+    let failed =
+        !result.violations.is_empty() || result.expected.iter().any(|expected| !expected.held);
     report.verdict = match result.nonsense.first() {
         Some(why) => Verdict::Wrong(why.clone()),
         None if failed => Verdict::Failed,
@@ -122,10 +145,20 @@ fn story(result: &RunResult) -> Vec<String> {
     let mut lines = result.stories.first().cloned().unwrap_or_default();
     let failed: Vec<_> = result.expected.iter().filter(|expected| !expected.held).collect();
     for expected in failed.iter().take(if lines.is_empty() { 8 } else { 2 }) {
-        lines.push(format!("expected (line {}): {}: {}", expected.line, expected.text, expected.detail));
+        lines.push(format!(
+            "expected (line {}): {}: {}",
+            expected.line, expected.text, expected.detail
+        ));
     }
     if lines.len() > 1 && result.stories.is_empty() {
-        lines.extend(result.faults.iter().take(8).map(|fault| format!("  fault: {} at {}, {} effects", fault.what, crate::language::units::show(fault.at), fault.effects)));
+        lines.extend(result.faults.iter().take(8).map(|fault| {
+            format!(
+                "  fault: {} at {}, {} effects",
+                fault.what,
+                crate::language::units::show(fault.at),
+                fault.effects
+            )
+        }));
     }
     let more = result.violations.len().saturating_sub(1) as u64 + result.more;
     if more > 0 {
@@ -145,7 +178,10 @@ fn fail(report: &mut RunReport, error: &RunError) {
             if why.starts_with("the host of the future ended") || why.starts_with("deadlock") {
                 Verdict::Harness(why)
             } else {
-                report.story = vec![format!("alive: {why}"), format!("  rule: {}", crate::verdict::Invariant::Alive.rule())];
+                report.story = vec![
+                    format!("alive: {why}"),
+                    format!("  rule: {}", crate::verdict::Invariant::Alive.rule()),
+                ];
                 Verdict::Failed
             }
         }

@@ -27,7 +27,10 @@ impl Token {
     /// The token of a run of the file at `path`.
     #[must_use]
     pub fn new(path: &str, seed: u64, checksum: u32, plant: &[String]) -> Self {
-        let name = path.strip_prefix(FOLDER).and_then(|rest| rest.strip_prefix('/')).and_then(|rest| rest.strip_suffix(".toml"));
+        let name = path
+            .strip_prefix(FOLDER)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .and_then(|rest| rest.strip_suffix(".toml"));
         let scenario = name.filter(|name| !name.contains('/')).unwrap_or(path).to_owned();
         Self { scenario, seed, checksum, plant: plant.to_vec() }
     }
@@ -47,7 +50,8 @@ impl FromStr for Token {
         let parse = |text: &str| {
             let mut parts = text.rsplitn(3, ':');
             let checksum = parts.next().filter(|part| part.len() == 8)?;
-            let (checksum, seed) = (u32::from_str_radix(checksum, 16).ok()?, parts.next()?.parse().ok()?);
+            let (checksum, seed) =
+                (u32::from_str_radix(checksum, 16).ok()?, parts.next()?.parse().ok()?);
             let scenario = parts.next().filter(|part| !part.is_empty())?.to_owned();
             Some(Self { scenario, seed, checksum, plant: Vec::new() })
         };
@@ -68,7 +72,11 @@ mod tests {
         for (path, plant, text) in [
             ("scenarios/rot.toml", vec![], "rot:7:0000abcd"),
             ("elsewhere/rot.toml", vec![], "elsewhere/rot.toml:7:0000abcd"),
-            ("scenarios/rot.toml", vec!["ack-before-sync".to_owned()], "rot:7:0000abcd:ack-before-sync"),
+            (
+                "scenarios/rot.toml",
+                vec!["ack-before-sync".to_owned()],
+                "rot:7:0000abcd:ack-before-sync",
+            ),
         ] {
             let token = Token::new(path, 7, 0xabcd, &plant);
             assert_eq!(token.to_string(), text);

@@ -39,11 +39,21 @@ impl Invariant {
     #[must_use]
     pub(crate) const fn rule(self) -> &'static str {
         match self {
-            Self::Durable => "a 201 means stored; the newest version of a name wins (SCSP WRITE; the order of versions is our choice)",
-            Self::TrueBytes => "a read returns the bytes that were written, or breaks off (SCSP READ, Content Integrity Assurance)",
-            Self::NoResurrection => "a deleted object is gone, whatever was away meanwhile (SCSP DELETE; who answers a lookup is our choice)",
-            Self::Tidy => "used + free + trapped = capacity; the journal is the truth and the index a cache (How Swarm Manages Trapped Space; our choice)",
-            Self::Alive => "no node panics, nothing waits for ever, no 5xx for a request that is merely wrong (our choice)",
+            Self::Durable => {
+                "a 201 means stored; the newest version of a name wins (SCSP WRITE; the order of versions is our choice)"
+            }
+            Self::TrueBytes => {
+                "a read returns the bytes that were written, or breaks off (SCSP READ, Content Integrity Assurance)"
+            }
+            Self::NoResurrection => {
+                "a deleted object is gone, whatever was away meanwhile (SCSP DELETE; who answers a lookup is our choice)"
+            }
+            Self::Tidy => {
+                "used + free + trapped = capacity; the journal is the truth and the index a cache (How Swarm Manages Trapped Space; our choice)"
+            }
+            Self::Alive => {
+                "no node panics, nothing waits for ever, no 5xx for a request that is merely wrong (our choice)"
+            }
         }
     }
 }
@@ -81,11 +91,17 @@ impl Violations {
     }
 
     /// Takes out what is waived; `bounds` tells when a window lay.
-    pub(crate) fn judged(&self, waivers: &[Waiver], bounds: impl Fn(&Window) -> Option<(Duration, Duration)>) -> Vec<Violation> {
+    pub(crate) fn judged(
+        &self,
+        waivers: &[Waiver],
+        bounds: impl Fn(&Window) -> Option<(Duration, Duration)>,
+    ) -> Vec<Violation> {
         let waived = |violation: &Violation| {
             waivers.iter().any(|waiver| {
                 waiver.invariant == violation.invariant.word()
-                    && waiver.during.as_ref().is_none_or(|window| bounds(window).is_some_and(|(from, to)| (from..=to).contains(&violation.at)))
+                    && waiver.during.as_ref().is_none_or(|window| {
+                        bounds(window).is_some_and(|(from, to)| (from..=to).contains(&violation.at))
+                    })
             })
         };
         self.found.iter().filter(|violation| !waived(violation)).cloned().collect()

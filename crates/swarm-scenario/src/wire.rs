@@ -101,20 +101,27 @@ mod tests {
     fn a_write_answer_is_read_as_the_samples_show_it() {
         let mut headers = HeaderList::default();
         headers.push("location", "http://192.168.10.11:80/70ef3152c831c2c80bbce6505dfb7d0a");
-        headers.push("location", "http://192.168.10.13:80/70ef3152c831c2c80bbce6505dfb7d0a?domain=a");
+        headers
+            .push("location", "http://192.168.10.13:80/70ef3152c831c2c80bbce6505dfb7d0a?domain=a");
         headers.push("castor-system-version", "1760434200.007");
         headers.push("etag", "\"70ef3152c831c2c80bbce6505dfb7d0a\"");
         headers.push("replica-count", "2");
         let ips: Vec<String> = holders(&headers).iter().map(ToString::to_string).collect();
         assert_eq!(ips, ["192.168.10.11", "192.168.10.13"]);
         let stamp = stamp(&headers).expect("both are there");
-        assert_eq!((stamp.version, stamp.etag.to_string().as_str()), (Version(1_760_434_200_007), "70ef3152c831c2c80bbce6505dfb7d0a"));
+        assert_eq!(
+            (stamp.version, stamp.etag.to_string().as_str()),
+            (Version(1_760_434_200_007), "70ef3152c831c2c80bbce6505dfb7d0a")
+        );
         assert_eq!(replica_count(&headers), 2);
     }
 
     #[test]
     fn targets_are_encoded_part_by_part() {
-        assert_eq!(named_target("acme.example", "scans", "2025/cat 1.jpg"), "/scans/2025/cat%201.jpg?domain=acme.example");
+        assert_eq!(
+            named_target("acme.example", "scans", "2025/cat 1.jpg"),
+            "/scans/2025/cat%201.jpg?domain=acme.example"
+        );
     }
 
     #[test]

@@ -12,16 +12,20 @@ use swarm_types::{Instant, Stamp};
 
 use super::{Act, Entry, Outcome};
 
-/// Who could know of what: the faults in force, as far as a judgement needs them.
+/// Who could know of what: the faults in force, as far as a judgement needs them. Numbers are places in the history.
 pub(crate) trait Scope {
-    /// The node that was asked could reach, all the time, an intact holder of this acknowledged write.
-    fn sees_write(&self, write: &Entry) -> bool;
+    /// The node that was asked could reach, all the time, an intact holder of what this acknowledged operation left: a
+    /// replica, or a tombstone.
+    fn sees(&self, entry: usize) -> bool;
 
-    /// The node that was asked could reach, all the time, a holder of the tombstone of this acknowledged delete.
-    fn sees_delete(&self, delete: &Entry) -> bool;
+    /// The node that was asked could reach all nodes all the time.
+    fn sees_all(&self) -> bool;
 
-    /// Whoever carried out `later` could reach, all the time, a holder of what `earlier` left.
-    fn knew(&self, later: &Entry, earlier: &Entry) -> bool;
+    /// Whoever carried out `later` could reach, all the time, an intact holder of what `earlier` left.
+    fn knew(&self, later: usize, earlier: usize) -> bool;
+
+    /// Whoever carried out `later` could reach all nodes all the time.
+    fn knew_all(&self, later: usize) -> bool;
 }
 
 /// What a read saw.
@@ -67,18 +71,16 @@ pub(crate) fn judge(
     let bounds = Bounds::new(history, scope);
     let Seen::Content { content, stamp } = seen else { return absent(&bounds, read) };
     origin(history, content, stamp)?;
-    for (number, entry) in settled(history, read) {
-        match (entry.act, entry.stamp()) {
-            (Act::Write { .. }, Some(newer)) if newer > stamp && scope.sees_write(entry) => {
-                return Err(Illegal::Stale { newer: number });
+    for (number, entry) in settled(history, read).filter(|(number, _)| scope.sees(*number)) {
+        let illegal = match (entry.act, entry.stamp()) {
+            (Act::Write { .. }, Some(newer)) if newer > stamp => Illegal::Stale { newer: number },
+            (Act::Delete, _) if bounds.floor(number).is_some_and(|floor| floor >= stamp) => {
+                Illegal::Resurrected { delete: number }
             }
-            (Act::Delete, _)
-                if bounds.floor(number).is_some_and(|floor| floor >= stamp)
-                    && scope.sees_delete(entry) =>
-            {
-                return Err(Illegal::Resurrected { delete: number });
-            }
-            _ => {}
+            _ => continue,
+        };
+        if !bounds.is_hidden_from_read(number, read) {
+            return Err(illegal);
         }
     }
     Ok(())
@@ -119,7 +121,7 @@ pub(crate) fn out_of_order(history: &[Entry], number: usize, scope: &dyn Scope) 
                 Act::Write { .. } => earlier.stamp().is_some_and(|earlier| earlier >= stamp),
                 Act::Delete => bounds.floor(other).is_some_and(|floor| floor >= stamp),
             }
-            && scope.knew(new, earlier)
+            && bounds.knows(number, other)
     })
 }
 
@@ -149,10 +151,13 @@ fn origin(history: &[Entry], content: u32, stamp: Stamp) -> Result<(), Illegal> 
 
 fn absent(bounds: &Bounds<'_>, read: Window) -> Result<(), Illegal> {
     let required = settled(bounds.history, read)
-        .filter_map(|(number, entry)| Some((entry.write_stamp()?, number, entry)))
-        .filter(|(_, _, entry)| bounds.scope.sees_write(entry))
-        .max_by_key(|(stamp, number, _)| (*stamp, *number));
-    let Some((newest, write, _)) = required else { return Ok(()) };
+        .filter_map(|(number, entry)| Some((entry.write_stamp()?, number)))
+        .filter(|(_, number)| bounds.scope.sees(*number))
+        .max();
+    let Some((newest, write)) = required else { return Ok(()) };
+    if bounds.is_hidden_from_read(write, read) {
+        return Ok(());
+    }
     let deleted = bounds.history.iter().enumerate().any(|(number, entry)| {
         matches!(entry.act, Act::Delete)
             && entry.sent < read.ended
@@ -193,11 +198,9 @@ impl<'a> Bounds<'a> {
             return *known;
         }
         let this = &self.history[delete];
-        let below = self
-            .history
-            .iter()
-            .enumerate()
-            .filter(|(_, earlier)| follows(this, earlier) && self.scope.knew(this, earlier));
+        let entries = self.history.iter().enumerate();
+        let below = entries
+            .filter(|(number, earlier)| follows(this, earlier) && self.knows(delete, *number));
         let floor = below
             .filter_map(|(number, earlier)| match earlier.act {
                 Act::Write { .. } => earlier.stamp(),
@@ -215,8 +218,9 @@ impl<'a> Bounds<'a> {
             return *known;
         }
         let this = &self.history[delete];
-        let above = self.history.iter().enumerate().filter(|(_, later)| {
-            later.is_acknowledged() && follows(later, this) && self.scope.knew(later, this)
+        let entries = self.history.iter().enumerate();
+        let above = entries.filter(|(number, later)| {
+            later.is_acknowledged() && follows(later, this) && self.knows(*number, delete)
         });
         let ceiling = above
             .filter_map(|(number, later)| match later.act {
@@ -226,5 +230,55 @@ impl<'a> Bounds<'a> {
             .min();
         self.ceilings.borrow_mut().insert(delete, ceiling);
         ceiling
+    }
+
+    /// True if whoever carried out `later` must have known of `earlier`, or of something newer still.
+    fn knows(&self, later: usize, earlier: usize) -> bool {
+        let scope = self.scope;
+        if !scope.knew(later, earlier) {
+            return false;
+        }
+        let until = self.history[later].ended.unwrap_or(self.history[later].sent);
+        scope.knew_all(later)
+            || !self.is_superseded(earlier, later, until, |other| scope.knew(later, other))
+    }
+
+    /// True if what the entry left may be gone because something newer took its place where the read could not look.
+    fn is_hidden_from_read(&self, entry: usize, read: Window) -> bool {
+        !self.scope.sees_all()
+            && self.is_superseded(entry, entry, read.ended, |other| self.scope.sees(other))
+    }
+
+    /// True if something that may be newer than `entry` may have happened before `until` and is not seen: then nobody
+    /// need hold what `entry` left any more.
+    fn is_superseded(
+        &self,
+        entry: usize,
+        apart_from: usize,
+        until: Instant,
+        seen: impl Fn(usize) -> bool,
+    ) -> bool {
+        self.history.iter().enumerate().any(|(number, other)| {
+            number != entry
+                && number != apart_from
+                && other.may_have_happened()
+                && other.sent < until
+                && self.may_be_newer(number, entry)
+                && !(other.is_acknowledged() && seen(number))
+        })
+    }
+
+    fn may_be_newer(&self, other: usize, than: usize) -> bool {
+        let (newer, older) = (&self.history[other], &self.history[than]);
+        match (newer.write_stamp(), older.act, older.write_stamp()) {
+            (Some(newer), _, Some(older)) => newer > older,
+            (Some(newer), Act::Delete, _)
+                if self.floor(than).is_some_and(|floor| floor >= newer) =>
+            {
+                false
+            }
+            // What was acknowledged before it was sent, and could be known, is not newer.
+            _ => !(follows(older, newer) && self.scope.knew(than, other)),
+        }
     }
 }

@@ -12,33 +12,45 @@ use super::*;
 struct Whole;
 
 impl Scope for Whole {
-    fn sees_write(&self, _: &Entry) -> bool {
+    fn sees(&self, _: usize) -> bool {
         true
     }
 
-    fn sees_delete(&self, _: &Entry) -> bool {
+    fn sees_all(&self) -> bool {
         true
     }
 
-    fn knew(&self, _: &Entry, _: &Entry) -> bool {
+    fn knew(&self, _: usize, _: usize) -> bool {
+        true
+    }
+
+    fn knew_all(&self, _: usize) -> bool {
         true
     }
 }
 
-/// The halves of a cluster know nothing of each other; the read goes through the side of this node.
-struct Halves(usize);
+/// The halves of a cluster know nothing of each other. A read goes through one of them, or through a cluster that is
+/// whole again.
+struct Halves<'a> {
+    history: &'a [Entry],
+    read_through: Option<usize>,
+}
 
-impl Scope for Halves {
-    fn sees_write(&self, write: &Entry) -> bool {
-        write.nodes[0].0 == self.0
+impl Scope for Halves<'_> {
+    fn sees(&self, entry: usize) -> bool {
+        self.read_through.is_none_or(|node| self.history[entry].nodes[0].0 == node)
     }
 
-    fn sees_delete(&self, delete: &Entry) -> bool {
-        delete.nodes[0].0 == self.0
+    fn sees_all(&self) -> bool {
+        self.read_through.is_none()
     }
 
-    fn knew(&self, later: &Entry, earlier: &Entry) -> bool {
-        later.nodes[0] == earlier.nodes[0]
+    fn knew(&self, later: usize, earlier: usize) -> bool {
+        self.history[later].nodes[0] == self.history[earlier].nodes[0]
+    }
+
+    fn knew_all(&self, _: usize) -> bool {
+        false
     }
 }
 
@@ -205,29 +217,42 @@ fn each_illegal_answer_has_its_own_name() {
 fn during_a_partition_only_ones_own_side_is_demanded() {
     let history =
         [through(0, write(1, 0, 1, 10)), through(1, write(2, 2, 3, 20)), through(1, delete(4, 5))];
-    let (contents, absent) = legal_outcomes(&history, LATE, &Halves(0));
-    assert_eq!((contents, absent), (BTreeSet::from([1, 2]), true));
-    let (contents, absent) = legal_outcomes(&history, LATE, &Halves(1));
+    let legal =
+        |read_through| legal_outcomes(&history, LATE, &Halves { history: &history, read_through });
+    // Write 2, newer and on the other side, may have cleared write 1 away before the sides parted.
+    assert_eq!(legal(Some(0)), (BTreeSet::from([1, 2]), true));
     // The delete certainly lies above write 2, hence above the older write 1.
-    assert_eq!((contents, absent), (BTreeSet::new(), true));
+    assert_eq!(legal(Some(1)), (BTreeSet::new(), true));
+}
+
+#[test]
+fn what_nothing_newer_can_have_replaced_is_demanded_even_in_a_partition() {
+    let history = [through(0, write(1, 0, 1, 10)), through(1, write(2, 2, 3, 5))];
+    let scope = Halves { history: &history, read_through: Some(0) };
+    assert_eq!(legal_outcomes(&history, LATE, &scope), (BTreeSet::from([1]), false));
+    assert_eq!(judge(&history, LATE, &scope, Seen::Absent), Err(Illegal::Lost { write: 0 }));
 }
 
 #[test]
 fn after_a_partition_a_delete_and_a_write_of_the_other_side_may_go_either_way() {
-    struct Healed;
-    impl Scope for Healed {
-        fn sees_write(&self, _: &Entry) -> bool {
-            true
-        }
-        fn sees_delete(&self, _: &Entry) -> bool {
-            true
-        }
-        fn knew(&self, later: &Entry, earlier: &Entry) -> bool {
-            later.nodes[0] == earlier.nodes[0]
-        }
-    }
     let history = [through(0, write(1, 0, 1, 10)), through(1, delete(4, 5))];
-    assert_eq!(legal_outcomes(&history, LATE, &Healed), (BTreeSet::from([1]), true));
+    let healed = Halves { history: &history, read_through: None };
+    assert_eq!(legal_outcomes(&history, LATE, &healed), (BTreeSet::from([1]), true));
+}
+
+#[test]
+fn a_write_need_not_know_what_was_replaced_out_of_its_reach() {
+    let known = [through(0, write(1, 0, 1, 20)), through(0, write(2, 4, 5, 10))];
+    assert_eq!(out_of_order(&known, 1, &Halves { history: &known, read_through: None }), Some(0));
+    let replaced = [
+        through(0, write(1, 0, 1, 20)),
+        through(1, write(3, 2, 3, 21)),
+        through(0, write(2, 4, 5, 10)),
+    ];
+    assert_eq!(
+        out_of_order(&replaced, 2, &Halves { history: &replaced, read_through: None }),
+        None
+    );
 }
 
 #[test]

@@ -27,7 +27,12 @@ pub(crate) struct Answer {
 /// Judges the answer to a write or delete.
 pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) {
     if status == 500 {
-        run.violation(Invariant::Alive, Some(order.object), "answered 500 Internal Server Error", Some(entry));
+        run.violation(
+            Invariant::Alive,
+            Some(order.object),
+            "answered 500 Internal Server Error",
+            Some(entry),
+        );
     }
     let is_write = matches!(order.ask, Ask::Store { .. });
     // A PUT or DELETE of something that is not there is a read that saw nothing.
@@ -50,22 +55,41 @@ pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) 
         let ledger = lock(&run.ledger);
         let reach = lock(&run.reach);
         let history = &ledger.object(order.object).history;
-        (history[entry].stamp().is_some() && !history[entry].holders().is_empty(), legal::out_of_order(history, entry, &Faults::of_nobody(&reach)))
+        (
+            history[entry].stamp().is_some() && !history[entry].holders().is_empty(),
+            legal::out_of_order(history, entry, &Faults::of_nobody(&reach, history)),
+        )
     };
     if !acknowledged {
-        run.violation(Invariant::Durable, Some(order.object), "a 201 without ETag, Castor-System-Version or Location", Some(entry));
+        run.violation(
+            Invariant::Durable,
+            Some(order.object),
+            "a 201 without ETag, Castor-System-Version or Location",
+            Some(entry),
+        );
     }
     if let Some(earlier) = below {
-        let what = "acknowledged with a version below one that was acknowledged before and could be known";
+        let what =
+            "acknowledged with a version below one that was acknowledged before and could be known";
         run.violation(Invariant::Durable, Some(order.object), what, Some(earlier));
     }
 }
 
 /// Judges a read that brought no whole answer: before anything was ever wrong there is no excuse.
-pub(crate) fn judge_broken(run: &Run, object: ObjectNumber, node: &NodeRef, started: Instant, broken: &Broken) {
+pub(crate) fn judge_broken(
+    run: &Run,
+    object: ObjectNumber,
+    node: &NodeRef,
+    started: Instant,
+    broken: &Broken,
+) {
     let well = lock(&run.reach).was_always_well(run.now());
     if well {
-        let what = format!("a read through {node}, begun at {}, broke off ({}) though nothing was wrong", show(run, started), broken.text);
+        let what = format!(
+            "a read through {node}, begun at {}, broke off ({}) though nothing was wrong",
+            show(run, started),
+            broken.text
+        );
         run.violation(Invariant::Durable, Some(object), what, None);
     }
 }
@@ -83,7 +107,12 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn new(run: &Run, object: ObjectNumber, response: &Response, with_body: bool) -> Self {
+    pub(crate) fn new(
+        run: &Run,
+        object: ObjectNumber,
+        response: &Response,
+        with_body: bool,
+    ) -> Self {
         let mut reading = Self {
             object,
             status: response.status,
@@ -94,7 +123,9 @@ impl Reading {
             taken: 0,
         };
         if response.status == 200 {
-            reading.content = wire::operation(&response.headers).filter(|(named, _)| *named == object.0).map(|(_, content)| content);
+            reading.content = wire::operation(&response.headers)
+                .filter(|(named, _)| *named == object.0)
+                .map(|(_, content)| content);
             let body = reading.content.and_then(|content| lock(&run.ledger).body(object, content));
             reading.verifier = body.filter(|_| with_body).map(Verifier::new);
         }
@@ -112,12 +143,19 @@ impl Reading {
     pub(crate) fn judge_part(&mut self, run: &Run) {
         let Some(wrong) = self.verifier.take().and_then(Verifier::wrong) else { return };
         let whose = match wrong.belongs_to {
-            Some((object, content)) if object == self.object.0 => format!("they are of write {content} of the same object"),
-            Some((object, content)) => format!("they are of write {content} of {}", name(run, object)),
+            Some((object, content)) if object == self.object.0 => {
+                format!("they are of write {content} of the same object")
+            }
+            Some((object, content)) => {
+                format!("they are of write {content} of {}", name(run, object))
+            }
             None => "nobody wrote them".to_owned(),
         };
         let content = self.content.unwrap_or_default();
-        let what = format!("wrong bytes from offset {} on where write {content} was announced; {whose}", wrong.at);
+        let what = format!(
+            "wrong bytes from offset {} on where write {content} was announced; {whose}",
+            wrong.at
+        );
         run.violation(Invariant::TrueBytes, Some(self.object), what, None);
     }
 
@@ -128,20 +166,44 @@ impl Reading {
                 self.judge_metadata(run);
                 self.judge_part(run);
                 if let (Some(content), Some(stamp)) = (self.content, wire::stamp(&self.headers)) {
-                    let what = format!("answered with write {content} as version {}", stamp.version);
-                    judge_seen(run, self.object, nodes, started, Seen::Content { content, stamp }, &what);
+                    let what =
+                        format!("answered with write {content} as version {}", stamp.version);
+                    judge_seen(
+                        run,
+                        self.object,
+                        nodes,
+                        started,
+                        Seen::Content { content, stamp },
+                        &what,
+                    );
                 }
             }
-            500 => run.violation(Invariant::Alive, Some(self.object), "answered 500 Internal Server Error to a read", None),
-            status => judge_seen(run, self.object, nodes, started, Seen::Absent, &format!("answered {status}")),
+            500 => run.violation(
+                Invariant::Alive,
+                Some(self.object),
+                "answered 500 Internal Server Error to a read",
+                None,
+            ),
+            status => judge_seen(
+                run,
+                self.object,
+                nodes,
+                started,
+                Seen::Absent,
+                &format!("answered {status}"),
+            ),
         }
     }
 
     fn judge_metadata(&self, run: &Run) {
-        let wrong = |what: String| run.violation(Invariant::TrueBytes, Some(self.object), what, None);
+        let wrong =
+            |what: String| run.violation(Invariant::TrueBytes, Some(self.object), what, None);
         let Some(content) = self.content else {
             let shown = self.headers.text(wire::OPERATION_HEADER).unwrap_or("none").to_owned();
-            return wrong(format!("answered with metadata that no write of it had ({}: {shown})", wire::OPERATION_HEADER));
+            return wrong(format!(
+                "answered with metadata that no write of it had ({}: {shown})",
+                wire::OPERATION_HEADER
+            ));
         };
         if wire::stamp(&self.headers).is_none() {
             return wrong("answered 200 without ETag or Castor-System-Version".to_owned());
@@ -154,10 +216,17 @@ impl Reading {
         let announced = self.headers.text("content-length").and_then(|length| length.parse().ok());
         if announced != length && length.is_some() {
             let announced = announced.map_or("none".to_owned(), |length| length.to_string());
-            return wrong(format!("Content-Length {announced} for write {content} of {} bytes", length.unwrap_or_default()));
+            return wrong(format!(
+                "Content-Length {announced} for write {content} of {} bytes",
+                length.unwrap_or_default()
+            ));
         }
         if self.with_body && length.is_some_and(|length| self.taken != length) {
-            return wrong(format!("{} bytes for write {content} of {}", self.taken, length.unwrap_or_default()));
+            return wrong(format!(
+                "{} bytes for write {content} of {}",
+                self.taken,
+                length.unwrap_or_default()
+            ));
         }
         if let Some(header) = differs {
             wrong(format!("header {header} of write {content} is missing or changed"));
@@ -180,7 +249,14 @@ fn differing_header(object: &Object, headers: &HeaderList) -> Option<String> {
 }
 
 /// Judges what a read saw by the object's history and the faults in force.
-pub(crate) fn judge_seen(run: &Run, object: ObjectNumber, nodes: &[NodeNumber], started: Instant, seen: Seen, what: &str) {
+pub(crate) fn judge_seen(
+    run: &Run,
+    object: ObjectNumber,
+    nodes: &[NodeNumber],
+    started: Instant,
+    seen: Seen,
+    what: &str,
+) {
     let window = Window { started, ended: run.now() };
     let found = {
         let ledger = lock(&run.ledger);
@@ -190,33 +266,58 @@ pub(crate) fn judge_seen(run: &Run, object: ObjectNumber, nodes: &[NodeNumber], 
         let verdict = legal::judge(history, window, &scope, seen);
         verdict.err().map(|illegal| {
             let (contents, absent) = legal::legal_outcomes(history, window, &scope);
-            let mut legal: Vec<String> = contents.iter().map(|content| format!("write {content}")).collect();
+            let mut legal: Vec<String> =
+                contents.iter().map(|content| format!("write {content}")).collect();
             legal.extend(absent.then(|| "404".to_owned()));
-            let asked: Vec<String> = nodes.iter().map(|node| reach.node(*node).to_string()).collect();
+            let asked: Vec<String> =
+                nodes.iter().map(|node| reach.node(*node).to_string()).collect();
             (illegal, asked.join(" then "), legal.join(", "))
         })
     };
     let Some((illegal, asked, legal)) = found else { return };
     let (invariant, why, against) = explain(illegal);
-    let what = format!("{asked} {what}: {why}; legal: {}", if legal.is_empty() { "nothing" } else { &legal });
+    let what = format!(
+        "{asked} {what}: {why}; legal: {}",
+        if legal.is_empty() { "nothing" } else { &legal }
+    );
     run.violation(invariant, Some(object), what, against);
 }
 
 fn explain(illegal: Illegal) -> (Invariant, &'static str, Option<usize>) {
     match illegal {
         Illegal::NeverWritten => (Invariant::TrueBytes, "no such write was ever sent", None),
-        Illegal::Refused { write } => (Invariant::TrueBytes, "that write was refused, so nothing may have happened", Some(write)),
-        Illegal::OtherVersion { write } => (Invariant::TrueBytes, "that write was acknowledged as another version", Some(write)),
-        Illegal::Stale { newer } => (Invariant::Durable, "a newer write was acknowledged before and is in reach", Some(newer)),
-        Illegal::Resurrected { delete } => (Invariant::NoResurrection, "a delete after it was acknowledged before", Some(delete)),
-        Illegal::Lost { write } => (Invariant::Durable, "an acknowledged write is in reach and nothing can have deleted it", Some(write)),
+        Illegal::Refused { write } => (
+            Invariant::TrueBytes,
+            "that write was refused, so nothing may have happened",
+            Some(write),
+        ),
+        Illegal::OtherVersion { write } => {
+            (Invariant::TrueBytes, "that write was acknowledged as another version", Some(write))
+        }
+        Illegal::Stale { newer } => (
+            Invariant::Durable,
+            "a newer write was acknowledged before and is in reach",
+            Some(newer),
+        ),
+        Illegal::Resurrected { delete } => {
+            (Invariant::NoResurrection, "a delete after it was acknowledged before", Some(delete))
+        }
+        Illegal::Lost { write } => (
+            Invariant::Durable,
+            "an acknowledged write is in reach and nothing can have deleted it",
+            Some(write),
+        ),
     }
 }
 
 fn name(run: &Run, object: u32) -> String {
     let ledger = lock(&run.ledger);
     let known = ledger.numbers().any(|number| number.0 == object);
-    if known { ledger.object(ObjectNumber(object)).name.clone() } else { format!("object {object}, which is not of this run") }
+    if known {
+        ledger.object(ObjectNumber(object)).name.clone()
+    } else {
+        format!("object {object}, which is not of this run")
+    }
 }
 
 fn show(run: &Run, at: Instant) -> String {

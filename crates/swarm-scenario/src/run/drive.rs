@@ -68,8 +68,13 @@ pub(crate) async fn drive(run: Arc<Run>) -> RunResult {
         }
         Ok(Err(why)) => lock(&run.steps).nonsense.push(why),
         Err(_) => {
-            let why = lock(&run.restless).clone().unwrap_or_else(|| "steps or workloads are still under way".to_owned());
-            let what = format!("not at rest within limit.sim ({}): {why}", crate::language::units::show(run.scenario.limit.sim));
+            let why = lock(&run.restless)
+                .clone()
+                .unwrap_or_else(|| "steps or workloads are still under way".to_owned());
+            let what = format!(
+                "not at rest within limit.sim ({}): {why}",
+                crate::language::units::show(run.scenario.limit.sim)
+            );
             run.violation(Invariant::Alive, None, what, None);
         }
     }
@@ -127,7 +132,12 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
 
 fn judge_panics(run: &Run) {
     for panic in run.world.panics() {
-        let what = format!("{} panicked at {}: {}", panic.node, crate::language::units::show(run.since_start(panic.at)), panic.message);
+        let what = format!(
+            "{} panicked at {}: {}",
+            panic.node,
+            crate::language::units::show(run.since_start(panic.at)),
+            panic.message
+        );
         run.violation(Invariant::Alive, None, what, None);
     }
 }
@@ -139,7 +149,13 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
     };
     expected.extend(unexpected.into_iter().map(|(step, at, detail)| {
         let step = &run.scenario.steps[step];
-        Expected { line: step.line, text: format!("expect_status of {}", step.label()), held: false, at, detail }
+        Expected {
+            line: step.line,
+            text: format!("expect_status of {}", step.label()),
+            held: false,
+            at,
+            detail,
+        }
     }));
     expected.sort_by_key(|expected| expected.line);
     let faults: Vec<FaultResult> = lines
@@ -158,7 +174,11 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
         judged.sort_by_key(|violation| violation.at);
         (judged, violations.more())
     };
-    let stories = violations.iter().take(STORIES_MAX).map(|violation| story::tell(run, violation, &faults)).collect();
+    let stories = violations
+        .iter()
+        .take(STORIES_MAX)
+        .map(|violation| story::tell(run, violation, &faults))
+        .collect();
     RunResult {
         more: more + violations.len().saturating_sub(STORIES_MAX) as u64,
         violations,

@@ -7,7 +7,9 @@ use super::operate::{Ask, Ended, Order, perform};
 use super::steps::object_at;
 use super::watch::{self, LOOK_EVERY, Rest};
 use super::{Run, lock};
-use crate::language::model::{Counted, Event, Metric, ObjectRef, Percentile, Retry, Subject, When, Window};
+use crate::language::model::{
+    Counted, Event, Metric, ObjectRef, Percentile, Retry, Subject, When, Window,
+};
 use crate::language::units::show;
 
 /// A percentile over fewer operations says nothing, so it fails.
@@ -134,7 +136,9 @@ impl Look<'_> {
 
     async fn now(&mut self) -> Verdict {
         match self.subject {
-            Subject::Healthy(cluster) => watch::healthy(self.run, cluster).await.map(|_| "healthy".to_owned()),
+            Subject::Healthy(cluster) => {
+                watch::healthy(self.run, cluster).await.map(|_| "healthy".to_owned())
+            }
             Subject::AtRest(cluster) => {
                 if self.run.is_rested() || self.rest.look(self.run, cluster).await {
                     return Ok("at rest".to_owned());
@@ -149,7 +153,9 @@ impl Look<'_> {
                 (Ended::Refused(404), _) => Ok("gone".to_owned()),
                 (_, answer) => Err(answer),
             },
-            Subject::Answer { of, status, header, body } => answer(self.run, of, *status, header.as_ref(), body.as_deref()),
+            Subject::Answer { of, status, header, body } => {
+                answer(self.run, of, *status, header.as_ref(), body.as_deref())
+            }
             Subject::Metric { .. } => metric(self.run, self.subject, None),
         }
     }
@@ -173,15 +179,26 @@ async fn read(run: &Arc<Run>, object: &ObjectRef) -> (Ended, String) {
         headers: Vec::new(),
     };
     let done = perform(run, &order).await;
-    let answer = done.status.map_or_else(|| "no answer".to_owned(), |status| format!("answered {status}"));
+    let answer =
+        done.status.map_or_else(|| "no answer".to_owned(), |status| format!("answered {status}"));
     (done.ended, answer)
 }
 
-fn answer(run: &Run, of: &str, status: Option<u16>, header: Option<&(String, String)>, body: Option<&str>) -> Verdict {
+fn answer(
+    run: &Run,
+    of: &str,
+    status: Option<u16>,
+    header: Option<&(String, String)>,
+    body: Option<&str>,
+) -> Verdict {
     let answers = lock(&run.answers);
-    let Some(answer) = answers.get(of) else { return Err("the request has not been answered".to_owned()) };
+    let Some(answer) = answers.get(of) else {
+        return Err("the request has not been answered".to_owned());
+    };
     if status.is_some() && answer.status != status {
-        let got = answer.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+        let got = answer
+            .status
+            .map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
         return Err(got);
     }
     if let Some((name, value)) = header
@@ -199,24 +216,40 @@ fn answer(run: &Run, of: &str, status: Option<u16>, header: Option<&(String, Str
 
 /// Compares a metric over the operations that became due in a window, or in the whole run.
 fn metric(run: &Run, subject: &Subject, bounds: Option<(Duration, Duration)>) -> Verdict {
-    let Subject::Metric { of, metric, is, value } = subject else { return Err("no metric".to_owned()) };
+    let Subject::Metric { of, metric, is, value } = subject else {
+        return Err("no metric".to_owned());
+    };
     let counted = match metric {
-        Metric::Latency(counted, _) | Metric::FailedShare(counted) | Metric::AcknowledgedCount(counted) => *counted,
+        Metric::Latency(counted, _)
+        | Metric::FailedShare(counted)
+        | Metric::AcknowledgedCount(counted) => *counted,
     };
     let records = lock(&run.workloads[of].records);
     let inside = |due: Duration| bounds.is_none_or(|(from, to)| from <= due && due < to);
-    let chosen: Vec<_> = records.iter().filter(|record| inside(record.due) && record.counts_as(counted)).collect();
+    let chosen: Vec<_> =
+        records.iter().filter(|record| inside(record.due) && record.counts_as(counted)).collect();
     let measured = match metric {
-        Metric::AcknowledgedCount(_) => chosen.iter().filter(|record| record.ended == Ended::Acknowledged).count() as u64,
-        Metric::FailedShare(_) if chosen.is_empty() => return Err(format!("no {} at all", counted.word())),
+        Metric::AcknowledgedCount(_) => {
+            chosen.iter().filter(|record| record.ended == Ended::Acknowledged).count() as u64
+        }
+        Metric::FailedShare(_) if chosen.is_empty() => {
+            return Err(format!("no {} at all", counted.word()));
+        }
         Metric::FailedShare(_) => {
             let failed = chosen.iter().filter(|record| record.ended.is_failure()).count() as u64;
             failed * 1_000_000 / chosen.len() as u64
         }
         Metric::Latency(_, percentile) => {
-            let mut latencies: Vec<u64> = chosen.iter().map(|record| u64::try_from(record.latency.as_nanos()).unwrap_or(u64::MAX)).collect();
+            let mut latencies: Vec<u64> = chosen
+                .iter()
+                .map(|record| u64::try_from(record.latency.as_nanos()).unwrap_or(u64::MAX))
+                .collect();
             if latencies.len() < PERCENTILE_OF_MIN {
-                return Err(format!("only {} {} operations: too few for a percentile", latencies.len(), counted.word()));
+                return Err(format!(
+                    "only {} {} operations: too few for a percentile",
+                    latencies.len(),
+                    counted.word()
+                ));
             }
             latencies.sort_unstable();
             point(&latencies, *percentile)
@@ -252,11 +285,19 @@ fn describe(subject: &Subject, when: &When) -> String {
         Subject::Readable(object) => format!("{} readable", object.object),
         Subject::Gone(object) => format!("{} gone", object.object),
         Subject::Answer { of, .. } => format!("the answer to {of}"),
-        Subject::Metric { of, metric, is, value } => format!("{} of {of} {} {}", metric_words(*metric), is.word(), show_value(*metric, *value)),
+        Subject::Metric { of, metric, is, value } => format!(
+            "{} of {of} {} {}",
+            metric_words(*metric),
+            is.word(),
+            show_value(*metric, *value)
+        ),
     };
     let when = match when {
         When::Within(event, within) => {
-            let after = event.as_ref().map(|event| format!(" after {}", show_event(event))).unwrap_or_default();
+            let after = event
+                .as_ref()
+                .map(|event| format!(" after {}", show_event(event)))
+                .unwrap_or_default();
             format!("within {}{after}", show(*within))
         }
         When::During(Window::Named(name)) => format!("during {name}"),
@@ -283,8 +324,12 @@ fn show_event(event: &Event) -> String {
     match event {
         Event::Starts(name) => format!("{name} starts"),
         Event::Ends(name) => format!("{name} ends"),
-        Event::Acknowledged { workload, nth, of } => format!("{workload}: {nth}th {} acknowledged", of.word()),
-        Event::HalfSent { workload, nth, of } => format!("{workload}: {nth}th {} half sent", of.word()),
+        Event::Acknowledged { workload, nth, of } => {
+            format!("{workload}: {nth}th {} acknowledged", of.word())
+        }
+        Event::HalfSent { workload, nth, of } => {
+            format!("{workload}: {nth}th {} half sent", of.word())
+        }
         Event::Healthy(cluster) => format!("{cluster} healthy"),
         Event::AtRest(cluster) => format!("{cluster} at rest"),
     }

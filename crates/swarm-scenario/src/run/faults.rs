@@ -38,7 +38,11 @@ pub(crate) struct InForce {
 impl InForce {
     /// The cuts in force, of one step or of all.
     pub(crate) fn cuts_of(&self, step: Option<usize>) -> Vec<u64> {
-        self.cuts.iter().filter(|(_, (_, of))| step.is_none_or(|step| step == *of)).map(|(number, _)| *number).collect()
+        self.cuts
+            .iter()
+            .filter(|(_, (_, of))| step.is_none_or(|step| step == *of))
+            .map(|(number, _)| *number)
+            .collect()
     }
 }
 
@@ -70,7 +74,12 @@ fn count(run: &Run) {
 ///
 /// # Errors
 /// What the world says about an action that makes no sense.
-pub(crate) async fn power(run: &Arc<Run>, step: usize, power: Power, nodes: &[NodeRef]) -> Result<usize, String> {
+pub(crate) async fn power(
+    run: &Arc<Run>,
+    step: usize,
+    power: Power,
+    nodes: &[NodeRef],
+) -> Result<usize, String> {
     let line = begin(run, step, format!("{} {}", word(power), names(nodes)));
     let all = nodes.iter().map(|node| async move {
         match power {
@@ -87,7 +96,12 @@ pub(crate) async fn power(run: &Arc<Run>, step: usize, power: Power, nodes: &[No
     Ok(line)
 }
 
-async fn switch_off(run: &Arc<Run>, line: usize, power: Power, node: &NodeRef) -> Result<(), String> {
+async fn switch_off(
+    run: &Arc<Run>,
+    line: usize,
+    power: Power,
+    node: &NodeRef,
+) -> Result<(), String> {
     // Another step may have been there first.
     if run.world.life(node) == Life::Off {
         return Ok(());
@@ -179,7 +193,12 @@ pub(crate) fn cuts_of_line(run: &Run, line: usize) -> Vec<u64> {
 ///
 /// # Errors
 /// As [`power`].
-pub(crate) async fn rot(run: &Arc<Run>, step: usize, disks: &[DiskRef], share_ppm: u32) -> Result<usize, String> {
+pub(crate) async fn rot(
+    run: &Arc<Run>,
+    step: usize,
+    disks: &[DiskRef],
+    share_ppm: u32,
+) -> Result<usize, String> {
     let line = begin(run, step, format!("rot {}", names(disks)));
     for disk in disks {
         let number = run.number(&disk.node);
@@ -194,7 +213,12 @@ pub(crate) async fn rot(run: &Arc<Run>, step: usize, disks: &[DiskRef], share_pp
 ///
 /// # Errors
 /// As [`power`].
-pub(crate) async fn skew(run: &Arc<Run>, step: usize, nodes: &[NodeRef], offset_ns: i64) -> Result<usize, String> {
+pub(crate) async fn skew(
+    run: &Arc<Run>,
+    step: usize,
+    nodes: &[NodeRef],
+    offset_ns: i64,
+) -> Result<usize, String> {
     let sign = if offset_ns < 0 { '-' } else { '+' };
     let size = crate::language::units::show(Duration::from_nanos(offset_ns.unsigned_abs()));
     let line = begin(run, step, format!("skew {} by {sign}{size}", names(nodes)));
@@ -211,7 +235,11 @@ pub(crate) async fn skew(run: &Arc<Run>, step: usize, nodes: &[NodeRef], offset_
 /// As [`power`].
 pub(crate) async fn unskew(run: &Arc<Run>, nodes: &[NodeRef]) -> Result<(), String> {
     for node in nodes {
-        let spec = run.scenario.clusters.get(&node.cluster).and_then(|cluster| cluster.clocks.get(&node.node));
+        let spec = run
+            .scenario
+            .clusters
+            .get(&node.cluster)
+            .and_then(|cluster| cluster.clocks.get(&node.node));
         let offset_ns = spec.map_or(0, |clock| clock.offset_ns);
         run.world.apply(Action::Skew { node: node.clone(), offset_ns }).await?;
     }
@@ -225,7 +253,8 @@ pub(crate) async fn unskew(run: &Arc<Run>, nodes: &[NodeRef]) -> Result<(), Stri
 pub(crate) async fn mend_all(run: &Arc<Run>) -> Result<(), String> {
     let cuts = lock(&run.steps).faults.cuts_of(None);
     heal(run, cuts).await?;
-    let nodes: Vec<NodeRef> = run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster)).collect();
+    let nodes: Vec<NodeRef> =
+        run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster)).collect();
     for node in nodes {
         // A node that panicked stays down: that is a failure already, and nothing of it is to be hidden.
         let panicked = run.world.panics().iter().any(|panic| panic.node == node);

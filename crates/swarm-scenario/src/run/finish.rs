@@ -21,7 +21,8 @@ const READERS: usize = 4;
 /// What the world said about mending, as a sentence.
 pub(crate) async fn come_to_rest(run: &Arc<Run>) -> Result<(), String> {
     faults::mend_all(run).await?;
-    let mut clusters: Vec<(String, Rest)> = run.scenario.clusters.keys().map(|cluster| (cluster.clone(), Rest::default())).collect();
+    let mut clusters: Vec<(String, Rest)> =
+        run.scenario.clusters.keys().map(|cluster| (cluster.clone(), Rest::default())).collect();
     loop {
         let mut rested = true;
         for (cluster, rest) in &mut clusters {
@@ -41,7 +42,10 @@ pub(crate) async fn read_all(run: &Arc<Run>) {
     let all: Vec<ObjectNumber> = lock(&run.ledger).numbers().collect();
     let readers: Vec<_> = (0..READERS)
         .map(|reader| {
-            let (run_of_task, mine) = (Arc::clone(run), all.iter().skip(reader).step_by(READERS).copied().collect::<Vec<_>>());
+            let (run_of_task, mine) = (
+                Arc::clone(run),
+                all.iter().skip(reader).step_by(READERS).copied().collect::<Vec<_>>(),
+            );
             run.env().spawn("final reads", async move {
                 for object in mine {
                     read_one(&run_of_task, object).await;
@@ -100,5 +104,7 @@ fn must_be_whole(run: &Run, object: ObjectNumber) -> bool {
     let reach = lock(&run.reach);
     let writes = ledger.object(object).history.iter().filter(|entry| entry.write_stamp().is_some());
     let newest = writes.max_by_key(|entry| entry.write_stamp());
-    newest.is_none_or(|write| write.holders().iter().any(|holder| reach.is_intact(*holder, write.sent)))
+    newest.is_none_or(|write| {
+        write.holders().iter().any(|holder| reach.is_intact(*holder, write.sent))
+    })
 }

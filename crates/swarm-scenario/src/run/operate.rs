@@ -96,7 +96,12 @@ pub(crate) struct Done {
 
 impl Done {
     pub(crate) fn broken(how: RetryOn) -> Self {
-        Self { ended: Ended::Broken(how), status: None, headers: HeaderList::default(), body: Bytes::new() }
+        Self {
+            ended: Ended::Broken(how),
+            status: None,
+            headers: HeaderList::default(),
+            body: Bytes::new(),
+        }
     }
 }
 
@@ -124,9 +129,11 @@ async fn change(run: &Arc<Run>, order: &Order, node: &NodeRef) -> Done {
         let ledger = lock(&run.ledger);
         let object = ledger.object(order.object);
         let (method, target, act) = match &order.ask {
-            Ask::Store { method, target, body, .. } => {
-                (*method, Some(target.clone()), Act::Write { content: body.content, length: body.length })
-            }
+            Ask::Store { method, target, body, .. } => (
+                *method,
+                Some(target.clone()),
+                Act::Write { content: body.content, length: body.length },
+            ),
             _ => ("DELETE", object.target.clone(), Act::Delete),
         };
         let Some(target) = target else { return Done::broken(RetryOn::Refused) };
@@ -137,7 +144,8 @@ async fn change(run: &Arc<Run>, order: &Order, node: &NodeRef) -> Done {
             for (name, value) in &object.headers {
                 request = request.header(name.clone(), value.clone());
             }
-            request.body = Body::Stream { length: body.length, make: body.maker(half_sent.clone()) };
+            request.body =
+                Body::Stream { length: body.length, make: body.maker(half_sent.clone()) };
             if body.length == 0 {
                 request.body = Body::Bytes(Bytes::new());
             }
@@ -150,7 +158,11 @@ async fn change(run: &Arc<Run>, order: &Order, node: &NodeRef) -> Done {
         Ok(response) => answered(run, order, entry, node, response).await,
         Err(error) => {
             let broken = Broken::of(&error);
-            let outcome = if broken.nothing_sent { Outcome::NotSent(broken.text) } else { Outcome::Unknown(broken.text) };
+            let outcome = if broken.nothing_sent {
+                Outcome::NotSent(broken.text)
+            } else {
+                Outcome::Unknown(broken.text)
+            };
             let nodes = asked(run, node, &[error.at]);
             lock(&run.ledger).ended(order.object, entry, run.now(), nodes, outcome);
             Done::broken(broken.how)
@@ -159,7 +171,13 @@ async fn change(run: &Arc<Run>, order: &Order, node: &NodeRef) -> Done {
 }
 
 /// Notes the answer to a write or delete.
-async fn answered(run: &Arc<Run>, order: &Order, entry: usize, node: &NodeRef, mut response: Response) -> Done {
+async fn answered(
+    run: &Arc<Run>,
+    order: &Order,
+    entry: usize,
+    node: &NodeRef,
+    mut response: Response,
+) -> Done {
     // The head is the acknowledgement; what follows is a page for people.
     let at = run.now();
     let ended = Ended::of_status(response.status);
@@ -168,7 +186,10 @@ async fn answered(run: &Arc<Run>, order: &Order, entry: usize, node: &NodeRef, m
     let outcome = match ended {
         Ended::Acknowledged => Outcome::Acknowledged {
             stamp: if is_write { wire::stamp(&response.headers) } else { None },
-            holders: wire::holders(&response.headers).into_iter().filter_map(|ip| run.node_at(ip)).collect(),
+            holders: wire::holders(&response.headers)
+                .into_iter()
+                .filter_map(|ip| run.node_at(ip))
+                .collect(),
             replicas: wire::replica_count(&response.headers),
         },
         Ended::Refused(status) => Outcome::Refused(status),
@@ -230,7 +251,13 @@ async fn fetch(run: &Arc<Run>, order: &Order, node: &NodeRef, with_body: bool) -
 }
 
 /// Sends a request as it stands, redirects followed, and notes it nowhere.
-pub(crate) async fn plain(run: &Arc<Run>, node: &NodeRef, wanted: &Wanted, target: String, auth: Option<(String, String)>) -> Done {
+pub(crate) async fn plain(
+    run: &Arc<Run>,
+    node: &NodeRef,
+    wanted: &Wanted,
+    target: String,
+    auth: Option<(String, String)>,
+) -> Done {
     let mut request = Request::new(run.world.scsp(node), wanted.method.clone(), target);
     request.auth = auth;
     for (name, value) in &wanted.headers {
@@ -246,7 +273,12 @@ pub(crate) async fn plain(run: &Arc<Run>, node: &NodeRef, wanted: &Wanted, targe
         Ok(mut response) => {
             let body = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
             let status = response.status;
-            Done { ended: Ended::of_status(status), status: Some(status), headers: response.headers, body }
+            Done {
+                ended: Ended::of_status(status),
+                status: Some(status),
+                headers: response.headers,
+                body,
+            }
         }
         Err(error) => Done::broken(Broken::of(&error).how),
     }

@@ -1,84 +1,132 @@
 //! The faults in force, as the ledger's judgements ask for them.
 
-use std::collections::BTreeSet;
-
 use swarm_types::Instant;
 
 use crate::ledger::legal::{Scope, Window};
-use crate::ledger::{Entry, Ledger, ObjectNumber};
-use crate::reach::{NodeNumber, Reach};
+use crate::ledger::{Act, Entry, Ledger, ObjectNumber};
+use crate::reach::{NodeNumber, NodeSet, Reach};
 
 /// Where a delete is acknowledged, at least so many nodes hold its tombstone if so many could be reached (our choice).
 const TOMBSTONES_MIN: usize = 2;
 
-/// What could be reached by whoever was asked, in a window of time.
-pub(crate) struct Faults<'a> {
-    reach: &'a Reach,
-    /// Nodes that every node asked could reach all the time.
-    in_reach: BTreeSet<NodeNumber>,
-    /// The object's bucket and domain could be found.
+/// What could be reached by whoever carried out the operations of a history, and by whoever reads.
+pub(crate) struct Faults {
+    /// What the read could reach all the time.
+    reading: View,
     parents_in_reach: bool,
+    entries: Vec<EntryFacts>,
 }
 
-impl<'a> Faults<'a> {
+/// The nodes that somebody could reach all the time.
+#[derive(Debug, Clone, Copy, Default)]
+struct View {
+    in_reach: NodeSet,
+    /// They are all nodes of the cluster.
+    all: bool,
+}
+
+/// What is known of one entry.
+#[derive(Debug, Clone, Copy)]
+struct EntryFacts {
+    /// What it could reach itself.
+    view: View,
+    /// The nodes that have what it left, if it is a write, or may have it, if it is a delete; damaged ones left out.
+    holders: NodeSet,
+    /// So many of them may be out of reach before it can be missed: none of a write's holders needs to be in reach
+    /// beyond one; a delete's tombstones are on some nodes, nobody knows which.
+    missing_max: usize,
+}
+
+impl Faults {
     /// The scope of a read of `object` through `nodes`.
-    pub(crate) fn of_read(ledger: &Ledger, reach: &'a Reach, object: ObjectNumber, nodes: &[NodeNumber], window: Window) -> Self {
-        let in_reach = in_reach(reach, nodes, window.started, window.ended);
-        let mut faults = Self { reach, in_reach, parents_in_reach: true };
-        faults.parents_in_reach = ledger.object(object).parents.iter().all(|parent| {
-            let mut writes = ledger.object(*parent).history.iter();
-            writes.any(|entry| entry.ended.is_some_and(|ended| ended <= window.started) && faults.holder_in_reach(entry))
+    pub(crate) fn of_read(
+        ledger: &Ledger,
+        reach: &Reach,
+        object: ObjectNumber,
+        nodes: &[NodeNumber],
+        window: Window,
+    ) -> Self {
+        let reading = View::of(reach, nodes, window.started, window.ended);
+        let object = ledger.object(object);
+        let entries = object.history.iter().map(|entry| EntryFacts::of(reach, entry)).collect();
+        let parents_in_reach = object.parents.iter().all(|parent| {
+            let writes = ledger
+                .object(*parent)
+                .history
+                .iter()
+                .filter(|entry| entry.ended.is_some_and(|ended| ended <= window.started));
+            writes
+                .map(|entry| EntryFacts::of(reach, entry))
+                .any(|facts| facts.is_seen_from(reading))
         });
-        faults
+        Self { reading, parents_in_reach, entries }
     }
 
     /// For judgements in which nobody reads.
-    pub(crate) fn of_nobody(reach: &'a Reach) -> Self {
-        Self { reach, in_reach: BTreeSet::new(), parents_in_reach: false }
-    }
-
-    fn holder_in_reach(&self, write: &Entry) -> bool {
-        holds_any(self.reach, write, &self.in_reach)
+    pub(crate) fn of_nobody(reach: &Reach, history: &[Entry]) -> Self {
+        let entries = history.iter().map(|entry| EntryFacts::of(reach, entry)).collect();
+        Self { reading: View::default(), parents_in_reach: false, entries }
     }
 }
 
-impl Scope for Faults<'_> {
-    fn sees_write(&self, write: &Entry) -> bool {
-        self.parents_in_reach && self.holder_in_reach(write)
+impl Scope for Faults {
+    fn sees(&self, entry: usize) -> bool {
+        self.parents_in_reach && self.entries[entry].is_seen_from(self.reading)
     }
 
-    fn sees_delete(&self, delete: &Entry) -> bool {
-        tombstone_in(self.reach, delete, &self.in_reach)
+    fn sees_all(&self) -> bool {
+        self.reading.all
     }
 
-    fn knew(&self, later: &Entry, earlier: &Entry) -> bool {
-        let Some(ended) = later.ended else { return false };
-        let in_reach = in_reach(self.reach, &later.nodes, later.sent, ended);
-        match earlier.act {
-            crate::ledger::Act::Write { .. } => holds_any(self.reach, earlier, &in_reach),
-            crate::ledger::Act::Delete => tombstone_in(self.reach, earlier, &in_reach),
+    fn knew(&self, later: usize, earlier: usize) -> bool {
+        self.entries[earlier].is_seen_from(self.entries[later].view)
+    }
+
+    fn knew_all(&self, later: usize) -> bool {
+        self.entries[later].view.all
+    }
+}
+
+impl View {
+    fn of(reach: &Reach, nodes: &[NodeNumber], from: Instant, to: Instant) -> Self {
+        let Some(first) = nodes.first() else { return Self::default() };
+        let in_reach = nodes
+            .iter()
+            .map(|node| reach.always(*node, from, to))
+            .fold(reach.whole(*first), NodeSet::and);
+        Self { in_reach, all: in_reach == reach.whole(*first) }
+    }
+}
+
+impl EntryFacts {
+    fn of(reach: &Reach, entry: &Entry) -> Self {
+        let ended = entry.ended.unwrap_or(Instant(u64::MAX));
+        let view = View::of(reach, &entry.nodes, entry.sent, ended);
+        // Damage may come while the operation is under way, so its sending is what counts.
+        let intact = reach.intact(entry.sent);
+        if matches!(entry.act, Act::Write { .. }) {
+            let holders: NodeSet = entry.holders().iter().copied().collect();
+            let holders = holders.and(intact);
+            return Self { view, holders, missing_max: holders.len().saturating_sub(1) };
         }
+        let possible = entry
+            .nodes
+            .last()
+            .map_or_else(NodeSet::default, |node| reach.ever(*node, entry.sent, ended));
+        let certain = entry
+            .nodes
+            .last()
+            .map_or(0, |node| reach.always(*node, entry.sent, ended).len().min(TOMBSTONES_MIN));
+        let damaged = possible.without(intact).len();
+        if certain <= damaged {
+            // All tombstones may be among what was damaged, or nobody knows that there are any.
+            return Self { view, holders: NodeSet::default(), missing_max: 0 };
+        }
+        Self { view, holders: possible.and(intact), missing_max: certain - damaged - 1 }
     }
-}
 
-fn in_reach(reach: &Reach, nodes: &[NodeNumber], from: Instant, to: Instant) -> BTreeSet<NodeNumber> {
-    let mut nodes = nodes.iter().map(|node| reach.always(*node, from, to));
-    let first = nodes.next().unwrap_or_default();
-    nodes.fold(first, |all, one| &all & &one)
-}
-
-/// True if one of these nodes holds an intact copy of an acknowledged write.
-fn holds_any(reach: &Reach, write: &Entry, nodes: &BTreeSet<NodeNumber>) -> bool {
-    // Damage may come while the write is under way, so its sending is what counts.
-    write.holders().iter().any(|holder| nodes.contains(holder) && reach.is_intact(*holder, write.sent))
-}
-
-/// True if one of these nodes must hold the tombstone of an acknowledged delete: so few of those that could have it are
-/// missing that not all its holders can be among them.
-fn tombstone_in(reach: &Reach, delete: &Entry, nodes: &BTreeSet<NodeNumber>) -> bool {
-    let (Some(node), Some(ended)) = (delete.nodes.last(), delete.ended) else { return false };
-    let certain = reach.always(*node, delete.sent, ended).len().min(TOMBSTONES_MIN);
-    let possible = reach.ever(*node, delete.sent, ended);
-    let missing = possible.iter().filter(|holder| !nodes.contains(holder) || !reach.is_intact(**holder, delete.sent));
-    missing.count() < certain
+    /// True if somebody who reaches these nodes must find what the operation left.
+    fn is_seen_from(&self, view: View) -> bool {
+        self.holders.len() > 0 && self.holders.without(view.in_reach).len() <= self.missing_max
+    }
 }

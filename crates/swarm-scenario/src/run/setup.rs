@@ -47,7 +47,8 @@ pub(crate) async fn prepare(run: &Arc<Run>) -> Result<(), String> {
 async fn create(run: &Arc<Run>, context: &Context, target: String) -> Result<(), String> {
     let (object, body) = {
         let mut ledger = lock(&run.ledger);
-        let parent = context.path.split_once('/').and_then(|(domain, _)| ledger.find(&context.on, domain));
+        let parent =
+            context.path.split_once('/').and_then(|(domain, _)| ledger.find(&context.on, domain));
         let object = ledger.named(&context.on, &context.path, || {
             let mut object = Object::new(&context.path, &context.on, Some(target.clone()));
             object.headers.clone_from(&context.headers);
@@ -71,7 +72,8 @@ async fn create(run: &Arc<Run>, context: &Context, target: String) -> Result<(),
     if done.ended == Ended::Acknowledged {
         return Ok(());
     }
-    let answer = done.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+    let answer =
+        done.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
     let text = done.headers.text("castor-system-error-text").unwrap_or("").to_owned();
     Err(format!("{} could not be created: {answer} {text}", context.path))
 }

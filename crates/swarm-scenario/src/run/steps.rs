@@ -10,7 +10,9 @@ use swarm_types::Instant;
 use super::faults::{self, InForce};
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::{Run, answers::Answer, lock, operate, watch};
-use crate::language::model::{DiskSelector, Event, NodeSelector, Power, Request, Retry, Start, Step, Targets, Verb};
+use crate::language::model::{
+    DiskSelector, Event, NodeSelector, Power, Request, Retry, Start, Step, Targets, Verb,
+};
 use crate::ledger::{Object, ObjectNumber};
 use crate::wire;
 
@@ -117,7 +119,9 @@ async fn occur(run: &Arc<Run>, number: usize, step: &Step) -> Result<(), String>
 
 /// Does it, and undoes it after `for`.
 async fn once(run: &Arc<Run>, number: usize, step: &Step, current: &Current) -> Result<(), String> {
-    let nodes = |selector: &NodeSelector| remember_nodes(run, step, choose_nodes(run, selector, current, &[]));
+    let nodes = |selector: &NodeSelector| {
+        remember_nodes(run, step, choose_nodes(run, selector, current, &[]))
+    };
     match &step.verb {
         Verb::Power(power, selector) => {
             let nodes = nodes(selector);
@@ -131,10 +135,16 @@ async fn once(run: &Arc<Run>, number: usize, step: &Step, current: &Current) -> 
             }
         }
         Verb::Isolate(selector) => cut(run, number, step, Cut::Isolate(nodes(selector))).await?,
-        Verb::BreakMulticast(selector) => cut(run, number, step, Cut::Multicast(nodes(selector))).await?,
-        Verb::Partition(groups) => cut(run, number, step, Cut::Partition(choose_groups(run, groups, current))).await?,
+        Verb::BreakMulticast(selector) => {
+            cut(run, number, step, Cut::Multicast(nodes(selector))).await?
+        }
+        Verb::Partition(groups) => {
+            cut(run, number, step, Cut::Partition(choose_groups(run, groups, current))).await?
+        }
         Verb::Heal(name) => {
-            let of = name.as_ref().and_then(|name| run.scenario.steps.iter().position(|step| step.name.as_ref() == Some(name)));
+            let of = name.as_ref().and_then(|name| {
+                run.scenario.steps.iter().position(|step| step.name.as_ref() == Some(name))
+            });
             let cuts = lock(&run.steps).faults.cuts_of(of);
             faults::heal(run, cuts).await?;
         }
@@ -189,7 +199,12 @@ fn some_of<T: Clone>(run: &Run, count: u32, of: &[T]) -> Vec<T> {
     drawn.into_iter().map(|number| of[number].clone()).collect()
 }
 
-fn choose_nodes(run: &Run, selector: &NodeSelector, current: &Current, taken: &[NodeRef]) -> Vec<NodeRef> {
+fn choose_nodes(
+    run: &Run,
+    selector: &NodeSelector,
+    current: &Current,
+    taken: &[NodeRef],
+) -> Vec<NodeRef> {
     let free = |cluster: &str| -> Vec<NodeRef> {
         run.world.nodes(cluster).into_iter().filter(|node| !taken.contains(node)).collect()
     };
@@ -201,7 +216,11 @@ fn choose_nodes(run: &Run, selector: &NodeSelector, current: &Current, taken: &[
         NodeSelector::Step(name) => {
             let state = lock(&run.steps);
             let chosen = state.chosen.get(name).cloned().unwrap_or_default();
-            if chosen.nodes.is_empty() { chosen.disks.into_iter().map(|disk| disk.node).collect() } else { chosen.nodes }
+            if chosen.nodes.is_empty() {
+                chosen.disks.into_iter().map(|disk| disk.node).collect()
+            } else {
+                chosen.nodes
+            }
         }
         NodeSelector::Each => current.node.iter().cloned().collect(),
     }
@@ -227,7 +246,9 @@ fn choose_groups(run: &Run, groups: &[NodeSelector], current: &Current) -> Vec<V
 }
 
 fn choose_disks(run: &Run, selector: &DiskSelector, current: &Current) -> Vec<DiskRef> {
-    let all = |cluster: &str| -> Vec<DiskRef> { run.world.nodes(cluster).iter().flat_map(|node| run.world.disks(node)).collect() };
+    let all = |cluster: &str| -> Vec<DiskRef> {
+        run.world.nodes(cluster).iter().flat_map(|node| run.world.disks(node)).collect()
+    };
     match selector {
         DiskSelector::These(disks) => disks.clone(),
         DiskSelector::SomeOfNode(count, node) => some_of(run, *count, &run.world.disks(node)),
@@ -235,7 +256,11 @@ fn choose_disks(run: &Run, selector: &DiskSelector, current: &Current) -> Vec<Di
         DiskSelector::All(cluster) => all(cluster),
         DiskSelector::Step(name) => {
             let chosen = lock(&run.steps).chosen.get(name).cloned().unwrap_or_default();
-            if chosen.disks.is_empty() { chosen.nodes.iter().flat_map(|node| run.world.disks(node)).collect() } else { chosen.disks }
+            if chosen.disks.is_empty() {
+                chosen.nodes.iter().flat_map(|node| run.world.disks(node)).collect()
+            } else {
+                chosen.disks
+            }
         }
         DiskSelector::Each => current.disk.iter().cloned().collect(),
     }
@@ -243,7 +268,11 @@ fn choose_disks(run: &Run, selector: &DiskSelector, current: &Current) -> Vec<Di
 
 /// Sends one request; on an object it goes through the ledger like every other operation.
 async fn request(run: &Arc<Run>, number: usize, step: &Step, wanted: &Request) {
-    let done = if wanted.path.starts_with('/') { plain(run, wanted).await } else { on_object(run, step, wanted).await };
+    let done = if wanted.path.starts_with('/') {
+        plain(run, wanted).await
+    } else {
+        on_object(run, step, wanted).await
+    };
     let status = done.status;
     if let Some(expected) = wanted.expect_status
         && status != Some(expected)
@@ -278,7 +307,12 @@ async fn on_object(run: &Arc<Run>, step: &Step, wanted: &Request) -> Done {
         (Some(method), _) => {
             let mut ledger = lock(&run.ledger);
             let target = ledger.object(object).target.clone().unwrap_or_default();
-            Ask::Store { method, target, body: ledger.new_body(object, wanted.size.unwrap_or(0)), half_sent: None }
+            Ask::Store {
+                method,
+                target,
+                body: ledger.new_body(object, wanted.size.unwrap_or(0)),
+                half_sent: None,
+            }
         }
         (None, "DELETE") => Ask::Remove,
         (None, "HEAD") => Ask::Fetch { with_body: false },
@@ -301,9 +335,11 @@ async fn on_object(run: &Arc<Run>, step: &Step, wanted: &Request) -> Done {
 /// The object at `DOMAIN/BUCKET/NAME`.
 pub(crate) fn object_at(run: &Run, cluster: &str, path: &str) -> ObjectNumber {
     let mut parts = path.splitn(3, '/');
-    let (domain, bucket, name) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    let (domain, bucket, name) =
+        (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     let mut ledger = lock(&run.ledger);
-    let parents = [ledger.find(cluster, domain), ledger.find(cluster, &format!("{domain}/{bucket}"))];
+    let parents =
+        [ledger.find(cluster, domain), ledger.find(cluster, &format!("{domain}/{bucket}"))];
     ledger.named(cluster, path, || {
         let mut object = Object::new(path, cluster, Some(wire::named_target(domain, bucket, name)));
         object.parents = parents.into_iter().flatten().collect();
@@ -327,4 +363,3 @@ async fn plain(run: &Arc<Run>, wanted: &Request) -> Done {
     }
     done
 }
-

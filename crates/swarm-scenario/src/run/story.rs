@@ -20,18 +20,30 @@ pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> 
         let ledger = lock(&run.ledger);
         let reach = lock(&run.reach);
         let object = ledger.object(object);
-        lines.push(format!("  {} on {}, seen at {}", object.name, object.cluster, show(violation.at)));
+        lines.push(format!(
+            "  {} on {}, seen at {}",
+            object.name,
+            object.cluster,
+            show(violation.at)
+        ));
         lines.extend(history(run, &reach, &object.history, violation));
     } else {
         lines.push(format!("  seen at {}", show(violation.at)));
     }
-    let before: Vec<&FaultResult> = faults.iter().filter(|fault| fault.at <= violation.at).collect();
+    let before: Vec<&FaultResult> =
+        faults.iter().filter(|fault| fault.at <= violation.at).collect();
     if before.len() > FAULTS_MAX {
         lines.push(format!("  {} earlier faults", before.len() - FAULTS_MAX));
     }
     for fault in before.iter().skip(before.len().saturating_sub(FAULTS_MAX)) {
-        let until = fault.until.map_or_else(|| " on".to_owned(), |until| format!(" to {}", show(until)));
-        lines.push(format!("  fault: {} from {}{until}, {} effects", fault.what, show(fault.at), fault.effects));
+        let until =
+            fault.until.map_or_else(|| " on".to_owned(), |until| format!(" to {}", show(until)));
+        lines.push(format!(
+            "  fault: {} from {}{until}, {} effects",
+            fault.what,
+            show(fault.at),
+            fault.effects
+        ));
     }
     lines.push(format!("  rule: {}", violation.invariant.rule()));
     lines
@@ -40,7 +52,8 @@ pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> 
 /// The entries around what matters: the newest before the violation, and always the one that it is held against.
 fn history(run: &Run, reach: &Reach, history: &[Entry], violation: &Violation) -> Vec<String> {
     let end = run.started() + violation.at;
-    let told: Vec<usize> = (0..history.len()).filter(|number| history[*number].sent <= end).collect();
+    let told: Vec<usize> =
+        (0..history.len()).filter(|number| history[*number].sent <= end).collect();
     let skipped = told.len().saturating_sub(HISTORY_MAX);
     let mut lines = Vec::new();
     if skipped > 0 {
@@ -61,13 +74,19 @@ fn line(run: &Run, reach: &Reach, entry: &Entry) -> String {
         Act::Write { content, length } => format!("write {content} ({})", show_size(length)),
         Act::Delete => "delete".to_owned(),
     };
-    let names = |nodes: &[crate::reach::NodeNumber]| nodes.iter().map(|node| reach.node(*node).to_string()).collect::<Vec<_>>();
+    let names = |nodes: &[crate::reach::NodeNumber]| {
+        nodes.iter().map(|node| reach.node(*node).to_string()).collect::<Vec<_>>()
+    };
     let asked = names(&entry.nodes).join(" then ");
     let ended = entry.ended.map_or_else(|| "-".to_owned(), |ended| show_at(run.since_start(ended)));
     let outcome = match &entry.outcome {
         Outcome::Pending => "no answer yet".to_owned(),
         Outcome::Acknowledged { stamp: Some(stamp), holders, replicas } => {
-            format!("acknowledged as version {}, {replicas} copies on {}", stamp.version, names(holders).join(", "))
+            format!(
+                "acknowledged as version {}, {replicas} copies on {}",
+                stamp.version,
+                names(holders).join(", ")
+            )
         }
         Outcome::Acknowledged { .. } => "acknowledged".to_owned(),
         Outcome::Refused(status) => format!("refused: {status}"),

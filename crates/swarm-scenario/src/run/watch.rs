@@ -63,12 +63,21 @@ pub(crate) async fn status(run: &Run, node: &NodeRef) -> Result<Status, String> 
         return Err("is off".to_owned());
     }
     let request = Request::new(run.world.management(node), "GET", "/api/status").patience(PATIENCE);
-    let mut response = run.management.send(request).await.map_err(|error| format!("does not tell its status ({})", error.kind))?;
-    let body = response.body.collect(STATUS_MAX).await.map_err(|error| format!("breaks off its status ({})", error.kind))?;
+    let mut response = run
+        .management
+        .send(request)
+        .await
+        .map_err(|error| format!("does not tell its status ({})", error.kind))?;
+    let body = response
+        .body
+        .collect(STATUS_MAX)
+        .await
+        .map_err(|error| format!("breaks off its status ({})", error.kind))?;
     if response.status != 200 {
         return Err(format!("answers {} to a question for its status", response.status));
     }
-    serde_json::from_slice(&body).map_err(|error| format!("tells a status that cannot be read ({error})"))
+    serde_json::from_slice(&body)
+        .map_err(|error| format!("tells a status that cannot be read ({error})"))
 }
 
 /// The statuses of all nodes of a cluster, if it is healthy.
@@ -83,8 +92,11 @@ pub(crate) async fn healthy(run: &Run, cluster: &str) -> Result<Vec<Status>, Str
         if status.state != "ok" {
             return Err(format!("{node} is {}", status.state));
         }
-        if let Some(volume) = status.volumes.iter().find(|volume| !matches!(volume.state.as_str(), "ok" | "retired")) {
-            let problem = volume.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
+        if let Some(volume) =
+            status.volumes.iter().find(|volume| !matches!(volume.state.as_str(), "ok" | "retired"))
+        {
+            let problem =
+                volume.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
             return Err(format!("volume {} of {node} is {}{problem}", volume.disk, volume.state));
         }
         statuses.push(status);
@@ -133,12 +145,18 @@ impl Rest {
             Err(why) => return self.disturbed(why),
         };
         if let Some(busy) = statuses.iter().find(|status| status.requests + status.background > 0) {
-            return self.disturbed(format!("{} has {} requests and {} other things under way", busy.node, busy.requests, busy.background));
+            return self.disturbed(format!(
+                "{} has {} requests and {} other things under way",
+                busy.node, busy.requests, busy.background
+            ));
         }
         let counters: Vec<_> = statuses.into_iter().map(|status| work(status.counters)).collect();
         match &self.quiet {
             Some((before, since)) if *before == counters => {
-                self.why_not = format!("quiet only since {}", crate::language::units::show(run.since_start(*since)));
+                self.why_not = format!(
+                    "quiet only since {}",
+                    crate::language::units::show(run.since_start(*since))
+                );
                 run.now().since(*since) >= REST
             }
             _ => {

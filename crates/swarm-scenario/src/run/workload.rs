@@ -49,7 +49,8 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn counts_as(&self, counted: Counted) -> bool {
-        counted == Counted::Operation(self.operation) || (counted == Counted::Overwrite && self.overwrite)
+        counted == Counted::Operation(self.operation)
+            || (counted == Counted::Overwrite && self.overwrite)
     }
 }
 
@@ -77,7 +78,8 @@ struct Plan {
 
 impl State {
     pub(crate) fn new(workload: &Workload) -> Self {
-        let slots = (0..workload.keys).map(|_| Slot { kind: None, object: None, present: false }).collect();
+        let slots =
+            (0..workload.keys).map(|_| Slot { kind: None, object: None, present: false }).collect();
         Self {
             keys: Mutex::new(Keys { slots }),
             records: Mutex::default(),
@@ -128,7 +130,12 @@ fn goes_on(run: &Run, workload: &Workload, due: Instant, until: Option<Instant>)
     !stopped && !run.is_over() && until.is_none_or(|until| due < until)
 }
 
-async fn open_loop(run: &Arc<Run>, workload: &Arc<Workload>, started: Instant, until: Option<Instant>) {
+async fn open_loop(
+    run: &Arc<Run>,
+    workload: &Arc<Workload>,
+    started: Instant,
+    until: Option<Instant>,
+) {
     let Pace::Open { rate, operations } = workload.pace else { return };
     let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     let mut number = 0;
@@ -151,11 +158,17 @@ async fn open_loop(run: &Arc<Run>, workload: &Arc<Workload>, started: Instant, u
     drop(room.acquire_many(u32::try_from(IN_FLIGHT_MAX).unwrap_or(u32::MAX)).await);
 }
 
-async fn closed_loop(run: &Arc<Run>, workload: &Arc<Workload>, operations: u64, until: Option<Instant>) {
+async fn closed_loop(
+    run: &Arc<Run>,
+    workload: &Arc<Workload>,
+    operations: u64,
+    until: Option<Instant>,
+) {
     let next = Arc::new(AtomicU64::new(0));
     let clients: Vec<_> = (0..workload.clients)
         .map(|client| {
-            let (run_of_task, workload, next) = (Arc::clone(run), Arc::clone(workload), Arc::clone(&next));
+            let (run_of_task, workload, next) =
+                (Arc::clone(run), Arc::clone(workload), Arc::clone(&next));
             run.env().spawn("client", async move {
                 while next.fetch_add(1, Ordering::Relaxed) < operations {
                     let due = run_of_task.now();
@@ -202,7 +215,9 @@ async fn operate(run: &Arc<Run>, workload: &Workload, client: u32, due: Instant)
 }
 
 fn counted(plan: &Plan) -> impl Iterator<Item = Counted> + use<> {
-    [Some(Counted::Operation(plan.operation)), plan.overwrite.then_some(Counted::Overwrite)].into_iter().flatten()
+    [Some(Counted::Operation(plan.operation)), plan.overwrite.then_some(Counted::Overwrite)]
+        .into_iter()
+        .flatten()
 }
 
 /// Draws one of several values by their weights.
@@ -221,7 +236,8 @@ fn weighted<T: Copy>(run: &Run, values: &[(T, u32)]) -> T {
 impl Keys {
     /// One of the slots for which `fits` holds.
     fn any(&self, run: &Run, fits: impl Fn(&Slot) -> bool) -> Option<usize> {
-        let fitting: Vec<usize> = (0..self.slots.len()).filter(|slot| fits(&self.slots[*slot])).collect();
+        let fitting: Vec<usize> =
+            (0..self.slots.len()).filter(|slot| fits(&self.slots[*slot])).collect();
         (!fitting.is_empty()).then(|| fitting[run.choose(fitting.len())])
     }
 }
@@ -230,7 +246,8 @@ impl Keys {
 fn plan(run: &Run, workload: &Workload, state: &State, client: u32) -> Plan {
     let mut keys = lock(&state.keys);
     let wanted = weighted(run, &workload.mix);
-    let mutable = |slot: &Slot| slot.present && matches!(slot.kind, Some(Kind::Named | Kind::Alias));
+    let mutable =
+        |slot: &Slot| slot.present && matches!(slot.kind, Some(Kind::Named | Kind::Alias));
     let found = match wanted {
         Operation::Write => None,
         Operation::Read | Operation::Info => keys.any(run, |slot| slot.object.is_some()),
@@ -248,10 +265,28 @@ fn plan(run: &Run, workload: &Workload, state: &State, client: u32) -> Plan {
     };
     let object = keys.slots[slot].object.expect("only slots with an object fit");
     match wanted {
-        Operation::Update => plan_store(run, workload, state, slot, true, client, object, StoreHow::update(run, object)),
+        Operation::Update => plan_store(
+            run,
+            workload,
+            state,
+            slot,
+            true,
+            client,
+            object,
+            StoreHow::update(run, object),
+        ),
         operation => {
-            let ask = if operation == Operation::Delete { Ask::Remove } else { Ask::Fetch { with_body: operation == Operation::Read } };
-            Plan { operation, slot, overwrite: false, order: order(run, workload, client, object, ask) }
+            let ask = if operation == Operation::Delete {
+                Ask::Remove
+            } else {
+                Ask::Fetch { with_body: operation == Operation::Read }
+            };
+            Plan {
+                operation,
+                slot,
+                overwrite: false,
+                order: order(run, workload, client, object, ask),
+            }
         }
     }
 }
@@ -270,7 +305,14 @@ impl StoreHow {
     }
 }
 
-fn plan_write(run: &Run, workload: &Workload, keys: &mut Keys, state: &State, slot: usize, client: u32) -> Plan {
+fn plan_write(
+    run: &Run,
+    workload: &Workload,
+    keys: &mut Keys,
+    state: &State,
+    slot: usize,
+    client: u32,
+) -> Plan {
     let kind = *keys.slots[slot].kind.get_or_insert_with(|| weighted(run, &workload.kinds));
     let present = keys.slots[slot].present;
     let domain = workload.within.split('/').next().unwrap_or("");
@@ -279,7 +321,16 @@ fn plan_write(run: &Run, workload: &Workload, keys: &mut Keys, state: &State, sl
             let object = named_object(run, workload, slot);
             keys.slots[slot].object = Some(object);
             let target = lock(&run.ledger).object(object).target.clone().unwrap_or_default();
-            plan_store(run, workload, state, slot, present, client, object, StoreHow { operation: Operation::Write, method: "POST", target })
+            plan_store(
+                run,
+                workload,
+                state,
+                slot,
+                present,
+                client,
+                object,
+                StoreHow { operation: Operation::Write, method: "POST", target },
+            )
         }
         // An alias object that is there is overwritten; everything else unnamed is created anew.
         Kind::Alias if present => {
@@ -289,7 +340,11 @@ fn plan_write(run: &Run, workload: &Workload, keys: &mut Keys, state: &State, sl
         }
         Kind::Alias | Kind::Unnamed => {
             let word = if kind == Kind::Alias { "alias" } else { "unnamed" };
-            let mut new = Object::new(format!("{word} object of {}", workload.name), workload.on.clone(), None);
+            let mut new = Object::new(
+                format!("{word} object of {}", workload.name),
+                workload.on.clone(),
+                None,
+            );
             new.headers.clone_from(&workload.headers);
             let object = {
                 let mut ledger = lock(&run.ledger);
@@ -300,9 +355,23 @@ fn plan_write(run: &Run, workload: &Workload, keys: &mut Keys, state: &State, sl
             keys.slots[slot].present = false;
             let mut arguments = Vec::new();
             arguments.extend((kind == Kind::Alias).then(|| "alias=yes".to_owned()));
-            arguments.extend((!domain.is_empty()).then(|| format!("domain={}", wire::encode(domain))));
-            let target = if arguments.is_empty() { "/".to_owned() } else { format!("/?{}", arguments.join("&")) };
-            plan_store(run, workload, state, slot, false, client, object, StoreHow { operation: Operation::Write, method: "POST", target })
+            arguments
+                .extend((!domain.is_empty()).then(|| format!("domain={}", wire::encode(domain))));
+            let target = if arguments.is_empty() {
+                "/".to_owned()
+            } else {
+                format!("/?{}", arguments.join("&"))
+            };
+            plan_store(
+                run,
+                workload,
+                state,
+                slot,
+                false,
+                client,
+                object,
+                StoreHow { operation: Operation::Write, method: "POST", target },
+            )
         }
     }
 }
@@ -314,19 +383,36 @@ fn named_object(run: &Run, workload: &Workload, slot: usize) -> ObjectNumber {
     let mut ledger = lock(&run.ledger);
     let parents = [ledger.find(&workload.on, domain), ledger.find(&workload.on, &workload.within)];
     ledger.named(&workload.on, &path, || {
-        let mut object = Object::new(path.clone(), workload.on.clone(), Some(wire::named_target(domain, bucket, &name)));
+        let mut object = Object::new(
+            path.clone(),
+            workload.on.clone(),
+            Some(wire::named_target(domain, bucket, &name)),
+        );
         object.headers.clone_from(&workload.headers);
         object.parents = parents.into_iter().flatten().collect();
         object
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "a private helper of two callers; a struct would only rename its arguments")]
-fn plan_store(run: &Run, workload: &Workload, state: &State, slot: usize, overwrite: bool, client: u32, object: ObjectNumber, how: StoreHow) -> Plan {
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a private helper of two callers; a struct would only rename its arguments"
+)]
+fn plan_store(
+    run: &Run,
+    workload: &Workload,
+    state: &State,
+    slot: usize,
+    overwrite: bool,
+    client: u32,
+    object: ObjectNumber,
+    how: StoreHow,
+) -> Plan {
     let body = lock(&run.ledger).new_body(object, weighted(run, &workload.sizes));
     let StoreHow { operation, method, target } = how;
     let ask = Ask::Store { method, target, body, half_sent: None };
-    let mut plan = Plan { operation, slot, overwrite, order: order(run, workload, client, object, ask) };
+    let mut plan =
+        Plan { operation, slot, overwrite, order: order(run, workload, client, object, ask) };
     plan.order.headers.push(("Content-Type".to_owned(), "application/octet-stream".to_owned()));
     let half = half_sent_events(run, workload, state, &plan);
     if let Ask::Store { half_sent, .. } = &mut plan.order.ask {
@@ -349,7 +435,12 @@ fn order(run: &Run, workload: &Workload, client: u32, object: ObjectNumber, ask:
 }
 
 /// Counts a store as begun; if somebody waits for its half, returns what tells them.
-fn half_sent_events(run: &Run, workload: &Workload, state: &State, plan: &Plan) -> Option<HalfSent> {
+fn half_sent_events(
+    run: &Run,
+    workload: &Workload,
+    state: &State,
+    plan: &Plan,
+) -> Option<HalfSent> {
     let mut wanted = Vec::new();
     for of in counted(plan) {
         let mut counts = lock(&state.counts);

@@ -281,6 +281,8 @@ fn torn_at(dice: &mut Dice, at: usize, len: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(image: &Image, offset: u64, len: usize) -> Vec<u8> {
@@ -364,5 +366,55 @@ mod tests {
         image.make_durable(2);
         assert!(image.read(0, 3 * BLOCK).1.is_empty(), "written anew");
         assert!(Image::new(1 << 20).rot(&mut Dice::kernel(1, "test"), 1, 5).is_empty());
+    }
+
+    /// What a disk of a few blocks is made to do.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Write { offset: u64, len: usize, byte: u8 },
+        Sync,
+        PowerLoss { seed: u64 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let write = (0..4 * BLOCK as u64, 1..2 * BLOCK, 1..=255_u8);
+        prop_oneof![
+            6 => write.prop_map(|(offset, len, byte)| Step::Write { offset, len, byte }),
+            2 => Just(Step::Sync),
+            1 => any::<u64>().prop_map(|seed| Step::PowerLoss { seed }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn synced_bytes_stay_and_others_are_old_or_new(steps in prop::collection::vec(step(), 1..40)) {
+            const LEN: usize = 6 * BLOCK;
+            let mut image = Image::new(LEN as u64);
+            // Per byte, what it may be after a power loss; the last is what a reader sees.
+            let mut may_be = vec![vec![0_u8]; LEN];
+            for (sequence, step) in (1..).zip(steps) {
+                match step {
+                    Step::Write { offset, len, byte } => {
+                        image.write(sequence, offset, &vec![byte; len]);
+                        let touched = offset as usize..offset as usize + len;
+                        may_be[touched].iter_mut().for_each(|values| values.push(byte));
+                    }
+                    Step::Sync => {
+                        image.make_durable(sequence);
+                        may_be.iter_mut().for_each(|values| drop(values.drain(..values.len() - 1)));
+                    }
+                    Step::PowerLoss { seed } => {
+                        image.power_loss(&mut Dice::kernel(seed, "test"));
+                        for (values, byte) in may_be.iter_mut().zip(read(&image, 0, LEN)) {
+                            prop_assert!(values.contains(&byte));
+                            *values = vec![byte];
+                        }
+                        prop_assert_eq!(read(&image, 0, LEN), durable(&image, 0, LEN));
+                    }
+                }
+                let seen: Vec<u8> = may_be.iter().filter_map(|values| values.last().copied()).collect();
+                prop_assert!(read(&image, 0, LEN) == seen);
+            }
+        }
     }
 }

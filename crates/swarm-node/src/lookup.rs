@@ -119,6 +119,15 @@ impl Node {
                 }
             }
         }
+        let newest = answers.newest();
+        tracing::debug!(
+            node = self.env().name(),
+            ?id,
+            attempt,
+            answers = answers.iter().count(),
+            ?newest,
+            "lookup"
+        );
         answers
     }
 

@@ -19,6 +19,9 @@ pub(crate) struct Members {
 #[derive(Debug, Clone, Copy)]
 struct Member {
     heard: Instant,
+    incarnation: u64,
+    /// Number of its newest beacon.
+    number: u64,
     state: StateWire,
     capacity: u64,
     free: u64,
@@ -45,8 +48,15 @@ pub(crate) struct Expectation {
 impl Members {
     /// Takes note of a beacon. True if the sender was not known as present: it should hear from us at once.
     pub(crate) fn beacon(&self, node: NodeId, beacon: &Beacon, now: Instant) -> bool {
+        let Beacon { incarnation, number, .. } = *beacon;
+        let overtaken = |known: &Member| known.incarnation == incarnation && known.number >= number;
+        if self.lock().get(&node).is_some_and(overtaken) {
+            return false;
+        }
         let member = Member {
             heard: now,
+            incarnation,
+            number,
             state: beacon.state,
             capacity: beacon.capacity,
             free: beacon.free,

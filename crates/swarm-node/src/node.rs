@@ -107,6 +107,9 @@ pub(crate) struct Inner {
     pub(crate) links: Links,
     pub(crate) datagrams: Box<dyn Datagrams>,
     state: Mutex<StateWire>,
+    incarnation: u64,
+    /// Beacons sent so far.
+    beacons: AtomicU64,
     requests: AtomicU64,
     background: AtomicU64,
     peer_connections: AtomicU64,
@@ -152,6 +155,8 @@ impl Node {
             links: Links::default(),
             datagrams,
             state: Mutex::new(StateWire::Mounting),
+            incarnation: env.random_u64("incarnation"),
+            beacons: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             background: AtomicU64::new(0),
             peer_connections: AtomicU64::new(0),
@@ -307,7 +312,14 @@ impl Inner {
 
     pub(crate) fn beacon(&self, hello: bool) -> Beacon {
         let (capacity, free) = self.volumes.space();
-        Beacon { hello, state: self.state(), capacity, free }
+        Beacon {
+            hello,
+            incarnation: self.incarnation,
+            number: self.beacons.fetch_add(1, Ordering::Relaxed),
+            state: self.state(),
+            capacity,
+            free,
+        }
     }
 
     /// Sends to one peer, best effort.

@@ -54,6 +54,10 @@ pub(crate) enum Message {
 pub(crate) struct Beacon {
     /// Asks for a beacon in return.
     pub(crate) hello: bool,
+    /// Drawn by each incarnation of the sender.
+    pub(crate) incarnation: u64,
+    /// Counts the beacons of an incarnation: one that was overtaken says nothing any more.
+    pub(crate) number: u64,
     pub(crate) state: StateWire,
     pub(crate) capacity: u64,
     pub(crate) free: u64,

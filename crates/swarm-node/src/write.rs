@@ -114,7 +114,7 @@ impl WriteSession {
             check_preconditions(
                 self.draft.kind,
                 &self.draft.answers,
-                or_create(&node, self.draft.kind),
+                or_create(&node, self.draft.kind, self.draft.meta.kind == ObjectKind::Named),
             )?;
         }
         let newest = self.draft.answers.newest();
@@ -213,7 +213,8 @@ impl Node {
             request.nonce.is_some_and(|nonce| self.inner.nonces.accepts(purpose, nonce));
         let asked = self.env().now();
         let answers = self.ask(place.id, Some(request.length)).await;
-        check_preconditions(request.kind, &answers, or_create(self, request.kind))?;
+        let named = matches!(request.target.address, Address::Named { .. });
+        check_preconditions(request.kind, &answers, or_create(self, request.kind, named))?;
 
         let copies = self.copies(&request);
         let bids = ranked(&answers.write_bids());
@@ -391,8 +392,10 @@ impl Node {
     }
 }
 
-fn or_create(node: &Node, kind: WriteKind) -> bool {
-    matches!(kind, WriteKind::Replace { or_create } if or_create || node.inner.settings.allow_put_create)
+/// Whether a PUT may create: only named objects, by the argument or by the setting (SCSP WRITE).
+fn or_create(node: &Node, kind: WriteKind, named: bool) -> bool {
+    let WriteKind::Replace { or_create } = kind else { return false };
+    named && (or_create || node.inner.settings.allow_put_create)
 }
 
 /// Checks what the request demands of what is there now.

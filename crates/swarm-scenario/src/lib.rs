@@ -8,6 +8,7 @@ mod body;
 pub mod catalogue;
 pub mod language;
 mod ledger;
+mod oracle;
 mod reach;
 pub mod report;
 mod run;

@@ -127,6 +127,7 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
     run.set_over();
     finish::come_to_rest(run).await?;
     finish::read_all(run).await;
+    finish::judge_disks(run).await;
     Ok(())
 }
 

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_cluster::NodeRef;
+
 use super::operate::{Ask, Ended, Order, perform};
-use super::watch::{REST_LOOK_EVERY, Rest};
-use super::{Run, faults, lock};
+use super::watch::{LOOK_EVERY, REST_LOOK_EVERY, Rest};
+use super::{Run, faults, lock, watch};
 use crate::language::model::Retry;
 use crate::ledger::ObjectNumber;
+use crate::oracle::tidy::{self, Claimed};
 use crate::verdict::Invariant;
 
 /// Reading at rest takes no longer, whatever the disks.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a disk is looked at before what was seen counts.
+const LOOKS_MAX: u32 = 3;
 /// Reads at rest that are under way together.
 const READERS: usize = 4;
 
@@ -96,6 +101,54 @@ async fn read_one(run: &Arc<Run>, object: ObjectNumber) {
         let what = format!("at rest every node breaks off a read of it ({how:?})");
         run.violation(Invariant::Durable, Some(object), what, None);
     }
+}
+
+/// Looks at every disk: what its node tells of it, what its journal says, what its index says.
+pub(crate) async fn judge_disks(run: &Arc<Run>) {
+    let nodes: Vec<NodeRef> =
+        run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster)).collect();
+    for node in nodes {
+        let mut found = look_at_disks(run, &node).await;
+        for _ in 0..LOOKS_MAX {
+            if found.is_empty() {
+                break;
+            }
+            // A group may have become durable a moment before the index was told.
+            run.env().sleep(LOOK_EVERY).await;
+            found = look_at_disks(run, &node).await;
+        }
+        for what in found {
+            run.violation(Invariant::Tidy, None, what, None);
+        }
+    }
+}
+
+async fn look_at_disks(run: &Run, node: &NodeRef) -> Vec<String> {
+    let status = match watch::status(run, node).await {
+        Ok(status) => status,
+        Err(why) => return vec![format!("{node} {why}")],
+    };
+    let damage = run.world.damage();
+    let mut found = Vec::new();
+    for disk in run.world.disks(node) {
+        let Some(told) = status.volumes.iter().find(|volume| volume.disk == disk.to_string())
+        else {
+            found.push(format!("{node} tells nothing of its disk {disk}"));
+            continue;
+        };
+        let claimed = Claimed {
+            capacity: told.capacity,
+            used: told.used,
+            free: told.free,
+            trapped: told.trapped,
+            streams: told.streams,
+        };
+        let of_disk: Vec<_> = damage.iter().filter(|damage| damage.disk == disk).cloned().collect();
+        let index = run.world.index(&disk);
+        let untidy = tidy::judge(&*run.world.image(&disk), index.as_deref(), claimed, &of_disk);
+        found.extend(untidy.into_iter().map(|what| format!("disk {disk}: {what}")));
+    }
+    found
 }
 
 /// True if fewer nodes were damaged since its last acknowledged write than hold it.

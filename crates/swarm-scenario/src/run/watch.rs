@@ -37,7 +37,6 @@ pub(crate) struct Status {
 /// What a node tells of one volume.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct VolumeStatus {
-    pub(crate) id: Option<String>,
     pub(crate) disk: String,
     state: String,
     problem: Option<String>,

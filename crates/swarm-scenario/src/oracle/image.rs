@@ -1,0 +1,377 @@
+//! Reads the raw image of a volume, as `docs/on-disk.md` describes format version 1.
+//!
+//! Owns superblock, journal chain and the map that results. It trusts nothing: what does not fit is a [`Fault`].
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use swarm_cluster::Image;
+
+const BLOCK: u64 = 4096;
+const BODY_BLOCK: usize = 65_536;
+const GROUP_HEAD: usize = 72;
+const PAYLOAD_MAX: usize = 786_432;
+/// How far behind the end of a chain a later group would prove damage.
+const LOOK_BEYOND: u64 = 4 << 20;
+
+/// An id of 16 bytes.
+pub(crate) type Id = [u8; 16];
+
+/// Why an image cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No superblock and nothing that looks like one.
+    Blank,
+    /// What is there contradicts the format.
+    Damaged(String),
+}
+
+/// A volume as its journal tells it.
+#[derive(Debug, Clone)]
+pub(crate) struct Volume {
+    pub(crate) id: Id,
+    /// Where bodies lie.
+    pub(crate) data: Range<u64>,
+    /// What is filed under each stream id.
+    pub(crate) filed: BTreeMap<Id, Filed>,
+    /// Largest end of any extent that the chain ever mentioned, within the data region.
+    pub(crate) head: u64,
+    pub(crate) generation: u64,
+    /// Sequence and checksum of the last group.
+    pub(crate) last: (u64, u32),
+}
+
+/// What is filed under a stream id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Filed {
+    /// The record without length and stream id: type, then body from offset 16 on.
+    pub(crate) value: Vec<u8>,
+    /// The extent of an ADD; none for a tombstone.
+    pub(crate) extent: Option<Extent>,
+    stamp: (u64, Id),
+}
+
+/// Where a body lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) number: u64,
+    pub(crate) offset: u64,
+    /// Of the body, in bytes.
+    pub(crate) length: u64,
+    checksum: u32,
+}
+
+impl Extent {
+    fn blocks(&self) -> u64 {
+        self.length.div_ceil(BODY_BLOCK as u64)
+    }
+
+    /// Bytes taken on the disk: body and table, in whole blocks.
+    pub(crate) fn size(&self) -> u64 {
+        (self.length + 4 * self.blocks()).next_multiple_of(BLOCK)
+    }
+
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.size()
+    }
+}
+
+impl Volume {
+    /// Sum of the sizes of all extents that are filed.
+    pub(crate) fn used(&self) -> u64 {
+        self.extents().map(|(_, extent)| extent.size()).sum()
+    }
+
+    /// Room behind the head.
+    pub(crate) fn free(&self) -> u64 {
+        self.data.end - self.head
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.data.end - self.data.start
+    }
+
+    /// The extents of everything filed that has a body, and of empty ones.
+    pub(crate) fn extents(&self) -> impl Iterator<Item = (&Id, &Extent)> {
+        self.filed.iter().filter_map(|(id, filed)| Some((id, filed.extent.as_ref()?)))
+    }
+
+    /// True if every block of the extent and its table hold.
+    pub(crate) fn is_whole(&self, image: &dyn Image, stream: &Id, extent: &Extent) -> bool {
+        let table_len = usize::try_from(4 * extent.blocks()).unwrap_or(0);
+        let mut table = vec![0; table_len];
+        if extent.range().end > image.len() {
+            return false;
+        }
+        image.read(extent.offset + extent.length, &mut table);
+        let bound = [&self.id[..], &stream[..], &extent.number.to_le_bytes()].concat();
+        let checksum = crc(&[&bound, &extent.length.to_le_bytes(), &table]);
+        let mut block = vec![0; BODY_BLOCK];
+        checksum == extent.checksum
+            && (0..extent.blocks()).zip(table.chunks_exact(4)).all(|(number, expected)| {
+                let at = number * BODY_BLOCK as u64;
+                let length =
+                    usize::try_from((extent.length - at).min(BODY_BLOCK as u64)).unwrap_or(0);
+                image.read(extent.offset + at, &mut block[..length]);
+                crc(&[&bound, &number.to_le_bytes(), &block[..length]]).to_le_bytes() == expected
+            })
+    }
+}
+
+/// Reads a volume.
+///
+/// # Errors
+/// [`Fault`]; a mounted volume that is sound has none.
+pub(crate) fn read(image: &dyn Image) -> Result<Volume, Fault> {
+    let superblock = superblock(image)?;
+    let half = half_that_counts(image, &superblock)?;
+    let mut volume = Volume {
+        id: superblock.id,
+        data: superblock.data.clone(),
+        filed: BTreeMap::new(),
+        head: superblock.data.start,
+        generation: half.generation,
+        last: (0, 0),
+    };
+    walk(image, &superblock, &half, &mut volume)?;
+    Ok(volume)
+}
+
+struct Superblock {
+    id: Id,
+    halves: [u64; 2],
+    half_len: u64,
+    data: Range<u64>,
+    salt: [u8; 8],
+}
+
+fn superblock(image: &dyn Image) -> Result<Superblock, Fault> {
+    let device = image.len() / BLOCK * BLOCK;
+    let copies = [0, device.saturating_sub(BLOCK)].map(|at| {
+        let mut block = vec![0; BLOCK as usize];
+        image.read(at, &mut block);
+        block
+    });
+    let has_magic = |block: &Vec<u8>| block.starts_with(b"SWARMVOL");
+    let whole =
+        |block: &&Vec<u8>| has_magic(block) && crc(&[&block[..4092]]) == number32(block, 4092);
+    let Some(block) = copies.iter().find(whole) else {
+        let damaged = copies.iter().any(has_magic);
+        return Err(if damaged {
+            Fault::Damaged("no superblock is whole".to_owned())
+        } else {
+            Fault::Blank
+        });
+    };
+    if copies.iter().filter(|copy| whole(copy)).any(|copy| copy != block) {
+        return Err(Fault::Damaged("the copies of the superblock differ".to_owned()));
+    }
+    if number32(block, 8) != 1 {
+        return Err(Fault::Damaged(format!("format version {}", number32(block, 8))));
+    }
+    let data = number64(block, 64);
+    Ok(Superblock {
+        id: id_at(block, 16),
+        halves: [number64(block, 40), number64(block, 48)],
+        half_len: number64(block, 56),
+        data: data..data + number64(block, 72),
+        salt: block[80..88].try_into().unwrap_or_default(),
+    })
+}
+
+struct Half {
+    at: u64,
+    generation: u64,
+    first: u64,
+    checkpoint_end: u64,
+    seed: u32,
+}
+
+fn half_that_counts(image: &dyn Image, superblock: &Superblock) -> Result<Half, Fault> {
+    let mut newest: Option<(Half, u32)> = None;
+    for at in superblock.halves {
+        let mut head = [0; 64];
+        image.read(at, &mut head);
+        let state = number32(&head, 52);
+        let whole = head.starts_with(b"SWHALF_1")
+            && id_at(&head, 8) == superblock.id
+            && matches!(state, 1 | 2)
+            && crc(&[&superblock.salt, &head[..60]]) == number32(&head, 60);
+        let generation = number64(&head, 24);
+        if whole && newest.as_ref().is_none_or(|(half, _)| generation > half.generation) {
+            let half = Half {
+                at,
+                generation,
+                first: number64(&head, 32),
+                checkpoint_end: number64(&head, 40),
+                seed: number32(&head, 48),
+            };
+            newest = Some((half, state));
+        }
+    }
+    match newest {
+        None => Err(Fault::Damaged("no half of the journal has a whole header".to_owned())),
+        Some((_, 2)) => Err(Fault::Damaged("the half after a superseded one is lost".to_owned())),
+        Some((half, _)) => Ok(half),
+    }
+}
+
+struct Group {
+    sequence: u64,
+    epoch: u32,
+    previous: u32,
+    checksum: u32,
+    payload: Vec<u8>,
+    records: u32,
+    is_checkpoint: bool,
+}
+
+impl Group {
+    fn end(&self, at: u64) -> u64 {
+        at + ((GROUP_HEAD + self.payload.len()) as u64).next_multiple_of(BLOCK)
+    }
+}
+
+/// A whole group of this half at this place.
+fn group_at(image: &dyn Image, superblock: &Superblock, half: &Half, at: u64) -> Option<Group> {
+    let mut head = [0; GROUP_HEAD];
+    if at + BLOCK > half.at + superblock.half_len {
+        return None;
+    }
+    image.read(at, &mut head);
+    let (kind, length) = (number32(&head, 44), number32(&head, 56) as usize);
+    let fits = head.starts_with(b"SWGROUP1")
+        && id_at(&head, 8) == superblock.id
+        && number64(&head, 24) == half.generation
+        && (1..=4).contains(&kind)
+        && length <= PAYLOAD_MAX
+        && at + (GROUP_HEAD + length) as u64 <= half.at + superblock.half_len;
+    if !fits {
+        return None;
+    }
+    let mut payload = vec![0; length];
+    image.read(at + GROUP_HEAD as u64, &mut payload);
+    let checksum = number32(&head, 68);
+    (crc(&[&superblock.salt, &head[..68], &payload]) == checksum).then(|| Group {
+        sequence: number64(&head, 32),
+        epoch: number32(&head, 40),
+        previous: number32(&head, 64),
+        records: number32(&head, 60),
+        is_checkpoint: kind == 2,
+        checksum,
+        payload,
+    })
+}
+
+fn walk(
+    image: &dyn Image,
+    superblock: &Superblock,
+    half: &Half,
+    volume: &mut Volume,
+) -> Result<(), Fault> {
+    let (mut at, mut expected, mut previous, mut epoch) =
+        (half.at + BLOCK, half.first, half.seed, 0);
+    while let Some(group) = group_at(image, superblock, half, at) {
+        if group.sequence != expected || group.previous != previous || group.epoch < epoch {
+            break;
+        }
+        apply(&group, volume)?;
+        at = group.end(at);
+        (expected, previous, epoch) = (expected + 1, group.checksum, group.epoch);
+        volume.last = (group.sequence, group.checksum);
+    }
+    if expected <= half.checkpoint_end {
+        return Err(Fault::Damaged("the chain ends within its checkpoint".to_owned()));
+    }
+    let mut beyond = at;
+    while beyond < (at + LOOK_BEYOND).min(half.at + superblock.half_len) {
+        if group_at(image, superblock, half, beyond)
+            .is_some_and(|group| group.sequence >= expected && group.epoch >= epoch)
+        {
+            return Err(Fault::Damaged(format!("the chain breaks before group {expected}")));
+        }
+        beyond += BLOCK;
+    }
+    Ok(())
+}
+
+fn apply(group: &Group, volume: &mut Volume) -> Result<(), Fault> {
+    let wrong = |what: &str| Fault::Damaged(format!("group {}: {what}", group.sequence));
+    let mut rest = &group.payload[..];
+    let mut records = 0;
+    while !rest.is_empty() {
+        let length = rest
+            .get(..4)
+            .map(|length| number32(length, 0) as usize)
+            .ok_or_else(|| wrong("a record is cut off"))?;
+        let record = rest
+            .get(4..4 + length)
+            .filter(|record| !record.is_empty())
+            .ok_or_else(|| wrong("a record is cut off"))?;
+        rest = &rest[4 + length..];
+        apply_record(record, records == 0 && group.is_checkpoint, volume).map_err(wrong)?;
+        records += 1;
+    }
+    if records != group.records { Err(wrong("the number of its records is wrong")) } else { Ok(()) }
+}
+
+fn apply_record(
+    record: &[u8],
+    may_be_space: bool,
+    volume: &mut Volume,
+) -> Result<(), &'static str> {
+    let (kind, body) = (record[0], &record[1..]);
+    if kind == 4 {
+        if body.len() != 8 || !may_be_space {
+            return Err("a SPACE where none belongs");
+        }
+        volume.head = volume.head.max(number64(body, 0));
+        return Ok(());
+    }
+    if body.len() < 40 {
+        return Err("a record is too short");
+    }
+    let (stream, stamp) = (id_at(body, 0), (number64(body, 16), id_at(body, 24)));
+    let value = || [&record[..1], &body[16..]].concat();
+    match kind {
+        1 if body.len() >= 114 => {
+            let extent = Extent {
+                number: number64(body, 40),
+                offset: number64(body, 48),
+                length: number64(body, 56),
+                checksum: number32(body, 64),
+            };
+            if extent.length > 0 {
+                volume.head = volume.head.max(extent.range().end);
+            }
+            volume.filed.insert(stream, Filed { value: value(), extent: Some(extent), stamp });
+        }
+        2 if body.len() == 49 => {
+            volume.filed.insert(stream, Filed { value: value(), extent: None, stamp });
+        }
+        3 if body.len() == 40 => {
+            if volume.filed.get(&stream).is_some_and(|filed| filed.stamp == stamp) {
+                volume.filed.remove(&stream);
+            }
+        }
+        _ => return Err("a record of no known shape"),
+    }
+    Ok(())
+}
+
+/// CRC-32C over the concatenation.
+pub(crate) fn crc(parts: &[&[u8]]) -> u32 {
+    parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part))
+}
+
+pub(crate) fn number32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+pub(crate) fn number64(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+fn id_at(bytes: &[u8], at: usize) -> Id {
+    bytes.get(at..at + 16).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default()
+}

@@ -1,0 +1,253 @@
+//! A volume written byte by byte from `docs/on-disk.md`, read back, and spoiled in every way.
+
+use swarm_cluster::{Damage, DamageKind, DiskRef, Image, NodeRef};
+use swarm_types::Instant;
+
+use super::image::{Fault, crc, read};
+use super::tidy::{Claimed, judge};
+
+const VOLUME: [u8; 16] = [7; 16];
+const SALT: [u8; 8] = [3; 8];
+const HALF_LEN: u64 = 64 * 4096;
+const DEVICE: u64 = 2 << 20;
+const DATA: u64 = 4096 + 2 * HALF_LEN;
+
+struct Bytes(Vec<u8>);
+
+impl Image for Bytes {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) {
+        let at = usize::try_from(offset).expect("small");
+        out.copy_from_slice(&self.0[at..at + out.len()]);
+    }
+}
+
+/// Lays out a volume group by group.
+struct Writer {
+    bytes: Vec<u8>,
+    at: usize,
+    sequence: u64,
+    previous: u32,
+}
+
+impl Writer {
+    fn new() -> Self {
+        let mut superblock = vec![0; 4092];
+        superblock[..8].copy_from_slice(b"SWARMVOL");
+        superblock[8..12].copy_from_slice(&1u32.to_le_bytes());
+        superblock[16..32].copy_from_slice(&VOLUME);
+        for (at, number) in [
+            (32, DEVICE),
+            (40, 4096),
+            (48, 4096 + HALF_LEN),
+            (56, HALF_LEN),
+            (64, DATA),
+            (72, DEVICE - 4096 - DATA),
+        ] {
+            superblock[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        }
+        superblock[80..88].copy_from_slice(&SALT);
+        let checksum = crc(&[&superblock]);
+        superblock.extend(checksum.to_le_bytes());
+        let mut half = vec![0; 60];
+        half[..8].copy_from_slice(b"SWHALF_1");
+        half[8..24].copy_from_slice(&VOLUME);
+        half[24..32].copy_from_slice(&1u64.to_le_bytes());
+        half[32..40].copy_from_slice(&1u64.to_le_bytes());
+        half[48..52].copy_from_slice(&99u32.to_le_bytes());
+        half[52..56].copy_from_slice(&1u32.to_le_bytes());
+        let checksum = crc(&[&SALT, &half]);
+        half.extend(checksum.to_le_bytes());
+        let mut bytes = vec![0; usize::try_from(DEVICE).expect("small")];
+        bytes[..4096].copy_from_slice(&superblock);
+        let end = bytes.len();
+        bytes[end - 4096..].copy_from_slice(&superblock);
+        bytes[4096..4096 + 64].copy_from_slice(&half);
+        Self { bytes, at: 2 * 4096, sequence: 1, previous: 99 }
+    }
+
+    fn group(&mut self, kind: u32, records: &[Vec<u8>]) -> &mut Self {
+        let payload: Vec<u8> = records
+            .iter()
+            .flat_map(|record| {
+                [&u32::try_from(record.len()).expect("small").to_le_bytes()[..], record].concat()
+            })
+            .collect();
+        let mut group = vec![0; 68];
+        group[..8].copy_from_slice(b"SWGROUP1");
+        group[8..24].copy_from_slice(&VOLUME);
+        group[24..32].copy_from_slice(&1u64.to_le_bytes());
+        group[32..40].copy_from_slice(&self.sequence.to_le_bytes());
+        group[44..48].copy_from_slice(&kind.to_le_bytes());
+        group[56..60].copy_from_slice(&u32::try_from(payload.len()).expect("small").to_le_bytes());
+        group[60..64].copy_from_slice(&u32::try_from(records.len()).expect("small").to_le_bytes());
+        group[64..68].copy_from_slice(&self.previous.to_le_bytes());
+        self.previous = crc(&[&SALT, &group, &payload]);
+        group.extend(self.previous.to_le_bytes());
+        group.extend(payload);
+        self.bytes[self.at..self.at + group.len()].copy_from_slice(&group);
+        self.at += group.len().next_multiple_of(4096);
+        self.sequence += 1;
+        self
+    }
+
+    /// Stores a body and returns its ADD record.
+    fn add(&mut self, stream: u8, extent: u64, offset: u64, body: &[u8]) -> Vec<u8> {
+        let bound = [&VOLUME[..], &[stream; 16], &extent.to_le_bytes()].concat();
+        let table: Vec<u8> = (0u64..)
+            .zip(body.chunks(65_536))
+            .flat_map(|(number, block)| crc(&[&bound, &number.to_le_bytes(), block]).to_le_bytes())
+            .collect();
+        let at = usize::try_from(DATA + offset).expect("small");
+        self.bytes[at..at + body.len()].copy_from_slice(body);
+        self.bytes[at + body.len()..at + body.len() + table.len()].copy_from_slice(&table);
+        let length = body.len() as u64;
+        let checksum = crc(&[&bound, &length.to_le_bytes(), &table]);
+        let mut record = vec![1];
+        record.extend([stream; 16]);
+        record.extend(5u64.to_le_bytes());
+        record.extend([9; 16]);
+        record.extend(extent.to_le_bytes());
+        record.extend((DATA + offset).to_le_bytes());
+        record.extend(length.to_le_bytes());
+        record.extend(checksum.to_le_bytes());
+        record.extend([0; 60]);
+        record
+    }
+
+    /// The index that belongs to what was written.
+    fn index(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let volume = read(&Bytes(self.bytes.clone())).expect("sound");
+        let mut index: Vec<_> =
+            volume.filed.iter().map(|(id, filed)| (id.to_vec(), filed.value.clone())).collect();
+        let sum = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            (u64::from(crc(&[key, value])) << 32) + u64::from(crc(&[value, key]))
+        };
+        let sums = index.iter().map(sum).fold(0u64, u64::wrapping_add);
+        let adds = volume.extents().count() as u64;
+        let mut mark = [
+            &VOLUME[..],
+            &1u64.to_le_bytes(),
+            &volume.last.0.to_le_bytes(),
+            &volume.last.1.to_le_bytes(),
+        ]
+        .concat();
+        let records: u64 = index.iter().map(|(_, value)| value.len() as u64 + 20).sum();
+        for number in [adds, index.len() as u64 - adds, volume.used(), records, sums] {
+            mark.extend(number.to_le_bytes());
+        }
+        mark.extend(crc(&[&mark]).to_le_bytes());
+        index.push((b"mark".to_vec(), mark));
+        index
+    }
+
+    fn judged(&self, claimed: Claimed, damage: &[Damage]) -> Vec<String> {
+        judge(&Bytes(self.bytes.clone()), Some(&self.index()), claimed, damage)
+    }
+}
+
+fn tombstone(stream: u8) -> Vec<u8> {
+    [&[2][..], &[stream; 16], &5u64.to_le_bytes(), &[9; 16], &[3], &[0; 8]].concat()
+}
+
+fn remove(stream: u8) -> Vec<u8> {
+    [&[3][..], &[stream; 16], &5u64.to_le_bytes(), &[9; 16]].concat()
+}
+
+/// Two bodies, one of them removed; a tombstone.
+fn sample() -> Writer {
+    let mut writer = Writer::new();
+    let first = writer.add(1, 1, 0, &[5; 70_000]);
+    let second = writer.add(2, 2, 73_728, b"hello");
+    writer.group(1, &[first]).group(1, &[second, tombstone(3)]).group(1, &[remove(2)]);
+    writer
+}
+
+fn claimed() -> Claimed {
+    let capacity = DEVICE - 4096 - DATA;
+    Claimed { capacity, used: 73_728, trapped: 4096, free: capacity - 73_728 - 4096, streams: 1 }
+}
+
+fn rot(offset: u64) -> Damage {
+    let node = NodeRef { cluster: "main".to_owned(), node: 1 };
+    Damage {
+        at: Instant(1),
+        disk: DiskRef { node, disk: 1 },
+        kind: DamageKind::Rot,
+        ranges: vec![(offset, 4096)],
+    }
+}
+
+#[test]
+fn a_sound_volume_is_tidy() {
+    let writer = sample();
+    let volume = read(&Bytes(writer.bytes.clone())).expect("sound");
+    assert_eq!(volume.filed.len(), 2);
+    assert_eq!(volume.head, DATA + 73_728 + 4096);
+    assert_eq!(writer.judged(claimed(), &[]), [] as [String; 0]);
+}
+
+#[test]
+fn sums_that_do_not_add_up_are_told() {
+    let found = sample().judged(Claimed { used: 73_728 + 4096, ..claimed() }, &[]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[1].starts_with("used: the node says 77824"), "{found:?}");
+}
+
+#[test]
+fn a_flipped_bit_is_told_unless_a_fault_did_it() {
+    let mut writer = sample();
+    let at = usize::try_from(DATA + 66_000).expect("small");
+    writer.bytes[at] ^= 1;
+    assert_eq!(writer.judged(claimed(), &[]).len(), 1);
+    assert_eq!(writer.judged(claimed(), &[rot(DATA + 65_536)]), [] as [String; 0]);
+    assert_eq!(writer.judged(claimed(), &[rot(DATA + 1_000_000)]).len(), 1);
+}
+
+#[test]
+fn an_index_that_forgot_a_tombstone_is_told() {
+    let writer = sample();
+    let mut index = writer.index();
+    index.retain(|(key, _)| key != &[3; 16]);
+    let found = judge(&Bytes(writer.bytes.clone()), Some(&index), claimed(), &[]);
+    assert!(found.iter().any(|line| line.contains("1 values, the journal 2")), "{found:?}");
+}
+
+#[test]
+fn overlapping_extents_are_told() {
+    let mut writer = Writer::new();
+    let (first, second) = (writer.add(1, 1, 0, &[5; 5000]), writer.add(2, 2, 4096, b"hello"));
+    writer.group(1, &[first, second]);
+    let capacity = DEVICE - 4096 - DATA;
+    let found = writer.judged(
+        Claimed { capacity, used: 12_288, trapped: 0, free: capacity - 8192, streams: 2 },
+        &[],
+    );
+    assert!(found.iter().any(|line| line.contains("overlaps another")), "{found:?}");
+}
+
+#[test]
+fn a_chain_that_breaks_in_the_middle_is_damage() {
+    let mut writer = sample();
+    // The second group, of the one that follows two whole blocks after the header of the half.
+    writer.bytes[3 * 4096 + 80] ^= 1;
+    let fault = read(&Bytes(writer.bytes.clone())).expect_err("a group follows the break");
+    assert_eq!(fault, Fault::Damaged("the chain breaks before group 2".to_owned()));
+}
+
+#[test]
+fn a_last_group_that_is_torn_is_no_damage() {
+    let mut writer = sample();
+    let last = writer.at - 4096;
+    writer.bytes[last + 80] ^= 1;
+    let volume = read(&Bytes(writer.bytes)).expect("a crash may leave this");
+    assert_eq!(volume.filed.len(), 3);
+}
+
+#[test]
+fn a_blank_disk_is_no_volume() {
+    assert_eq!(read(&Bytes(vec![0; 1 << 20])).map(|volume| volume.head), Err(Fault::Blank));
+}

@@ -1,0 +1,147 @@
+//! The invariant *tidy*: space adds up, extents do not overlap and are whole, the index equals what the journal says.
+
+use std::ops::Range;
+
+use swarm_cluster::{Damage, DamageKind, Image};
+
+use super::image::{self, Extent, Fault, Id, Volume, crc, number32, number64};
+
+/// What a node tells of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claimed {
+    pub(crate) capacity: u64,
+    pub(crate) used: u64,
+    pub(crate) free: u64,
+    pub(crate) trapped: u64,
+    pub(crate) streams: u64,
+}
+
+/// Everything that is untidy about one disk, as sentences; `damage` is what faults did to this disk.
+pub(crate) fn judge(
+    image: &dyn Image,
+    index: Option<&[(Vec<u8>, Vec<u8>)]>,
+    claimed: Claimed,
+    damage: &[Damage],
+) -> Vec<String> {
+    let rotten: Vec<Range<u64>> = damage
+        .iter()
+        .filter(|damage| damage.kind == DamageKind::Rot)
+        .flat_map(|damage| damage.ranges.iter().map(|(offset, length)| *offset..offset + length))
+        .collect();
+    let volume = match image::read(image) {
+        Ok(volume) => volume,
+        // Damage outside the extents may be in the journal; it excuses that the journal cannot be read.
+        Err(_) if !rotten.is_empty() => return Vec::new(),
+        Err(Fault::Blank) => return vec!["the disk is blank".to_owned()],
+        Err(Fault::Damaged(why)) => return vec![format!("the journal cannot be read: {why}")],
+    };
+    let mut found = space(&volume, claimed);
+    found.extend(extents(image, &volume, &rotten));
+    if let Some(index) = index {
+        found.extend(index_against_journal(&volume, index));
+    }
+    found
+}
+
+fn space(volume: &Volume, claimed: Claimed) -> Vec<String> {
+    let mut found = Vec::new();
+    let Claimed { capacity, used, free, trapped, streams } = claimed;
+    if used + free + trapped != capacity {
+        found.push(format!(
+            "used {used} + free {free} + trapped {trapped} is not the capacity {capacity}"
+        ));
+    }
+    let told = [capacity, used, free, streams];
+    let (used, free) = (volume.used(), volume.free());
+    let read = [volume.capacity(), used, free, volume.extents().count() as u64];
+    for ((what, told), read) in ["capacity", "used", "free", "streams"].iter().zip(told).zip(read) {
+        if told != read {
+            found.push(format!("{what}: the node says {told}, its journal {read}"));
+        }
+    }
+    found
+}
+
+fn extents(image: &dyn Image, volume: &Volume, rotten: &[Range<u64>]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut bodies: Vec<(&Id, &Extent)> =
+        volume.extents().filter(|(_, extent)| extent.length > 0).collect();
+    bodies.sort_by_key(|(_, extent)| extent.offset);
+    let mut end = volume.data.start;
+    for (stream, extent) in bodies {
+        let range = extent.range();
+        if range.start < end || range.end > volume.data.end {
+            found.push(format!(
+                "the extent of {} overlaps another or leaves the data region",
+                hex(stream)
+            ));
+        }
+        end = range.end;
+        let is_rotten = rotten.iter().any(|rot| rot.start < range.end && range.start < rot.end);
+        if !is_rotten && !volume.is_whole(image, stream, extent) {
+            found.push(format!(
+                "the extent of {} is not whole, and nothing damaged it",
+                hex(stream)
+            ));
+        }
+    }
+    found
+}
+
+fn index_against_journal(volume: &Volume, index: &[(Vec<u8>, Vec<u8>)]) -> Vec<String> {
+    let mut found = Vec::new();
+    let (mut adds, mut tombstones, mut size, mut records, mut sum) = (0, 0, 0, 0, 0u64);
+    let mut mark = None;
+    let mut values = 0;
+    for (key, value) in index {
+        if key == b"mark" {
+            mark = Some(value);
+            continue;
+        }
+        values += 1;
+        let filed = <Id>::try_from(key.as_slice()).ok().and_then(|id| volume.filed.get(&id));
+        match filed {
+            None => found.push(format!("the index has {}, the journal has not", hex(key))),
+            Some(filed) if filed.value != *value => {
+                found.push(format!("index and journal differ about {}", hex(key)))
+            }
+            Some(filed) => {
+                adds += u64::from(filed.extent.is_some());
+                tombstones += u64::from(filed.extent.is_none());
+                size += filed.extent.map_or(0, |extent| extent.size());
+            }
+        }
+        records += value.len() as u64 + 20;
+        let (forth, back) = (crc(&[key, value]), crc(&[value, key]));
+        sum = sum.wrapping_add((u64::from(forth) << 32) + u64::from(back));
+    }
+    if values != volume.filed.len() {
+        found.push(format!("the index has {values} values, the journal {}", volume.filed.len()));
+    }
+    let Some(mark) = mark.filter(|mark| mark.len() == 80) else {
+        found.push("the index has no mark".to_owned());
+        return found;
+    };
+    if crc(&[&mark[..76]]) != number32(mark, 76) {
+        found.push("the mark of the index is damaged".to_owned());
+    }
+    let reflected = (number64(mark, 24), number32(mark, 32));
+    if mark[..16] != volume.id
+        || number64(mark, 16) != volume.generation
+        || reflected != volume.last
+    {
+        found.push(format!(
+            "the index reflects group {}, the journal ends with {}",
+            reflected.0, volume.last.0
+        ));
+    }
+    let told = [36, 44, 52, 60, 68].map(|at| number64(mark, at));
+    if told != [adds, tombstones, size, records, sum] {
+        found.push("the sums of the index do not hold".to_owned());
+    }
+    found
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -356,3 +356,14 @@ fn every_single_point_of_a_short_story_can_be_the_last() {
         }
     }
 }
+
+#[test]
+fn every_point_of_a_checkpoint_can_be_the_last() {
+    for crash_at in 1..75 {
+        for loss in 0..8 {
+            let ops = (0..40).map(|number| Op::Put { id: number % IDS, len: 10 }).collect();
+            let index = if loss % 2 == 0 { IndexFate::Kept } else { IndexFate::Lost };
+            live_and_die(1, 2 << 20, vec![Life { ops, crash_at, loss, index, unmount: false }]);
+        }
+    }
+}

@@ -267,3 +267,36 @@ fn a_lost_half_header_is_damage() {
         "the old half must not come back"
     );
 }
+
+/// Offsets of the half headers that say that their half is active.
+fn active_halves(image: &[u8]) -> Vec<usize> {
+    let headers =
+        (0..image.len()).step_by(BLOCK).filter(|at| image[*at..].starts_with(b"SWHALF_1"));
+    headers.filter(|at| image[at + 52] == 1).collect()
+}
+
+/// Otherwise the old half could come back when the header of the new one is lost later.
+#[test]
+fn a_switch_that_a_crash_interrupted_is_completed_by_the_mount() {
+    let mut interrupted = 0;
+    for crash_at in 1..75 {
+        let mut lab = Lab::new(1);
+        let disk = TestDisk::new(2 << 20);
+        let volume = fresh(&mut lab, &disk);
+        disk.crash_at(crash_at);
+        lab.until_crash(&disk, async {
+            for version in 1..50 {
+                put(&volume, id(1), version, 10).await.unwrap();
+            }
+        });
+        let image = disk.durable();
+        if active_halves(&image).len() < 2 {
+            continue;
+        }
+        interrupted += 1;
+        let (_, mounted, disk) = remount(image);
+        assert!(mounted.unwrap().0.find(id(1)).is_some());
+        assert_eq!(active_halves(&disk.durable()).len(), 1);
+    }
+    assert!(interrupted > 0, "no crash came between the two steps");
+}

@@ -98,7 +98,7 @@ const LAYERS: &[Layer] = &[
         "serde_json", "tempfile", "tokio", "tower",
     ] },
     // Tools.
-    Layer { name: "swarm-tests", ours: &["swarm-client", "swarm-cluster"], others: &["base64", "bytes"] },
+    Layer { name: "swarm-tests", ours: &["swarm-client", "swarm-cluster", "swarm-scenario"], others: &["base64", "bytes"] },
     Layer { name: "xtask", ours: &[], others: &["anyhow", "cargo_metadata", "clap"] },
 ];
 

@@ -169,16 +169,21 @@ fn multicast_may_be_broken_where_unicast_works() {
 
 #[test]
 fn a_graceful_stop_is_shown_as_maintenance_and_a_power_cut_as_offline() {
-    let mut cluster = Cluster::of(3, 14);
-    cluster.stop(2);
-    cluster.power_off(3);
-    cluster.run_for(Duration::from_secs(150));
-    let members: Vec<_> = cluster.status(1).members.iter().map(|(_, state)| state.word()).collect();
-    assert_eq!(members, vec!["maintenance", "offline"]);
-    cluster.start(2);
-    cluster.start(3);
-    let members: Vec<_> = cluster.status(1).members.iter().map(|(_, state)| state.word()).collect();
-    assert_eq!(members, vec!["ok", "ok"]);
+    // The two beacons of a stop overtake each other in about every second of these worlds.
+    for seed in 0..12 {
+        let mut cluster = Cluster::of(3, seed);
+        cluster.stop(2);
+        cluster.power_off(3);
+        cluster.run_for(Duration::from_secs(150));
+        let members: Vec<_> =
+            cluster.status(1).members.iter().map(|(_, state)| state.word()).collect();
+        assert_eq!(members, vec!["maintenance", "offline"]);
+        cluster.start(2);
+        cluster.start(3);
+        let members: Vec<_> =
+            cluster.status(1).members.iter().map(|(_, state)| state.word()).collect();
+        assert_eq!(members, vec!["ok", "ok"]);
+    }
 }
 
 #[test]

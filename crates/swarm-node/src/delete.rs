@@ -13,10 +13,12 @@ use swarm_types::{NodeId, ObjectMeta, Stamp, StreamId};
 
 use crate::Node;
 use crate::api::{DeleteReply, DeleteRequest, Nonce, Redirect, Refusal, Reply};
-use crate::nonces::Purpose;
+use crate::node::Busy;
 use crate::volumes::has_ended;
 use crate::wire::{BuryWire, Message};
 
+/// How often a delete starts over because the object was replaced while it was looked up.
+const ATTEMPTS: u32 = 16;
 /// How long this node's own disk may take for the tombstone.
 const OWN_DISK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -30,54 +32,63 @@ impl Node {
         let busy = self.inner.admit()?;
         let place = self.resolve(&request.target, request.fresh_contexts).await?;
         let id = place.id.ok_or(Refusal::NotFound)?;
-        let answers = self.ask(Some(id), None).await;
-        let newest = answers.existing().ok_or(Refusal::NotFound)?;
-        let recursive = request.recursive || self.inner.settings.auto_recursive_delete;
-        if newest.kind.is_context() && !recursive {
-            return Err(Refusal::RecursiveRequired);
+        for _ in 0..ATTEMPTS {
+            let answers = self.ask(Some(id), None).await;
+            let newest = answers.existing().ok_or(Refusal::NotFound)?;
+            let recursive = request.recursive || self.inner.settings.auto_recursive_delete;
+            if newest.kind.is_context() && !recursive {
+                return Err(Refusal::RecursiveRequired);
+            }
+            let keepers = answers.keepers(newest.stamp);
+            if keepers.iter().all(|keeper| keeper.node != self.inner.id) {
+                let keeper = keepers.first();
+                let keeper = keeper.ok_or(Refusal::Unavailable {
+                    why: "no node with the object can be reached",
+                })?;
+                return Ok(Reply::Redirect(Redirect {
+                    node: keeper.node,
+                    nonce: Nonce(keeper.nonce),
+                    permanent: false,
+                    domain: place.domain,
+                }));
+            }
+            // A lookup takes a while where a member is silent, and the object may have been replaced meanwhile.
+            if let Some(meta) = self.deletable_here(id, newest.stamp)? {
+                return self.bury_in_task(busy, id, meta, answers).await.map(Reply::Served);
+            }
         }
-        let keepers = answers.keepers(newest.stamp);
-        let here = keepers.iter().any(|keeper| keeper.node == self.inner.id);
-        if !here {
-            let sent_here = request
-                .nonce
-                .is_some_and(|nonce| self.inner.nonces.accepts(Purpose::Stream(id), nonce));
-            let keeper = keepers.first().filter(|_| !sent_here);
-            let keeper = keeper
-                .ok_or(Refusal::Unavailable { why: "no node with the object can be reached" })?;
-            return Ok(Reply::Redirect(Redirect {
-                node: keeper.node,
-                nonce: Nonce(keeper.nonce),
-                permanent: false,
-                domain: place.domain,
-            }));
-        }
-        let (meta, stamp) = self.deletable_here(id)?;
+        Err(Refusal::Unavailable { why: "the object keeps changing" })
+    }
+
+    /// Deletes in a task of its own: a client that vanishes cannot cancel half of it.
+    async fn bury_in_task(
+        &self,
+        busy: Busy,
+        id: StreamId,
+        meta: ObjectMeta,
+        answers: Answers,
+    ) -> Result<DeleteReply, Refusal> {
+        let stamp = answers.newest().map(|newest| newest.stamp).ok_or(Refusal::NotFound)?;
         let node = self.clone();
         let commit = self.env().spawn("delete", async move {
             let _busy = busy;
             node.bury_everywhere(id, &meta, answers).await.map(|()| DeleteReply { meta, stamp })
         });
-        commit
-            .join()
-            .await
-            .unwrap_or(Err(Refusal::Unknown { why: "the node is stopping" }))
-            .map(Reply::Served)
+        commit.join().await.unwrap_or(Err(Refusal::Unknown { why: "the node is stopping" }))
     }
 
-    /// What this node holds under the id, if a client may delete it now.
-    fn deletable_here(&self, id: StreamId) -> Result<(ObjectMeta, Stamp), Refusal> {
-        let found = self.inner.volumes.find(id).ok_or(Refusal::NotFound)?;
-        let stamp = found.record.stamp;
-        let RecordState::Live { meta, .. } = found.record.state else {
-            return Err(Refusal::NotFound);
+    /// The metadata of this version, if it is still here and a client may delete it now; `None` if it is not here any more.
+    fn deletable_here(&self, id: StreamId, stamp: Stamp) -> Result<Option<ObjectMeta>, Refusal> {
+        let found = self.inner.volumes.find(id).filter(|found| found.record.stamp == stamp);
+        let Some(RecordState::Live { meta, .. }) = found.map(|found| found.record.state) else {
+            return Ok(None);
         };
         let now = self.env().wall();
         if has_ended(&meta, stamp, now) {
             return Err(Refusal::NotFound);
         }
         let lifecycle = Lifecycle::of_headers(&meta.headers, stamp.version.timestamp()).0;
-        if lifecycle.at(now).deletable { Ok((meta, stamp)) } else { Err(Refusal::NotDeletable) }
+        if lifecycle.at(now).deletable { Ok(Some(meta)) } else { Err(Refusal::NotDeletable) }
     }
 
     async fn bury_everywhere(

@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(share("100%"), Some(1_000_000));
         assert_eq!(share("101%"), None);
         assert_eq!(bandwidth("10Gbit"), Some(10_000_000_000));
-        assert_eq!(bandwidth("80MiB/s"), Some(80 * 8 << 20));
+        assert_eq!(bandwidth("80MiB/s"), Some((80 * 8) << 20));
         assert_eq!(offset("+10m"), Some(600_000_000_000));
         assert_eq!(offset("-1s"), Some(-1_000_000_000));
         assert_eq!(offset("1s"), None);

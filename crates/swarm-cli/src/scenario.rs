@@ -80,7 +80,12 @@ fn list(tag: Option<&str>) -> ExitCode {
             Ok(loaded) => {
                 let scenario = loaded.scenario;
                 if tag.is_none_or(|tag| scenario.tags.iter().any(|own| own == tag)) {
-                    println!("{:<28} {}  [{}]", scenario.name, scenario.title, scenario.tags.join(", "));
+                    println!(
+                        "{:<28} {}  [{}]",
+                        scenario.name,
+                        scenario.title,
+                        scenario.tags.join(", ")
+                    );
                 }
             }
             Err(error) => {
@@ -120,7 +125,8 @@ fn verbs() -> ExitCode {
         }
         println!("  {:<16} {}", "", notes.join("; "));
     }
-    let later: Vec<&str> = words::VERBS.iter().filter(|verb| !verb.word.built).map(|verb| verb.word.word).collect();
+    let later: Vec<&str> =
+        words::VERBS.iter().filter(|verb| !verb.word.built).map(|verb| verb.word.word).collect();
     println!("  not yet: {}", later.join(", "));
     println!("\nEvents (`after`, `until`):");
     for (form, says) in words::EVENTS {
@@ -128,10 +134,20 @@ fn verbs() -> ExitCode {
     }
     println!("\nSubjects (`that`):");
     for subject in words::SUBJECTS.iter().filter(|subject| subject.word.built) {
-        let arguments: Vec<&str> = subject.arguments.iter().filter(|word| word.built).map(|word| word.word).collect();
-        println!("  {:<16} {} Takes {}.", subject.word.word, subject.says, or_nothing(&arguments.join(", ")));
+        let arguments: Vec<&str> =
+            subject.arguments.iter().filter(|word| word.built).map(|word| word.word).collect();
+        println!(
+            "  {:<16} {} Takes {}.",
+            subject.word.word,
+            subject.says,
+            or_nothing(&arguments.join(", "))
+        );
     }
-    let later: Vec<&str> = words::SUBJECTS.iter().filter(|subject| !subject.word.built).map(|subject| subject.word.word).collect();
+    let later: Vec<&str> = words::SUBJECTS
+        .iter()
+        .filter(|subject| !subject.word.built)
+        .map(|subject| subject.word.word)
+        .collect();
     println!("  not yet: {}", later.join(", "));
     println!("\nMetrics of a workload (`metric`):");
     for (form, says) in words::METRICS {

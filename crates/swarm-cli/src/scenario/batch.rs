@@ -47,9 +47,14 @@ struct Running {
 /// Runs all jobs on so many threads; `done` is called with each result as it comes.
 ///
 /// A run that cannot be ended ends the process, with the status of an inconclusive one.
-pub(crate) fn run_all(jobs: &[Job], threads: usize, done: impl Fn(usize, &RunReport) + Sync) -> Vec<RunReport> {
+pub(crate) fn run_all(
+    jobs: &[Job],
+    threads: usize,
+    done: impl Fn(usize, &RunReport) + Sync,
+) -> Vec<RunReport> {
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<RunReport>>> = Mutex::new((0..jobs.len()).map(|_| None).collect());
+    let results: Mutex<Vec<Option<RunReport>>> =
+        Mutex::new((0..jobs.len()).map(|_| None).collect());
     let running: Mutex<Vec<Running>> = Mutex::new(Vec::new());
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -83,16 +88,26 @@ fn run_one(job: &Job, number: usize, running: &Mutex<Vec<Running>>) -> RunReport
         return first;
     }
     let second = run_once(job, number, running);
-    let same = first.trace_hash == second.trace_hash && first.verdict == second.verdict && first.operations == second.operations;
+    let same = first.trace_hash == second.trace_hash
+        && first.verdict == second.verdict
+        && first.operations == second.operations;
     if same {
         return first;
     }
-    let why = format!("two runs of one seed differ: trace {} and {}", first.trace_hash, second.trace_hash);
+    let why = format!(
+        "two runs of one seed differ: trace {} and {}",
+        first.trace_hash, second.trace_hash
+    );
     RunReport { verdict: Verdict::Harness(why), ..first }
 }
 
 fn run_once(job: &Job, number: usize, running: &Mutex<Vec<Running>>) -> RunReport {
-    let options = Options { seed: job.seed, plant: job.plant.clone(), trace: job.trace.clone(), ..Options::default() };
+    let options = Options {
+        seed: job.seed,
+        plant: job.plant.clone(),
+        trace: job.trace.clone(),
+        ..Options::default()
+    };
     let began = Instant::now();
     lock(running).push(Running {
         job: number,
@@ -133,7 +148,10 @@ fn watch(jobs: &[Job], running: &Mutex<Vec<Running>>, over: &AtomicBool) {
                 run.abort.store(true, Ordering::Relaxed);
             }
             if elapsed > limit + PATIENCE {
-                eprintln!("{} seed {} cannot be ended", jobs[run.job].loaded.scenario.name, jobs[run.job].seed);
+                eprintln!(
+                    "{} seed {} cannot be ended",
+                    jobs[run.job].loaded.scenario.name, jobs[run.job].seed
+                );
                 std::process::exit(i32::from(Verdict::Inconclusive.exit_status()));
             }
             if line.is_empty() {
@@ -154,7 +172,12 @@ fn progress_line(job: &Job, progress: &Progress) -> String {
     let operations = progress.operations.load(Ordering::Relaxed);
     let faults = progress.faults.load(Ordering::Relaxed);
     let name = &job.loaded.scenario.name;
-    format!("{name} seed {}: {}m{:02}s simulated, {operations} operations, {faults} faults active", job.seed, seconds / 60, seconds % 60)
+    format!(
+        "{name} seed {}: {}m{:02}s simulated, {operations} operations, {faults} faults active",
+        job.seed,
+        seconds / 60,
+        seconds % 60
+    )
 }
 
 /// Draws the line over the one before. A terminal that does not take it shows no progress, and nothing else is lost.

@@ -71,7 +71,8 @@ pub(crate) struct Replay {
 
 fn seed_range(text: &str) -> Result<(u64, u64), String> {
     let (from, to) = text.split_once("..").ok_or("write it like 0..100")?;
-    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{text:?} is no seed"));
+    let number =
+        |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{text:?} is no seed"));
     let (from, to) = (number(from)?, number(to)?);
     if from < to { Ok((from, to)) } else { Err("the range holds no seed".to_owned()) }
 }
@@ -102,8 +103,15 @@ impl Run {
         let mut jobs = Vec::new();
         for loaded in &scenarios {
             for seed in from..to {
-                let trace = self.report.as_ref().map(|dir| run_folder(dir, loaded, seed).join("trace.txt"));
-                jobs.push(Job { loaded: Arc::clone(loaded), seed, plant: self.plant.clone(), twice: self.twice, trace });
+                let trace =
+                    self.report.as_ref().map(|dir| run_folder(dir, loaded, seed).join("trace.txt"));
+                jobs.push(Job {
+                    loaded: Arc::clone(loaded),
+                    seed,
+                    plant: self.plant.clone(),
+                    twice: self.twice,
+                    trace,
+                });
             }
         }
         carry_out(&scenarios, &jobs, self.jobs, self.json.as_deref(), self.report.as_deref())
@@ -155,14 +163,24 @@ impl Replay {
         if loaded.checksum != token.checksum {
             eprintln!("{} has changed since: this may be another run", loaded.path);
         }
-        let trace = self.report.as_ref().map(|dir| run_folder(dir, &loaded, token.seed).join("trace.txt"));
-        let job = Job { loaded: Arc::clone(&loaded), seed: token.seed, plant: token.plant, twice: false, trace };
+        let trace =
+            self.report.as_ref().map(|dir| run_folder(dir, &loaded, token.seed).join("trace.txt"));
+        let job = Job {
+            loaded: Arc::clone(&loaded),
+            seed: token.seed,
+            plant: token.plant,
+            twice: false,
+            trace,
+        };
         carry_out(&[loaded], &[job], Some(1), None, self.report.as_deref())
     }
 }
 
 /// A seed that is short enough to be read aloud.
-#[expect(clippy::disallowed_methods, reason = "a seed that nobody gave is the one thing that no seed decides")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a seed that nobody gave is the one thing that no seed decides"
+)]
 fn drawn_seed() -> u32 {
     rand::rngs::StdRng::from_os_rng().next_u32()
 }
@@ -173,13 +191,24 @@ fn run_folder(dir: &Path, loaded: &Loaded, seed: u64) -> PathBuf {
 
 fn start_log(filter: Option<&str>) -> Result<(), String> {
     let Some(filter) = filter else { return Ok(()) };
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     // Wall time says nothing about a simulated run; events carry the node's own.
-    tracing_subscriber::fmt().with_env_filter(filter).without_time().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .without_time()
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
 
-fn carry_out(scenarios: &[Arc<Loaded>], jobs: &[Job], threads: Option<usize>, json: Option<&Path>, report: Option<&Path>) -> ExitCode {
+fn carry_out(
+    scenarios: &[Arc<Loaded>],
+    jobs: &[Job],
+    threads: Option<usize>,
+    json: Option<&Path>,
+    report: Option<&Path>,
+) -> ExitCode {
     for job in jobs {
         if let Some(folder) = job.trace.as_ref().and_then(|trace| trace.parent())
             && let Err(error) = std::fs::create_dir_all(folder)
@@ -217,7 +246,11 @@ fn carry_out(scenarios: &[Arc<Loaded>], jobs: &[Job], threads: Option<usize>, js
 /// The gravest verdict decides: a harness that failed has judged nothing, a wrong scenario hardly anything.
 fn status(reports: &[RunReport], inert: bool) -> u8 {
     let has = |status: u8| reports.iter().any(|report| report.verdict.exit_status() == status);
-    [HARNESS, WRONG, 1, 4].into_iter().find(|status| has(*status)).unwrap_or(if inert { HARNESS } else { 0 })
+    [HARNESS, WRONG, 1, 4].into_iter().find(|status| has(*status)).unwrap_or(if inert {
+        HARNESS
+    } else {
+        0
+    })
 }
 
 fn tell_failures(reports: &[RunReport]) {
@@ -236,13 +269,22 @@ fn tell_failures(reports: &[RunReport]) {
 }
 
 fn table(scenarios: &[Arc<Loaded>], reports: &[RunReport]) {
-    println!("\n{:<28} {:>6} {:>6} {:>9} {:>12} {:>10}  failed seeds", "scenario", "held", "failed", "effects", "operations", "wall/run");
+    println!(
+        "\n{:<28} {:>6} {:>6} {:>9} {:>12} {:>10}  failed seeds",
+        "scenario", "held", "failed", "effects", "operations", "wall/run"
+    );
     for loaded in scenarios {
         let name = &loaded.scenario.name;
-        let of: Vec<&RunReport> = reports.iter().filter(|report| report.scenario == *name).collect();
+        let of: Vec<&RunReport> =
+            reports.iter().filter(|report| report.scenario == *name).collect();
         let held = of.iter().filter(|report| report.verdict == Verdict::Held).count();
-        let failed: Vec<String> = of.iter().filter(|report| report.verdict != Verdict::Held).map(|report| report.seed.to_string()).collect();
-        let effects: u64 = of.iter().flat_map(|report| &report.faults).map(|fault| fault.effects).sum();
+        let failed: Vec<String> = of
+            .iter()
+            .filter(|report| report.verdict != Verdict::Held)
+            .map(|report| report.seed.to_string())
+            .collect();
+        let effects: u64 =
+            of.iter().flat_map(|report| &report.faults).map(|fault| fault.effects).sum();
         let operations: u64 = of.iter().map(|report| report.operations).sum();
         let wall: u128 = of.iter().map(|report| report.wall.as_millis()).sum();
         let runs = of.len().max(1);
@@ -270,22 +312,37 @@ fn inert_steps(scenarios: &[Arc<Loaded>], reports: &[RunReport]) -> Vec<String> 
     let mut lines = Vec::new();
     for loaded in scenarios {
         let scenario = &loaded.scenario;
-        let of: Vec<&RunReport> = reports.iter().filter(|report| report.scenario == scenario.name).collect();
+        let of: Vec<&RunReport> =
+            reports.iter().filter(|report| report.scenario == scenario.name).collect();
         // Runs that did not come to their end say nothing about their faults.
         if of.iter().any(|report| !matches!(report.verdict, Verdict::Held | Verdict::Failed)) {
             continue;
         }
         for (number, step) in scenario.steps.iter().enumerate() {
-            let bit = of.iter().flat_map(|report| &report.faults).any(|fault| fault.step == number && fault.effects > 0);
+            let bit = of
+                .iter()
+                .flat_map(|report| &report.faults)
+                .any(|fault| fault.step == number && fault.effects > 0);
             if step.verb.is_fault() && !step.may_be_inert && !bit {
-                lines.push(format!("{}:{}: `{}` never bit in {} runs (inert = \"allow\" lifts this)", loaded.path, step.line, step.label(), of.len()));
+                lines.push(format!(
+                    "{}:{}: `{}` never bit in {} runs (inert = \"allow\" lifts this)",
+                    loaded.path,
+                    step.line,
+                    step.label(),
+                    of.len()
+                ));
             }
         }
     }
     lines
 }
 
-fn write_results(jobs: &[Job], reports: &[RunReport], json: Option<&Path>, report: Option<&Path>) -> Result<(), String> {
+fn write_results(
+    jobs: &[Job],
+    reports: &[RunReport],
+    json: Option<&Path>,
+    report: Option<&Path>,
+) -> Result<(), String> {
     let write = |path: &Path, value: &serde_json::Value| {
         let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
         std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))

@@ -11,8 +11,8 @@ pub enum Bug {
     ServeUnverified,
     /// The version of a write comes from the clock alone, not raised above the newest version known.
     ClockOnlyVersion,
-    /// A lookup is answered by the first holder heard, without waiting for one that may know a newer version.
-    FirstAnswerWins,
+    /// A delete is acknowledged with the tombstone of one node; the other holders are not told.
+    DeleteHereOnly,
 }
 
 impl Bug {
@@ -22,7 +22,7 @@ impl Bug {
         Self::ForgetTombstones,
         Self::ServeUnverified,
         Self::ClockOnlyVersion,
-        Self::FirstAnswerWins,
+        Self::DeleteHereOnly,
     ];
 
     /// The name that `--plant` takes.
@@ -33,7 +33,7 @@ impl Bug {
             Self::ForgetTombstones => "forget-tombstones",
             Self::ServeUnverified => "serve-unverified",
             Self::ClockOnlyVersion => "clock-only-version",
-            Self::FirstAnswerWins => "first-answer-wins",
+            Self::DeleteHereOnly => "delete-here-only",
         }
     }
 

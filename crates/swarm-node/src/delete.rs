@@ -110,6 +110,9 @@ impl Node {
             }
             Err(_) => return Err(Refusal::Unknown { why: "the disk does not answer" }),
         }
+        if self.env().planted(Bug::DeleteHereOnly) {
+            return Ok(());
+        }
         let holders: BTreeSet<NodeId> =
             answers.holders().filter(|node| *node != self.inner.id).collect();
         let mut told = holders.clone();

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use swarm_env::Bug;
 use swarm_plan::bids::JITTER;
 use swarm_plan::lookup::{Answer, Answers, Course, Form, Step, next_step};
 use swarm_types::{NodeId, StreamId};
@@ -93,12 +92,6 @@ impl Node {
                 elapsed: self.env().now().since(began),
                 multiplier_permille: inner.settings.query_retry_multiplier_permille,
             };
-            if self.env().planted(Bug::FirstAnswerWins)
-                && answers.existing().is_some()
-                && size.is_none()
-            {
-                break;
-            }
             match next_step(course) {
                 Step::Conclude => break,
                 Step::Listen(until) => {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use swarm_env::{BoxFuture, Disk, Disks, IndexHome, MemoryIndex, SyncMode};
@@ -19,7 +19,7 @@ use crate::kernel::{Event, Kernel, State, on_grid};
 use crate::options::{DiskModel, Heads};
 use crate::slab::Key;
 use crate::trace::Kind;
-use crate::wake::{lock, register};
+use crate::wake::{Waiter, lock, register};
 
 use image::Image;
 
@@ -49,7 +49,7 @@ pub(crate) struct Operation {
     device: usize,
     work: Work,
     outcome: Option<io::Result<Bytes>>,
-    waker: Option<Waker>,
+    waker: Option<Waiter>,
     /// Nobody waits for it any more; it is removed when it completes.
     detached: bool,
 }
@@ -400,16 +400,16 @@ impl Future for Waiting {
                 });
             }
         };
-        let waker = cx.waker().clone();
+        let waiter = self.kernel.wakes.waiter(cx.waker());
         let (outcome, unused) = {
             let mut state = lock(&self.kernel.state);
             match state.disk_ops.get_mut(key) {
                 None => (Some(Err(dead())), None),
                 Some(operation) if operation.outcome.is_some() => (
                     state.disk_ops.remove(key).and_then(|operation| operation.outcome),
-                    Some(waker),
+                    Some(waiter),
                 ),
-                Some(operation) => (None, register(&mut operation.waker, waker)),
+                Some(operation) => (None, register(&mut operation.waker, waiter)),
             }
         };
         drop(unused);

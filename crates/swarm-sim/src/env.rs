@@ -87,16 +87,16 @@ impl Future for SimSleep {
         if self.kernel.now() >= self.at {
             return Poll::Ready(());
         }
-        let waker = cx.waker().clone();
+        let waiter = self.kernel.wakes.waiter(cx.waker());
         let (timer, unused) = {
             let mut state = lock(&self.kernel.state);
             match self.timer {
                 Some(timer) => {
                     let slot = state.timers.get_mut(timer);
-                    (timer, slot.and_then(|slot| register(slot, waker)))
+                    (timer, slot.and_then(|slot| register(slot, waiter)))
                 }
                 None => {
-                    let timer = state.timers.insert(Some(waker));
+                    let timer = state.timers.insert(Some(waiter));
                     state.schedule(self.at, Event::Timer(timer));
                     (timer, None)
                 }
@@ -110,9 +110,12 @@ impl Future for SimSleep {
 
 impl Drop for SimSleep {
     fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            let waker = lock(&self.kernel.state).cancel_timer(timer);
-            drop(waker);
+        // All events of an instant fire before any task runs: a timer whose time has come is gone already.
+        if let Some(timer) = self.timer
+            && self.kernel.now() < self.at
+        {
+            let waiter = lock(&self.kernel.state).cancel_timer(timer);
+            drop(waiter);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::net::cuts::Breaks;
 use crate::options::{DiskModel, LinkModel, SimOptions};
 use crate::run::{Halt, install_panic_hook};
 use crate::trace::Checkpoint;
-use crate::wake::{lock, register};
+use crate::wake::{lock, register_waker};
 
 /// A simulated world, in the hands of the thread that drives it. Dropped, every host is killed.
 pub struct Sim {
@@ -68,8 +68,8 @@ impl Sim {
     {
         let kernel = &self.handle.kernel;
         let task = self.handle.spawn_on(host, "main", future);
-        kernel.run(|| lock(&task.cell).finished)?;
-        let output = lock(&task.cell).output.take();
+        kernel.run(|| task.cell.finished.load(Ordering::Relaxed))?;
+        let output = lock(&task.cell.ending).output.take();
         output.ok_or_else(|| {
             let panics = self.handle.panics();
             let mine = panics.iter().rev().find(|panic| panic.host == host);
@@ -214,11 +214,11 @@ impl SimHandle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let cell = Arc::new(Mutex::new(TaskCell { output: None, finished: false, waker: None }));
+        let cell = Arc::new(TaskCell::default());
         let theirs = Arc::clone(&cell);
         let future = Box::pin(async move {
             let output = future.await;
-            lock(&theirs).output = Some(output);
+            lock(&theirs.ending).output = Some(output);
         });
         let on_done = Arc::new(Finisher(Arc::clone(&cell)));
         drop(self.command(move |kernel| {
@@ -408,7 +408,7 @@ impl<R> Future for Command<R> {
             let mut cell = lock(&self.cell);
             match cell.output.take() {
                 Some(output) => (Some(output), Some(waker)),
-                None => (None, register(&mut cell.waker, waker)),
+                None => (None, register_waker(&mut cell.waker, waker)),
             }
         };
         drop(unused);
@@ -417,19 +417,31 @@ impl<R> Future for Command<R> {
 }
 
 struct TaskCell<T> {
+    /// Apart from the rest, since a run looks at it before every poll.
+    finished: AtomicBool,
+    ending: Mutex<TaskEnding<T>>,
+}
+
+struct TaskEnding<T> {
     output: Option<T>,
-    finished: bool,
     waker: Option<Waker>,
 }
 
-struct Finisher<T>(Arc<Mutex<TaskCell<T>>>);
+impl<T> Default for TaskCell<T> {
+    fn default() -> Self {
+        let ending = Mutex::new(TaskEnding { output: None, waker: None });
+        Self { finished: AtomicBool::new(false), ending }
+    }
+}
+
+struct Finisher<T>(Arc<TaskCell<T>>);
 
 impl<T: Send> OnDone for Finisher<T> {
     fn finish(&self) {
         let waker = {
-            let mut cell = lock(&self.0);
-            cell.finished = true;
-            cell.waker.take()
+            let mut ending = lock(&self.0.ending);
+            self.0.finished.store(true, Ordering::Relaxed);
+            ending.waker.take()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -439,7 +451,7 @@ impl<T: Send> OnDone for Finisher<T> {
 
 /// A task of a host that another host waits for.
 pub struct HostTask<T> {
-    cell: Arc<Mutex<TaskCell<T>>>,
+    cell: Arc<TaskCell<T>>,
 }
 
 impl<T> Future for HostTask<T> {
@@ -449,11 +461,11 @@ impl<T> Future for HostTask<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let waker = cx.waker().clone();
         let (polled, unused) = {
-            let mut cell = lock(&self.cell);
-            if cell.finished {
-                (Poll::Ready(cell.output.take()), Some(waker))
+            let mut ending = lock(&self.cell.ending);
+            if self.cell.finished.load(Ordering::Relaxed) {
+                (Poll::Ready(ending.output.take()), Some(waker))
             } else {
-                (Poll::Pending, register(&mut cell.waker, waker))
+                (Poll::Pending, register_waker(&mut ending.waker, waker))
             }
         };
         drop(unused);

@@ -12,10 +12,11 @@ use swarm_types::Instant;
 
 use crate::dice::Dice;
 use crate::env::HostEnv;
-use crate::kernel::{Kernel, OnDone, State, TaskSlot};
+use crate::kernel::{Body, Kernel, OnDone, State, TaskSlot};
+use crate::log;
 use crate::slab::Key;
 use crate::trace::Kind;
-use crate::wake::{Memory, TaskWaker, lock};
+use crate::wake::{Memory, TaskWaker, Waiter, lock};
 
 /// First port that is handed out to those who ask for any.
 const FIRST_FREE_PORT: u16 = 49_152;
@@ -216,8 +217,9 @@ impl Kernel {
                         host,
                         name,
                         sequence,
-                        future: future.take(),
-                        waker: Arc::clone(&wakes).into(),
+                        body: future
+                            .take()
+                            .map(|future| Body { future, waker: Arc::clone(&wakes).into() }),
                         wakes,
                         on_done: on_done.clone(),
                     }
@@ -265,7 +267,7 @@ impl Kernel {
     fn bury(&self, id: HostId, remains: Vec<Remains>) {
         let mut finished = Vec::new();
         let memory = lock(&self.state).host(id).memory;
-        self.wakes.enter(Some(memory));
+        self.wakes.enter(id, memory);
         for task in remains {
             let dropped =
                 catch_unwind(AssertUnwindSafe(|| crate::run::guarded(|| drop(task.future))));
@@ -274,7 +276,7 @@ impl Kernel {
             }
             finished.extend(task.on_done);
         }
-        self.wakes.enter(None);
+        self.wakes.leave();
         for on_done in finished {
             on_done.finish();
         }
@@ -315,6 +317,7 @@ impl Kernel {
     /// Ends every incarnation and forgets the boot closures, so that nothing keeps the world alive but its owner.
     pub(crate) fn shut_down(self: &Arc<Self>) {
         self.wakes.adopt_thread();
+        let _at_work = log::at_work(self);
         let hosts = lock(&self.state).hosts.len();
         for id in 0..hosts {
             let id = HostId(u32::try_from(id).unwrap_or(u32::MAX));
@@ -346,12 +349,9 @@ impl State {
         let mut remains = Vec::with_capacity(keys.len());
         for (_, key) in keys {
             if let Some(slot) = self.tasks.remove(key) {
-                self.to_drop.push(slot.waker);
-                remains.push(Remains {
-                    name: slot.name,
-                    future: slot.future,
-                    on_done: slot.on_done,
-                });
+                let (future, waker) = slot.body.map(|body| (body.future, body.waker)).unzip();
+                self.to_drop.extend(waker.map(Waiter::Waker));
+                remains.push(Remains { name: slot.name, future, on_done: slot.on_done });
             }
         }
         remains

@@ -4,6 +4,7 @@
 //! subject (`env`, `net`, `disk`); the loop that drives it all is in `run`.
 
 use std::cmp::Ordering as Order;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use crate::net::{NetState, Side};
 use crate::options::SimOptions;
 use crate::slab::{Key, Slab};
 use crate::trace::{Kind, Tracer};
-use crate::wake::{TaskWaker, WakeQueue};
+use crate::wake::{TaskWaker, Waiter, WakeQueue};
 
 /// Network and disk completions fall on multiples of this, so that several tasks are ready at once and the draw among
 /// them has something to draw from.
@@ -63,21 +64,25 @@ pub(crate) enum Event {
 }
 
 struct Entry {
-    at: u64,
-    tie: u32,
-    sequence: u64,
+    /// Time, then the drawn tie-break, then the order of scheduling, in one number, since the heap does little but compare.
+    /// The order of scheduling wraps after 2^32 events, long after any other of the same time and draw.
+    rank: u128,
     event: Event,
 }
 
 impl Entry {
-    const fn rank(&self) -> (u64, u32, u64) {
-        (self.at, self.tie, self.sequence)
+    const fn new(at: u64, tie: u32, sequence: u32, event: Event) -> Self {
+        Self { rank: (at as u128) << 64 | (tie as u128) << 32 | sequence as u128, event }
+    }
+
+    const fn at(&self) -> u64 {
+        (self.rank >> 64) as u64
     }
 }
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.rank() == other.rank()
+        self.rank == other.rank
     }
 }
 
@@ -92,7 +97,7 @@ impl PartialOrd for Entry {
 impl Ord for Entry {
     /// Reversed: the heap hands out its greatest entry, and the next event is the earliest.
     fn cmp(&self, other: &Self) -> Order {
-        other.rank().cmp(&self.rank())
+        other.rank.cmp(&self.rank)
     }
 }
 
@@ -103,10 +108,15 @@ pub(crate) struct TaskSlot {
     /// Order of spawning over the whole run.
     pub(crate) sequence: u64,
     /// Absent while it is being polled.
-    pub(crate) future: Option<BoxFuture<'static, ()>>,
-    pub(crate) waker: Waker,
+    pub(crate) body: Option<Body>,
     pub(crate) wakes: Arc<TaskWaker>,
     pub(crate) on_done: Option<Arc<dyn OnDone>>,
+}
+
+/// What a poll needs of a task; it leaves the slot for that long, so that nothing of it need be cloned.
+pub(crate) struct Body {
+    pub(crate) future: BoxFuture<'static, ()>,
+    pub(crate) waker: Waker,
 }
 
 /// Told by the kernel, between polls, that a task has ended, whichever way.
@@ -137,14 +147,14 @@ pub(crate) struct State {
     pub(crate) seed: u64,
     pub(crate) trace: Tracer,
     heap: BinaryHeap<Entry>,
-    sequence: u64,
+    sequence: u32,
     ties: Dice,
     scheduling: Dice,
     pub(crate) ready: Vec<Key>,
     pub(crate) woken: Vec<Key>,
     pub(crate) tasks: Slab<TaskSlot>,
     pub(crate) spawned: u64,
-    pub(crate) timers: Slab<Option<Waker>>,
+    pub(crate) timers: Slab<Option<Waiter>>,
     stale_timers: usize,
     pub(crate) hosts: Vec<Host>,
     pub(crate) by_ip: BTreeMap<Ipv4Addr, HostId>,
@@ -154,10 +164,10 @@ pub(crate) struct State {
     /// Effects by fault number less one.
     effects: Vec<u64>,
     pub(crate) panics: Vec<HostPanic>,
-    /// To be woken once the lock is gone.
-    pub(crate) to_wake: Vec<Waker>,
+    /// To be woken before the next poll.
+    pub(crate) to_wake: Vec<Waiter>,
     /// To be dropped once the lock is gone.
-    pub(crate) to_drop: Vec<Waker>,
+    pub(crate) to_drop: Vec<Waiter>,
     pub(crate) events: u64,
     pub(crate) polls: u64,
     pub(crate) polls_without_event: u64,
@@ -214,19 +224,17 @@ impl Kernel {
     /// Moves time to the next event and fires all events of that instant. False if there is none.
     pub(crate) fn advance(&self, state: &mut State) -> bool {
         let Some(next) = state.heap.peek() else { return false };
-        if next.at > state.now {
-            state.now = next.at;
+        if next.at() > state.now {
+            state.now = next.at();
             self.now.store(state.now, Ordering::Relaxed);
         }
-        while state.heap.peek().is_some_and(|entry| entry.at <= state.now) {
-            if let Some(entry) = state.heap.pop() {
-                state.events += 1;
-                if !matches!(entry.event, Event::Ready(_)) {
-                    // A task that was only held back is no progress: two that wake each other would never be stuck.
-                    state.polls_without_event = 0;
-                }
-                state.fire(entry.event);
+        while let Some(event) = state.next_due() {
+            state.events += 1;
+            if !matches!(event, Event::Ready(_)) {
+                // A task that was only held back is no progress: two that wake each other would never be stuck.
+                state.polls_without_event = 0;
             }
+            state.fire(event);
         }
         true
     }
@@ -236,9 +244,16 @@ impl State {
     /// Lets `event` happen at `at`, not before now.
     #[inline]
     pub(crate) fn schedule(&mut self, at: u64, event: Event) {
-        self.sequence += 1;
+        self.sequence = self.sequence.wrapping_add(1);
         let tie = self.ties.word();
-        self.heap.push(Entry { at: at.max(self.now), tie, sequence: self.sequence, event });
+        self.heap.push(Entry::new(at.max(self.now), tie, self.sequence, event));
+    }
+
+    /// Takes the first event whose time has come.
+    #[inline]
+    fn next_due(&mut self) -> Option<Event> {
+        let first = self.heap.peek_mut()?;
+        (first.at() <= self.now).then(|| PeekMut::pop(first).event)
     }
 
     fn fire(&mut self, event: Event) {
@@ -257,17 +272,17 @@ impl State {
 
     fn fire_timer(&mut self, timer: Key) {
         match self.timers.remove(timer) {
-            Some(waker) => {
+            Some(waiter) => {
                 self.trace.record(self.now, Kind::Timer, timer.bits(), 0, 0);
-                self.to_wake.extend(waker);
+                self.to_wake.extend(waiter);
             }
             None => self.stale_timers = self.stale_timers.saturating_sub(1),
         }
     }
 
     /// Forgets a timer whose event is still in the heap; sweeps the heap when most of it is such timers.
-    pub(crate) fn cancel_timer(&mut self, timer: Key) -> Option<Waker> {
-        let waker = self.timers.remove(timer)?;
+    pub(crate) fn cancel_timer(&mut self, timer: Key) -> Option<Waiter> {
+        let waiter = self.timers.remove(timer)?;
         self.stale_timers += 1;
         if self.stale_timers >= STALE_TIMERS_MIN && self.stale_timers * 2 > self.heap.len() {
             let timers = &self.timers;
@@ -277,11 +292,28 @@ impl State {
             });
             self.stale_timers = 0;
         }
-        waker
+        waiter
+    }
+
+    /// Wakes the tasks that wait themselves; the wakers of the others go to `wakers`, to be called without the lock.
+    pub(crate) fn wake_waiters(&mut self, wakers: &mut Vec<Waker>) {
+        for waiter in self.to_wake.drain(..) {
+            match waiter {
+                Waiter::Task(task) => {
+                    if self.tasks.get(task).is_some_and(|slot| slot.wakes.queue()) {
+                        self.woken.push(task);
+                    }
+                }
+                Waiter::Waker(waker) => wakers.push(waker),
+            }
+        }
     }
 
     /// Takes the woken tasks into the ready list, holding some of them back.
     pub(crate) fn admit_woken(&mut self) {
+        if self.woken.is_empty() {
+            return;
+        }
         let mut woken = std::mem::take(&mut self.woken);
         for task in woken.drain(..) {
             if self.scheduling.below(DELAYED_ONE_IN) == 0 {

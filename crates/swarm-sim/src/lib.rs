@@ -12,6 +12,7 @@ mod env;
 mod handle;
 mod host;
 mod kernel;
+mod log;
 mod net;
 mod options;
 mod run;
@@ -23,6 +24,7 @@ pub use disk::DiskNumber;
 pub use disk::image::DiskImage;
 pub use handle::{Command, Counts, HostTask, Sim, SimHandle};
 pub use host::{HostId, HostLife, HostPanic};
+pub use log::{LogStamp, log_clock};
 pub use options::{
     DiskModel, Heads, LinkModel, POLLS_WITHOUT_EVENT_MAX, SimOptions, Trace, WORLD_BEGINS,
 };

@@ -1,20 +1,23 @@
 //! The loop: commands, wakes, then one drawn poll or the next instant.
+//!
+//! The state is locked from the end of one poll to the beginning of the next, and let go for whatever runs code of a
+//! host: polls, calls of wakers, drops.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, MutexGuard, Once};
 use std::task::{Context, Poll, Waker};
 
-use swarm_env::BoxFuture;
 use swarm_types::Instant;
 
 use crate::host::{Ending, HostId};
-use crate::kernel::{Kernel, OnDone, State};
+use crate::kernel::{Body, Kernel, OnDone, State};
+use crate::log;
 use crate::slab::Key;
 use crate::trace::Kind;
-use crate::wake::{BadWake, Memory, TaskWaker, lock};
+use crate::wake::{BadWake, Memory, Waiter, lock};
 
 /// The abort flag is looked at every so many steps.
 const ABORT_CHECK_STEPS: u64 = 1024;
@@ -121,11 +124,8 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
 struct Turn {
     task: Key,
     host: HostId,
-    memory: Memory,
     name: &'static str,
-    future: BoxFuture<'static, ()>,
-    waker: Waker,
-    wakes: Arc<TaskWaker>,
+    body: Body,
 }
 
 enum Step {
@@ -133,8 +133,15 @@ enum Step {
     Advanced,
 }
 
+/// What must be called or dropped without the lock, in buffers that live as long as the loop.
+#[derive(Default)]
+struct Outside {
+    wakers: Vec<Waker>,
+    trash: Vec<Waiter>,
+}
+
 impl Kernel {
-    /// Runs the world until `done`.
+    /// Runs the world until `done`, which must not lock its state.
     pub(crate) fn run(self: &Arc<Self>, done: impl Fn() -> bool) -> Result<(), Halt> {
         assert!(
             tokio::runtime::Handle::try_current().is_err(),
@@ -142,97 +149,74 @@ impl Kernel {
         );
         install_panic_hook();
         self.wakes.adopt_thread();
+        let _at_work = log::at_work(self);
+        let mut outside = Outside::default();
         let mut steps = 0_u64;
+        let mut state = lock(&self.state);
         loop {
-            self.between_polls();
+            state = self.between_polls(state, &mut outside);
             if done() {
                 return Ok(());
             }
             if let Some(bad) = self.wakes.failure() {
-                return Err(self.explain(bad));
+                return Err(explain(&state, bad));
             }
             if steps.is_multiple_of(ABORT_CHECK_STEPS) && self.abort.load(Ordering::Relaxed) {
                 return Err(Halt::Aborted { at: Instant(self.now()) });
             }
             steps += 1;
-            match self.step()? {
-                Step::Poll(turn) => self.poll(turn),
+            match self.step(&mut state)? {
+                Step::Poll(turn) => {
+                    drop(state);
+                    state = self.poll(turn);
+                }
                 Step::Advanced => {}
             }
         }
     }
 
-    fn explain(&self, bad: BadWake) -> Halt {
-        let state = lock(&self.state);
-        let name = |memory: Memory| match memory.node() {
-            Some(host) => state.host(host).name.to_string(),
-            None => "the harness".to_owned(),
-        };
-        match bad {
-            BadWake::ForeignThread { of } => Halt::ForeignWake { host: name(of) },
-            BadWake::Across { from, to } => {
-                Halt::WakeAcrossHosts { from: name(from), to: name(to) }
-            }
-        }
-    }
-
-    /// Wakes and drops what was left for when the lock is gone, and carries out the commands.
-    pub(crate) fn between_polls(self: &Arc<Self>) {
+    /// Wakes and drops what was left for when no task runs, and carries out the commands.
+    fn between_polls<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        outside: &mut Outside,
+    ) -> MutexGuard<'a, State> {
         loop {
-            let left = {
-                let mut state = lock(&self.state);
-                let idle = state.to_wake.is_empty() && state.to_drop.is_empty();
-                (!idle).then(|| {
-                    (std::mem::take(&mut state.to_wake), std::mem::take(&mut state.to_drop))
-                })
-            };
-            if let Some((mut wake, mut trash)) = left {
-                wake.drain(..).for_each(Waker::wake);
-                trash.clear();
-                // The buffers go back, so that a busy world does not allocate them anew for every event.
-                let mut state = lock(&self.state);
-                if state.to_wake.is_empty() {
-                    state.to_wake = wake;
-                }
-                if state.to_drop.is_empty() {
-                    state.to_drop = trash;
-                }
+            state.wake_waiters(&mut outside.wakers);
+            if !outside.wakers.is_empty() || !state.to_drop.is_empty() {
+                std::mem::swap(&mut state.to_drop, &mut outside.trash);
+                drop(state);
+                outside.wakers.drain(..).for_each(Waker::wake);
+                outside.trash.clear();
+                state = lock(&self.state);
                 continue;
             }
             if !self.commanded.load(Ordering::Relaxed) {
-                return;
+                return state;
             }
+            drop(state);
             let command = lock(&self.commands).pop_front();
             match command {
                 Some(command) => command(self),
                 None => self.commanded.store(false, Ordering::Relaxed),
             }
+            state = lock(&self.state);
         }
     }
 
-    fn step(&self) -> Result<Step, Halt> {
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
+    fn step(&self, state: &mut State) -> Result<Step, Halt> {
         self.wakes.take(&mut state.woken);
         state.admit_woken();
         while let Some(task) = state.draw_ready() {
             let Some(host) = state.tasks.get(task).map(|slot| slot.host) else { continue };
-            let memory = state.host(host).memory;
             if state.park_if_paused(task, host) {
                 continue;
             }
             self.check_progress(state, task)?;
             let Some(slot) = state.tasks.get_mut(task) else { continue };
-            let Some(future) = slot.future.take() else { continue };
-            let turn = Turn {
-                task,
-                host,
-                memory,
-                name: slot.name,
-                future,
-                waker: slot.waker.clone(),
-                wakes: Arc::clone(&slot.wakes),
-            };
+            let Some(body) = slot.body.take() else { continue };
+            self.wakes.begin_poll(host, &slot.wakes);
+            let turn = Turn { task, host, name: slot.name, body };
             let sequence = slot.sequence;
             state.trace.record(state.now, Kind::Poll, sequence, u64::from(host.0), 0);
             return Ok(Step::Poll(turn));
@@ -260,19 +244,19 @@ impl Kernel {
         })
     }
 
-    fn poll(self: &Arc<Self>, turn: Turn) {
-        let Turn { task, host, memory, name, mut future, waker, wakes } = turn;
-        wakes.polled();
-        self.wakes.enter(Some(memory));
-        let mut context = Context::from_waker(&waker);
+    /// Polls a task with the state free, and locks it again.
+    fn poll<'a>(self: &'a Arc<Self>, turn: Turn) -> MutexGuard<'a, State> {
+        let Turn { task, host, name, mut body } = turn;
+        let mut context = Context::from_waker(&body.waker);
         let polled =
-            catch_unwind(AssertUnwindSafe(|| guarded(|| future.as_mut().poll(&mut context))));
+            catch_unwind(AssertUnwindSafe(|| guarded(|| body.future.as_mut().poll(&mut context))));
         if let Ok(Poll::Pending) = polled {
-            self.wakes.enter(None);
-            if let Some(slot) = lock(&self.state).tasks.get_mut(task) {
-                slot.future = Some(future);
+            self.wakes.leave();
+            let mut state = lock(&self.state);
+            if let Some(slot) = state.tasks.get_mut(task) {
+                slot.body = Some(body);
             }
-            return;
+            return state;
         }
         let mut panicked = false;
         if let Err(payload) = polled {
@@ -280,15 +264,16 @@ impl Kernel {
             panicked = true;
         }
         // Dropped apart from the poll: a second panic while the first unwinds would end the process.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| guarded(|| drop(future)))) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| guarded(|| drop(body)))) {
             self.record_panic(host, name, &*payload);
             panicked = true;
         }
-        self.wakes.enter(None);
+        self.wakes.leave();
         self.retire_task(task);
         if panicked {
             self.end_host(host, Ending::Panic);
         }
+        lock(&self.state)
     }
 
     fn retire_task(&self, task: Key) {
@@ -299,5 +284,16 @@ impl Kernel {
                 on_done.finish();
             }
         }
+    }
+}
+
+fn explain(state: &State, bad: BadWake) -> Halt {
+    let name = |memory: Memory| match memory.node() {
+        Some(host) => state.host(host).name.to_string(),
+        None => "the harness".to_owned(),
+    };
+    match bad {
+        BadWake::ForeignThread { of } => Halt::ForeignWake { host: name(of) },
+        BadWake::Across { from, to } => Halt::WakeAcrossHosts { from: name(from), to: name(to) },
     }
 }

@@ -14,6 +14,11 @@ impl Key {
     pub(crate) const fn bits(self) -> u64 {
         (self.generation as u64) << 32 | self.index as u64
     }
+
+    /// The key of this number.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
 }
 
 struct Slot<T> {

@@ -4,7 +4,7 @@
 //! network. The hosts of the harness (its own and its clients) share one memory.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
@@ -54,11 +54,26 @@ pub(crate) enum BadWake {
     Across { from: Memory, to: Memory },
 }
 
-/// Where wakes arrive.
+/// Who waits for something that the kernel brings about.
+pub(crate) enum Waiter {
+    /// The task itself: woken without a waker being cloned, called or dropped.
+    Task(Key),
+    /// Something between the task and what it waits for, such as one branch of a join.
+    Waker(Waker),
+}
+
+/// Where wakes arrive. The numbers are atomic for the sake of `Sync` alone: one thread reads and writes them.
 #[derive(Default)]
 pub(crate) struct WakeQueue {
     woken: Mutex<Vec<Key>>,
+    /// False only if `woken` is empty, so that looking costs no lock.
+    any_woken: AtomicBool,
     current: AtomicU32,
+    /// The host whose code ran last.
+    host: AtomicU32,
+    /// The task that is being polled, and the address of its waker; the address is 0 between polls.
+    task: AtomicU64,
+    task_mark: AtomicUsize,
     thread: AtomicUsize,
     failed: AtomicBool,
     failure: Mutex<Option<BadWake>>,
@@ -77,9 +92,40 @@ impl WakeQueue {
         self.thread.store(thread_mark(), Ordering::Relaxed);
     }
 
-    /// Says whose code runs until the next call.
-    pub(crate) fn enter(&self, memory: Option<Memory>) {
-        self.current.store(memory.map_or(KERNEL, |memory| memory.0), Ordering::Relaxed);
+    /// Code of this host runs until [`WakeQueue::leave`].
+    pub(crate) fn enter(&self, host: HostId, memory: Memory) {
+        self.host.store(host.0, Ordering::Relaxed);
+        self.current.store(memory.0, Ordering::Relaxed);
+    }
+
+    /// This task is polled until [`WakeQueue::leave`]: its next wake counts again.
+    pub(crate) fn begin_poll(&self, host: HostId, task: &Arc<TaskWaker>) {
+        task.queued.store(false, Ordering::Relaxed);
+        self.task.store(task.task.bits(), Ordering::Relaxed);
+        self.task_mark.store(task.mark(), Ordering::Relaxed);
+        self.enter(host, task.memory);
+    }
+
+    /// The kernel is at work again.
+    pub(crate) fn leave(&self) {
+        self.task_mark.store(0, Ordering::Relaxed);
+        self.current.store(KERNEL, Ordering::Relaxed);
+    }
+
+    /// Who waits if this is the waker of the wait. Called without a lock: the waker may be anybody's.
+    pub(crate) fn waiter(&self, waker: &Waker) -> Waiter {
+        // The address alone, without the table of functions that `will_wake` compares as well: that may stand in a program
+        // more than once, and the choice made here must be the same in every build.
+        if waker.data().addr() == self.task_mark.load(Ordering::Relaxed) {
+            Waiter::Task(Key::from_bits(self.task.load(Ordering::Relaxed)))
+        } else {
+            Waiter::Waker(waker.clone())
+        }
+    }
+
+    /// The host whose code runs.
+    pub(crate) fn inside(&self) -> Option<HostId> {
+        self.inside_host().then(|| HostId(self.host.load(Ordering::Relaxed)))
     }
 
     /// True while code of a host runs.
@@ -89,7 +135,10 @@ impl WakeQueue {
 
     /// Moves the woken tasks, in the order of their wakes, behind those in `into`.
     pub(crate) fn take(&self, into: &mut Vec<Key>) {
-        into.append(&mut lock(&self.woken));
+        if self.any_woken.load(Ordering::Relaxed) {
+            self.any_woken.store(false, Ordering::Relaxed);
+            into.append(&mut lock(&self.woken));
+        }
     }
 
     /// The first wake that must not have been.
@@ -117,9 +166,17 @@ impl TaskWaker {
         Arc::new(Self { queue, task, memory, queued: AtomicBool::new(false) })
     }
 
-    /// The poll begins: the next wake counts again.
-    pub(crate) fn polled(&self) {
-        self.queued.store(false, Ordering::Relaxed);
+    /// What the wakers of this task have in common with no other waker.
+    fn mark(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
+    /// True if the task stood in no list until now; whoever asks puts it into one.
+    pub(crate) fn queue(&self) -> bool {
+        // No swap, which costs as much as a lock: the one thread that may wake is this one.
+        let queued = self.queued.load(Ordering::Relaxed);
+        self.queued.store(true, Ordering::Relaxed);
+        !queued
     }
 
     /// Queues the first poll. Whoever has the environment of a host may start a task there.
@@ -145,8 +202,9 @@ impl TaskWaker {
     }
 
     fn enqueue(&self) {
-        if !self.queued.swap(true, Ordering::Relaxed) {
+        if self.queue() {
             lock(&self.queue.woken).push(self.task);
+            self.queue.any_woken.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -161,9 +219,19 @@ impl Wake for TaskWaker {
     }
 }
 
-/// Makes `slot` hold `waker`; hands back the one that is not needed, to be dropped outside the locks.
+/// Makes `slot` hold `waiter`; hands back the one that is not needed, to be dropped outside the locks.
 #[must_use]
-pub(crate) fn register(slot: &mut Option<Waker>, waker: Waker) -> Option<Waker> {
+pub(crate) fn register(slot: &mut Option<Waiter>, waiter: Waiter) -> Option<Waiter> {
+    match (&*slot, &waiter) {
+        (Some(Waiter::Task(old)), Waiter::Task(new)) if old == new => None,
+        (Some(Waiter::Waker(old)), Waiter::Waker(new)) if old.will_wake(new) => Some(waiter),
+        _ => slot.replace(waiter),
+    }
+}
+
+/// [`register`] for what tasks of the harness wait for among themselves.
+#[must_use]
+pub(crate) fn register_waker(slot: &mut Option<Waker>, waker: Waker) -> Option<Waker> {
     match slot {
         Some(old) if old.will_wake(&waker) => Some(waker),
         _ => slot.replace(waker),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use swarm_env::{BoxFuture, Datagram, Datagrams, Reach, UdpOptions};
@@ -15,7 +15,7 @@ use crate::kernel::{Event, State, on_grid};
 use crate::net::{dead, nanos};
 use crate::slab::Key;
 use crate::trace::Kind;
-use crate::wake::{lock, register};
+use crate::wake::{Waiter, lock, register};
 
 /// Largest payload of a datagram.
 const PAYLOAD_BYTES_MAX: usize = 65_507;
@@ -32,7 +32,7 @@ pub(crate) struct Socket {
     group: Option<SocketAddrV4>,
     queue: VecDeque<Datagram>,
     queued_bytes: usize,
-    waker: Option<Waker>,
+    waker: Option<Waiter>,
 }
 
 /// A datagram on its way to one receiver.
@@ -50,7 +50,7 @@ enum Target {
 
 impl State {
     /// Sends one copy to one receiver, by the dice of the link.
-    fn send_datagram(&mut self, from: HostId, host: HostId, to: Target, datagram: &Datagram) {
+    fn send_datagram(&mut self, from: HostId, host: HostId, to: Target, datagram: Datagram) {
         let bytes = datagram.payload.len();
         let departs = self.departs(from, host, bytes);
         let link = self.link(from, host);
@@ -61,14 +61,23 @@ impl State {
             }
             copies += u32::from(self.net.dice.chance_ppm(link.duplicate_ppm));
         }
-        for _ in 0..copies {
+        for copy in 1..=copies {
             let mut latency = self.latency(from, host);
             if from != host && self.net.dice.chance_ppm(link.reorder_ppm) {
                 latency += self.net.dice.below(10 * nanos(link.latency_max));
             }
-            let flying = self.net.flying.insert(Flying { from, to, datagram: datagram.clone() });
-            self.schedule(on_grid(departs + latency), Event::Datagram(flying));
+            let arrives = on_grid(departs + latency);
+            if copy == copies {
+                // By far the most datagrams have one copy, whose payload need not be shared.
+                return self.datagram_leaves(Flying { from, to, datagram }, arrives);
+            }
+            self.datagram_leaves(Flying { from, to, datagram: datagram.clone() }, arrives);
         }
+    }
+
+    fn datagram_leaves(&mut self, flying: Flying, arrives: u64) {
+        let key = self.net.flying.insert(flying);
+        self.schedule(arrives, Event::Datagram(key));
     }
 
     pub(crate) fn datagram_arrives(&mut self, key: Key) {
@@ -177,17 +186,17 @@ impl SimSocket {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Datagram>> {
-        let waker = cx.waker().clone();
+        let waiter = self.env.kernel.wakes.waiter(cx.waker());
         let (polled, unused) = {
             let mut state = lock(&self.env.kernel.state);
             match state.net.sockets.get_mut(self.key) {
-                None => (Poll::Ready(Err(dead())), Some(waker)),
+                None => (Poll::Ready(Err(dead())), Some(waiter)),
                 Some(socket) => match socket.queue.pop_front() {
                     Some(datagram) => {
                         socket.queued_bytes -= datagram.payload.len() + QUEUE_OVERHEAD_BYTES;
-                        (Poll::Ready(Ok(datagram)), Some(waker))
+                        (Poll::Ready(Ok(datagram)), Some(waiter))
                     }
-                    None => (Poll::Pending, register(&mut socket.waker, waker)),
+                    None => (Poll::Pending, register(&mut socket.waker, waiter)),
                 },
             }
         };
@@ -208,7 +217,7 @@ impl Datagrams for SimSocket {
         let datagram = self.datagram(&mut state, address_bits(to), Reach::Unicast, &payload);
         if let Some(host) = host_at(&state, *to.ip()) {
             let target = Target::Address(host, to.port());
-            state.send_datagram(self.env.host, host, target, &datagram);
+            state.send_datagram(self.env.host, host, target, datagram);
         }
         drop(state);
         Ok(())
@@ -224,7 +233,7 @@ impl Datagrams for SimSocket {
         let members = state.net.groups.get(&group).cloned().unwrap_or_default();
         for member in members {
             if let Some(host) = state.net.sockets.get(member).map(|socket| socket.host) {
-                state.send_datagram(self.env.host, host, Target::Member(member), &datagram);
+                state.send_datagram(self.env.host, host, Target::Member(member), datagram.clone());
             }
         }
         Ok(())

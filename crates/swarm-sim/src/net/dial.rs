@@ -6,7 +6,7 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use swarm_env::{BoxFuture, Listener, Stream};
 
@@ -18,7 +18,7 @@ use crate::net::stream::SimStream;
 use crate::net::{Side, dead};
 use crate::slab::Key;
 use crate::trace::Kind;
-use crate::wake::{lock, register};
+use crate::wake::{Waiter, lock, register};
 
 /// Connections that wait to be accepted; more are not answered, as with a full backlog.
 const BACKLOG_MAX: usize = 1024;
@@ -32,7 +32,7 @@ const FIRST_RETRY_NS: u64 = 1_000_000_000;
 /// A port that is listened on.
 pub(crate) struct Listening {
     backlog: VecDeque<Key>,
-    waker: Option<Waker>,
+    waker: Option<Waiter>,
 }
 
 /// An attempt to connect.
@@ -43,7 +43,7 @@ pub(crate) struct Dial {
     started: u64,
     retry_ns: u64,
     stage: Stage,
-    waker: Option<Waker>,
+    waker: Option<Waiter>,
 }
 
 enum Stage {
@@ -222,11 +222,11 @@ impl Future for Connecting {
                 Err(error) => return Poll::Ready(Err(error)),
             },
         };
-        let waker = cx.waker().clone();
+        let waiter = self.env.kernel.wakes.waiter(cx.waker());
         let (outcome, unused) = {
             let mut state = lock(&self.env.kernel.state);
             match state.net.dials.get_mut(key) {
-                None => (Some(Err(io::ErrorKind::BrokenPipe)), Some(waker)),
+                None => (Some(Err(io::ErrorKind::BrokenPipe)), Some(waiter)),
                 Some(dial) => match dial.stage {
                     Stage::Done(outcome) => {
                         let local = dial.local;
@@ -234,7 +234,7 @@ impl Future for Connecting {
                         let waiter = done.and_then(|dial| dial.waker);
                         (Some(outcome.map(|connection| (connection, local))), waiter)
                     }
-                    _ => (None, register(&mut dial.waker, waker)),
+                    _ => (None, register(&mut dial.waker, waiter)),
                 },
             }
         };
@@ -286,17 +286,17 @@ struct SimListener {
 
 impl SimListener {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
-        let waker = cx.waker().clone();
+        let waiter = self.env.kernel.wakes.waiter(cx.waker());
         let (accepted, unused) = {
             let mut state = lock(&self.env.kernel.state);
             match state.net.listeners.get_mut(self.key) {
-                None => (Some(Err(dead())), Some(waker)),
+                None => (Some(Err(dead())), Some(waiter)),
                 Some(listening) => match listening.backlog.pop_front() {
                     Some(connection) => {
                         let peer = state.peer_of(connection, Side::B);
-                        (Some(Ok((connection, peer.unwrap_or(self.local)))), Some(waker))
+                        (Some(Ok((connection, peer.unwrap_or(self.local)))), Some(waiter))
                     }
-                    None => (None, register(&mut listening.waker, waker)),
+                    None => (None, register(&mut listening.waker, waiter)),
                 },
             }
         };

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 use swarm_env::Duplex;
@@ -16,7 +16,7 @@ use crate::kernel::{Event, Kernel, State, on_grid};
 use crate::net::{RETRANSMIT_NS, Side, dead, nanos};
 use crate::slab::Key;
 use crate::trace::Kind;
-use crate::wake::{lock, register};
+use crate::wake::{Waiter, lock, register};
 
 /// Bytes of one direction that are sent and not yet read; a writer beyond that waits.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -50,8 +50,8 @@ struct End {
     error: Option<io::ErrorKind>,
     /// What writes end with, while reads still go on.
     write_error: Option<io::ErrorKind>,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    reader: Option<Waiter>,
+    writer: Option<Waiter>,
 }
 
 /// One direction.
@@ -508,16 +508,16 @@ impl SimStream {
             return Poll::Ready(Err(dead()));
         }
         let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-        let waker = cx.waker().clone();
+        let waiter = self.kernel.wakes.waiter(cx.waker());
         let (polled, unused) = {
             let mut state = lock(&self.kernel.state);
             match state.room(self.connection, self.side) {
-                Err(kind) => (Poll::Ready(Err(kind.into())), Some(waker)),
-                Ok(_) if wanted == 0 => (Poll::Ready(Ok(0)), Some(waker)),
+                Err(kind) => (Poll::Ready(Err(kind.into())), Some(waiter)),
+                Ok(_) if wanted == 0 => (Poll::Ready(Ok(0)), Some(waiter)),
                 Ok(0) => {
                     let connection = state.net.connections.get_mut(self.connection);
                     let unused = connection.and_then(|connection| {
-                        register(&mut connection.ends[self.side.index()].writer, waker)
+                        register(&mut connection.ends[self.side.index()].writer, waiter)
                     });
                     state.schedule_credit(self.connection, self.side);
                     (Poll::Pending, unused)
@@ -526,7 +526,7 @@ impl SimStream {
                     let bytes = gather(buffers, room.min(wanted));
                     let written = bytes.len();
                     state.write_to(self.connection, self.side, bytes);
-                    (Poll::Ready(Ok(written)), Some(waker))
+                    (Poll::Ready(Ok(written)), Some(waiter))
                 }
             }
         };
@@ -554,16 +554,16 @@ impl AsyncRead for SimStream {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let waker = cx.waker().clone();
+        let waiter = self.kernel.wakes.waiter(cx.waker());
         let (polled, unused) = {
             let mut state = lock(&self.kernel.state);
             match state.read_from(self.connection, self.side, out) {
-                Reading::Done => (Poll::Ready(Ok(())), Some(waker)),
-                Reading::Failed(kind) => (Poll::Ready(Err(kind.into())), Some(waker)),
+                Reading::Done => (Poll::Ready(Ok(())), Some(waiter)),
+                Reading::Failed(kind) => (Poll::Ready(Err(kind.into())), Some(waiter)),
                 Reading::Wait => {
                     let connection = state.net.connections.get_mut(self.connection);
                     let unused = connection.and_then(|connection| {
-                        register(&mut connection.ends[self.side.index()].reader, waker)
+                        register(&mut connection.ends[self.side.index()].reader, waiter)
                     });
                     (Poll::Pending, unused)
                 }

@@ -4,6 +4,13 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::rounds::Statistic;
+
+/// Said below every table.
+const WHY: &str = "\
+Wall times are the best of their rounds, since other work on the machine can only add to them; ratios of two sides that
+take turns are the median, since it can disturb either.";
+
 /// What was measured, in order.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
@@ -15,6 +22,8 @@ struct Figure {
     name: &'static str,
     value: f64,
     unit: &'static str,
+    /// For the reader: `best of 9`.
+    statistic: String,
     /// For the reader: `>= 1.0`.
     target: String,
     met: bool,
@@ -52,10 +61,12 @@ impl Report {
         name: &'static str,
         value: f64,
         unit: &'static str,
+        statistic: Statistic,
         target: Target,
     ) {
         let met = target.met_by(value);
-        self.figures.push(Figure { name, value, unit, target: target.to_string(), met });
+        let (statistic, target) = (statistic.says(), target.to_string());
+        self.figures.push(Figure { name, value, unit, statistic, target, met });
     }
 
     pub(crate) fn all_met(&self) -> bool {
@@ -69,12 +80,19 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<48} {:>12} {:<12} {:>10}", "figure", "measured", "unit", "target")?;
-        for Figure { name, value, unit, target, met } in &self.figures {
+        writeln!(
+            f,
+            "{:<40} {:>10} {:<5} {:<12} {:>10}",
+            "figure", "measured", "unit", "rounds", "target"
+        )?;
+        for Figure { name, value, unit, statistic, target, met } in &self.figures {
             let digits = if *value >= 1000.0 { 0 } else { 2 };
             let missed = if *met { "" } else { "  missed" };
-            writeln!(f, "{name:<48} {value:>12.digits$} {unit:<12} {target:>10}{missed}")?;
+            writeln!(
+                f,
+                "{name:<40} {value:>10.digits$} {unit:<5} {statistic:<12} {target:>10}{missed}"
+            )?;
         }
-        Ok(())
+        writeln!(f, "{WHY}")
     }
 }

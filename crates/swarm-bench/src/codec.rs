@@ -24,7 +24,7 @@ use tokio::io::{
 };
 
 use crate::report::{Report, Target};
-use crate::rounds::{ROUNDS, Statistic};
+use crate::rounds::{ROUNDS, Summary};
 
 /// Requests a second, ours over hyper's.
 pub(crate) const READ: &str = "codec: reads of 4 KiB, over hyper's";
@@ -95,8 +95,7 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
             let hypers = runtime.block_on(turn(Side::Hyper, host.env(), &exchange))?;
             ratios.push(hypers.as_secs_f64() / ours.as_secs_f64());
         }
-        let statistic = Statistic::Median;
-        report.add(exchange.name, statistic.of(ratios), "x", statistic, TARGET);
+        report.add(exchange.name, Summary::median(ratios), "x", TARGET);
     }
     Ok(())
 }

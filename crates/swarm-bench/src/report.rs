@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::rounds::Statistic;
+use crate::rounds::Summary;
 
 /// Said below every table.
 const WHY: &str = "\
@@ -23,7 +23,7 @@ struct Figure {
     value: f64,
     unit: &'static str,
     /// For the reader: `best of 9`.
-    statistic: String,
+    rounds: String,
     /// For the reader: `>= 1.0`.
     target: String,
     met: bool,
@@ -59,14 +59,12 @@ impl Report {
     pub(crate) fn add(
         &mut self,
         name: &'static str,
-        value: f64,
+        Summary { value, rounds }: Summary,
         unit: &'static str,
-        statistic: Statistic,
         target: Target,
     ) {
         let met = target.met_by(value);
-        let (statistic, target) = (statistic.says(), target.to_string());
-        self.figures.push(Figure { name, value, unit, statistic, target, met });
+        self.figures.push(Figure { name, value, unit, rounds, target: target.to_string(), met });
     }
 
     pub(crate) fn all_met(&self) -> bool {
@@ -85,12 +83,12 @@ impl fmt::Display for Report {
             "{:<40} {:>10} {:<5} {:<12} {:>10}",
             "figure", "measured", "unit", "rounds", "target"
         )?;
-        for Figure { name, value, unit, statistic, target, met } in &self.figures {
+        for Figure { name, value, unit, rounds, target, met } in &self.figures {
             let digits = if *value >= 1000.0 { 0 } else { 2 };
             let missed = if *met { "" } else { "  missed" };
             writeln!(
                 f,
-                "{name:<40} {value:>10.digits$} {unit:<5} {statistic:<12} {target:>10}{missed}"
+                "{name:<40} {value:>10.digits$} {unit:<5} {rounds:<12} {target:>10}{missed}"
             )?;
         }
         writeln!(f, "{WHY}")

@@ -12,34 +12,34 @@ pub(crate) fn time<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, begun.elapsed())
 }
 
-/// What several rounds of one figure come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Statistic {
-    /// The smallest one: for a cost that other work on the machine can only ever add to.
-    Best,
-    /// The middle one: for a ratio, which other work may move either way.
-    Median,
-    /// A single reading, such as a peak.
-    Once,
+/// What several rounds of one figure come to, and how.
+pub(crate) struct Summary {
+    pub(crate) value: f64,
+    /// For the reader: `best of 9`.
+    pub(crate) rounds: String,
 }
 
-impl Statistic {
-    /// For the reader: `best of 9`.
-    pub(crate) fn says(self) -> String {
-        match self {
-            Self::Best => format!("best of {ROUNDS}"),
-            Self::Median => format!("median of {ROUNDS}"),
-            Self::Once => "once".to_owned(),
-        }
+impl Summary {
+    /// The middle one of at least one round: for a ratio, which other work on the machine may move either way.
+    pub(crate) fn median(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Self { value: values[values.len() / 2], rounds: format!("median of {}", values.len()) }
     }
 
-    /// One figure of the costs or ratios of all rounds, of which there is at least one.
-    pub(crate) fn of(self, mut values: Vec<f64>) -> f64 {
-        values.sort_by(f64::total_cmp);
-        match self {
-            Self::Best | Self::Once => values[0],
-            Self::Median => values[values.len() / 2],
-        }
+    /// The smallest one: for a cost that other work on the machine can only ever add to.
+    pub(crate) fn best(values: Vec<f64>) -> Self {
+        let rounds = format!("best of {}", values.len());
+        Self { value: values.into_iter().fold(f64::INFINITY, f64::min), rounds }
+    }
+
+    /// A single reading, such as a peak.
+    pub(crate) fn once(value: f64) -> Self {
+        Self { value, rounds: "once".to_owned() }
+    }
+
+    /// The same rounds in another unit.
+    pub(crate) fn map(self, convert: impl FnOnce(f64) -> f64) -> Self {
+        Self { value: convert(self.value), ..self }
     }
 }
 
@@ -49,8 +49,10 @@ mod tests {
 
     #[test]
     fn rounds_come_to_their_best_or_their_middle() {
-        let rounds = || vec![3.0, 1.0, 9.0];
-        assert!((Statistic::Best.of(rounds()) - 1.0).abs() < f64::EPSILON);
-        assert!((Statistic::Median.of(rounds()) - 3.0).abs() < f64::EPSILON);
+        let told = |summary: Summary| (format!("{:.0}", summary.value), summary.rounds);
+        let rounds = || vec![30.0, 10.0, 90.0];
+        assert_eq!(told(Summary::best(rounds())), ("10".into(), "best of 3".into()));
+        assert_eq!(told(Summary::median(rounds())), ("30".into(), "median of 3".into()));
+        assert_eq!(told(Summary::best(rounds()).map(|value| value * 2.0)).0, "20");
     }
 }

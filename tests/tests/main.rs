@@ -1,3 +1,5 @@
 //! The one integration test binary.
 
+mod live;
 mod scsp;
+mod talk;

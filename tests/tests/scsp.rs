@@ -1,4 +1,21 @@
-//! SCSP as a client sees it, over HTTP, against a simulated cluster.
+//! SCSP as a client sees it, over HTTP, against a simulated cluster. What is asked in bytes is in the modules, by topic.
+
+mod admin;
+mod arguments;
+mod contexts;
+mod domains;
+mod expect;
+mod framing;
+mod integrity;
+mod lifepoints;
+mod metadata;
+mod named;
+mod names;
+mod redirects;
+mod replicas;
+mod status;
+mod unbuilt;
+mod unnamed;
 
 use swarm_tests::{cluster_of, story};
 

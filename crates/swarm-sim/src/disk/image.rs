@@ -90,6 +90,14 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops
     })
 }
 
+/// A copy of these bytes as a block, if they are one; made in place, since most of what is written is whole blocks.
+fn whole_block(bytes: &[u8]) -> Option<Arc<Block>> {
+    if bytes.len() != BLOCK {
+        return None;
+    }
+    Arc::<[u8]>::from(bytes).try_into().ok()
+}
+
 impl Image {
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
@@ -117,11 +125,14 @@ impl Image {
     /// Takes a write; the caller has checked that it fits.
     pub(crate) fn write(&mut self, sequence: u64, offset: u64, bytes: &[u8]) {
         for (block, at, range) in pieces(offset, bytes.len()) {
-            let whole = range.len() == BLOCK;
+            if let Some(bytes) = whole_block(&bytes[range.clone()]) {
+                self.cache.insert(block, Cached { bytes, sequence });
+                continue;
+            }
             let cached = self.cache.entry(block).or_insert_with(|| Cached {
                 bytes: match self.durable.get(&block) {
-                    Some(bytes) if !whole => Arc::clone(bytes),
-                    _ => Arc::new([0; BLOCK]),
+                    Some(bytes) => Arc::clone(bytes),
+                    None => Arc::new([0; BLOCK]),
                 },
                 sequence,
             });
@@ -177,7 +188,7 @@ impl Image {
 
     /// Exactly these bytes, and the faults whose damage is among them.
     pub(crate) fn read(&self, offset: u64, len: usize) -> (Bytes, Vec<u64>) {
-        let mut out = BytesMut::zeroed(len);
+        let mut out = BytesMut::with_capacity(len);
         let mut cached = false;
         for (block, at, range) in pieces(offset, len) {
             let bytes = match self.cache.get(&block) {
@@ -187,8 +198,9 @@ impl Image {
                 }
                 None => self.durable.get(&block),
             };
-            if let Some(bytes) = bytes {
-                out[range.clone()].copy_from_slice(&bytes[at..at + range.len()]);
+            match bytes {
+                Some(bytes) => out.extend_from_slice(&bytes[at..at + range.len()]),
+                None => out.resize(range.end, 0),
             }
         }
         let met = if self.damage.is_empty() { Vec::new() } else { self.met(offset, len, cached) };

@@ -112,7 +112,11 @@ impl Up {
             eprintln!("--log {}: not a log filter", self.log);
             return ExitCode::from(WRONG);
         };
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_timer(swarm_cluster::log::Stamp)
+            .with_writer(std::io::stderr)
+            .init();
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {

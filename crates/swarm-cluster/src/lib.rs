@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod live;
+pub mod log;
 pub mod sim;
 pub mod spec;
 

@@ -193,10 +193,10 @@ fn start_log(filter: Option<&str>) -> Result<(), String> {
     let Some(filter) = filter else { return Ok(()) };
     let filter =
         tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    // Wall time says nothing about a simulated run; events carry the node's own.
+    // Wall time says nothing about a simulated run: the stamp is the node's own time.
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .without_time()
+        .with_timer(swarm_cluster::log::Stamp)
         .with_writer(std::io::stderr)
         .init();
     Ok(())

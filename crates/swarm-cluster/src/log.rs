@@ -1,0 +1,132 @@
+//! The stamp in front of a line of a log: a simulated node's own time and name, else the time of this machine.
+
+use std::fmt;
+use std::time::Duration;
+
+use swarm_sim::LogStamp;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+/// Writes `[12m3.456s main/2]` before a line from a simulated world: time since the world began, and the host whose code
+/// speaks. Live nodes have the clock of this machine, which is written in UTC.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stamp;
+
+impl FormatTime for Stamp {
+    fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
+        match swarm_sim::log_clock() {
+            Some(stamp) => write_stamp(out, &stamp),
+            None => SystemTime.format_time(out),
+        }
+    }
+}
+
+fn write_stamp(out: &mut impl fmt::Write, stamp: &LogStamp) -> fmt::Result {
+    let since = stamp.at.since(swarm_types::Instant::ZERO);
+    match &stamp.host {
+        Some(host) => write!(out, "[{} {host}]", Elapsed(since)),
+        None => write!(out, "[{}]", Elapsed(since)),
+    }
+}
+
+/// `1w2d3h4m5.678s`, without the units that are too large for it.
+struct Elapsed(Duration);
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut seconds = self.0.as_secs();
+        for (unit, length) in [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60)] {
+            if self.0.as_secs() >= length {
+                write!(f, "{}{unit}", seconds / length)?;
+                seconds %= length;
+            }
+        }
+        write!(f, "{seconds}.{:03}s", self.0.subsec_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use swarm_sim::Sim;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    /// Collects what is logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn text(&self) -> String {
+            let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+    }
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_simulated_node_has_its_time_and_its_name() {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_timer(Stamp)
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(lines.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut sim = Sim::seeded(1);
+            let world = sim.handle();
+            let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
+            let node = world.add_node("main/2", Ipv4Addr::new(10, 1, 0, 2), 1);
+            world.set_boot(node, |env| async move {
+                env.sleep(Duration::from_millis(723_456)).await;
+                tracing::info!("a volume is full");
+            });
+            assert!(world.start(node).done());
+            let env = world.env(harness);
+            sim.block_on(harness, async move {
+                tracing::info!("it begins");
+                env.sleep(Duration::from_secs(800)).await;
+                tracing::info!("it ends");
+            });
+            drop(sim);
+            tracing::info!("nobody's world");
+        });
+        let text = lines.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let [begins, full, ends, after] = lines[..] else { panic!("four lines: {text}") };
+        assert_eq!(begins, "[0.000s harness]  INFO it begins");
+        assert_eq!(full, "[12m3.456s main/2]  INFO a volume is full");
+        assert_eq!(ends, "[13m20.000s harness]  INFO it ends");
+        assert!(after.starts_with("20") && after.ends_with("INFO nobody's world"), "{after}");
+    }
+
+    #[test]
+    fn long_times_are_told_in_weeks_and_days() {
+        let told = |seconds| Elapsed(Duration::from_secs(seconds)).to_string();
+        assert_eq!(told(59), "59.000s");
+        assert_eq!(told(3_600), "1h0m0.000s");
+        assert_eq!(told(604_800 * 3 + 86_400 + 61), "3w1d0h1m1.000s");
+    }
+}

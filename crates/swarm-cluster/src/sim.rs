@@ -1,7 +1,7 @@
 //! Clusters in a simulated world.
 //!
-//! Owns how a [`WorldSpec`] becomes hosts, disks and links of `swarm-sim`, and what each [`Action`] means there. Holds no
-//! state of a node but weak handles: after a kill or a power cut a node is rebuilt from its disks alone.
+//! Owns how a [`WorldSpec`] becomes hosts, disks and links of `swarm-sim`, and what each [`Action`](crate::Action) means
+//! there. Holds no state of a node but weak handles: after a kill or a power cut a node is rebuilt from its disks alone.
 
 mod world;
 

@@ -6,6 +6,7 @@
 
 mod body;
 pub mod catalogue;
+mod damage;
 pub mod language;
 mod ledger;
 mod oracle;

@@ -10,6 +10,9 @@ use std::time::Duration;
 use swarm_cluster::{Cut, NodeRef};
 use swarm_types::Instant;
 
+use crate::damage::DamageLedger;
+use crate::ledger::Entry;
+
 /// After a start or a heal a node may need this long to be in touch again: membership is learned from beacons every 10 s,
 /// and one of them may be on its way (our choice).
 pub(crate) const GRACE: Duration = Duration::from_secs(15);
@@ -84,8 +87,8 @@ pub(crate) struct Reach {
     nodes: Vec<NodeRef>,
     numbers: BTreeMap<NodeRef, NodeNumber>,
     troubles: Vec<Trouble>,
-    /// Nodes whose disks lost something, and when: everything on them (wiped) or some blocks (rot).
-    damaged: Vec<(NodeNumber, Instant)>,
+    /// What the disks of nodes lost.
+    pub(crate) damage: DamageLedger,
 }
 
 impl Reach {
@@ -108,6 +111,7 @@ impl Reach {
 
     /// The node is off from now on.
     pub(crate) fn off(&mut self, at: Instant, node: NodeNumber) -> TroubleNumber {
+        self.damage.stops(at, node);
         self.begin(at, What::Off(node))
     }
 
@@ -133,20 +137,9 @@ impl Reach {
         self.troubles[trouble.0].to.get_or_insert(at);
     }
 
-    /// Something on the disks of this node was destroyed.
-    pub(crate) fn damage(&mut self, at: Instant, node: NodeNumber) {
-        self.damaged.push((node, at));
-    }
-
-    /// True if the node's disks lost nothing since `since`.
-    pub(crate) fn is_intact(&self, node: NodeNumber, since: Instant) -> bool {
-        !self.damaged.iter().any(|(damaged, at)| *damaged == node && *at >= since)
-    }
-
     /// True if nothing was ever wrong, up to `at`.
     pub(crate) fn was_always_well(&self, at: Instant) -> bool {
-        self.damaged.iter().all(|(_, when)| *when > at)
-            && self.troubles.iter().all(|trouble| trouble.from > at)
+        self.damage.is_empty_until(at) && self.troubles.iter().all(|trouble| trouble.from > at)
     }
 
     /// The nodes that `node` could reach all the time from `from` to `to`, itself among them; none if it had trouble.
@@ -175,9 +168,10 @@ impl Reach {
         self.cluster_of(node).collect()
     }
 
-    /// The nodes whose disks lost nothing since `since`.
-    pub(crate) fn intact(&self, since: Instant) -> NodeSet {
-        (0..self.nodes.len()).map(NodeNumber).filter(|node| self.is_intact(*node, since)).collect()
+    /// The nodes that still have whatever this operation left on them.
+    pub(crate) fn intact(&self, entry: &Entry) -> NodeSet {
+        let nodes = (0..self.nodes.len()).map(NodeNumber);
+        nodes.filter(|node| self.damage.is_intact(*node, entry)).collect()
     }
 
     fn cluster_of(&self, node: NodeNumber) -> impl Iterator<Item = NodeNumber> {
@@ -264,13 +258,5 @@ mod tests {
         reach.cut(at(100), &Cut::Isolate(vec![node(2), node(3)]));
         assert_eq!(shown(reach.always(NodeNumber(1), at(110), at(111))), [2]);
         assert_eq!(shown(reach.always(NodeNumber(0), at(110), at(111))), [1]);
-    }
-
-    #[test]
-    fn damage_counts_from_when_it_was_done() {
-        let mut reach = reach();
-        reach.damage(at(50), NodeNumber(0));
-        assert!(!reach.is_intact(NodeNumber(0), at(40)));
-        assert!(reach.is_intact(NodeNumber(0), at(60)));
     }
 }

@@ -187,3 +187,6 @@ fn fail(report: &mut RunReport, error: &RunError) {
         }
     };
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ const LIMIT_WALL: Duration = Duration::from_secs(60);
 const VOLUME_SIZE: u64 = 1 << 30;
 /// Addresses and beacons are sized for this.
 const NODES_MAX: u32 = 200;
+/// Judgements keep sets of nodes as bits.
+const NODES_IN_ALL: usize = crate::reach::NODES_MAX;
 
 /// Reads a scenario from the text of the file at `path`.
 ///
@@ -267,12 +269,18 @@ impl<'v> File<'v> {
         if !self.top.require("cluster") {
             return BTreeMap::new();
         }
-        self.named_tables("cluster")
+        let clusters: BTreeMap<String, ClusterSpec> = self
+            .named_tables("cluster")
             .into_iter()
             .filter_map(|(name, value)| {
                 Some((name.value.clone(), self.cluster(&name.value, value)?))
             })
-            .collect()
+            .collect();
+        if clusters.values().map(|cluster| cluster.nodes as usize).sum::<usize>() > NODES_IN_ALL {
+            let what = format!("at most {NODES_IN_ALL} nodes in all clusters together");
+            self.reader.problem(self.top.key_span("cluster"), what);
+        }
+        clusters
     }
 
     fn cluster(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Option<ClusterSpec> {

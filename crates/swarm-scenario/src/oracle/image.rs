@@ -2,10 +2,11 @@
 //!
 //! Owns superblock, journal chain and the map that results. It trusts nothing: what does not fit is a [`Fault`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use swarm_cluster::Image;
+use swarm_types::{Etag, Stamp, Version};
 
 const BLOCK: u64 = 4096;
 const BODY_BLOCK: usize = 65_536;
@@ -94,6 +95,24 @@ impl Volume {
     /// The extents of everything filed that has a body, and of empty ones.
     pub(crate) fn extents(&self) -> impl Iterator<Item = (&Id, &Extent)> {
         self.filed.iter().filter_map(|(id, filed)| Some((id, filed.extent.as_ref()?)))
+    }
+
+    /// The versions whose extents these ranges (offset and length) meet, and whether anything else is met.
+    pub(crate) fn hit_by(&self, ranges: &[(u64, u64)]) -> (BTreeSet<Stamp>, bool) {
+        let meets = |range: &Range<u64>| {
+            ranges
+                .iter()
+                .any(|(offset, length)| *offset < range.end && range.start < offset + length)
+        };
+        let bodies = self
+            .filed
+            .values()
+            .filter(|filed| filed.extent.is_some_and(|extent| meets(&extent.range())));
+        let stamps = bodies.map(|filed| Stamp {
+            version: Version(filed.stamp.0),
+            etag: Etag::from_bytes(filed.stamp.1),
+        });
+        (stamps.collect(), ranges.iter().any(|(offset, _)| !self.data.contains(offset)))
     }
 
     /// True if every block of the extent and its table hold.

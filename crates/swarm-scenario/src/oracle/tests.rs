@@ -208,6 +208,15 @@ fn a_flipped_bit_is_told_unless_a_fault_did_it() {
 }
 
 #[test]
+fn damage_is_traced_to_the_versions_that_it_hit() {
+    let volume = read(&Bytes(sample().bytes)).expect("sound");
+    let (hit, elsewhere) = volume.hit_by(&[(DATA + 65_536, 4096)]);
+    assert_eq!((hit.len(), elsewhere), (1, false));
+    let (hit, elsewhere) = volume.hit_by(&[(DATA + 73_728, 4096), (8192, 4096)]);
+    assert_eq!((hit.len(), elsewhere), (0, true), "what was removed is not hit");
+}
+
+#[test]
 fn an_index_that_forgot_a_tombstone_is_told() {
     let writer = sample();
     let mut index = writer.index();

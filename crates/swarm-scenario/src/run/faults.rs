@@ -10,6 +10,7 @@ use swarm_cluster::{Action, Cut, DiskRef, Life, NodeRef};
 
 use super::{Run, lock};
 use crate::language::model::Power;
+use crate::oracle::image;
 use crate::reach::TroubleNumber;
 
 /// One fault, for reports.
@@ -123,7 +124,7 @@ async fn switch_off(
         Power::Stop | Power::Restart(_) | Power::Start => Action::Stop(node.clone()),
     };
     if power == Power::Wipe {
-        lock(&run.reach).damage(run.now(), number);
+        lock(&run.reach).damage.wiped(run.now(), number);
     }
     let applied = run.world.apply(action).await?;
     note(run, line, applied.number);
@@ -201,10 +202,26 @@ pub(crate) async fn rot(
 ) -> Result<usize, String> {
     let line = begin(run, step, format!("rot {}", names(disks)));
     for disk in disks {
-        let number = run.number(&disk.node);
-        lock(&run.reach).damage(run.now(), number);
+        // The journal as it was tells what lies where; afterwards it may be damaged itself.
+        let before = image::read(&*run.world.image(disk));
         let applied = run.world.apply(Action::Rot { disk: disk.clone(), share_ppm }).await?;
         note(run, line, applied.number);
+        let damage = run.world.damage();
+        let ranges = damage
+            .iter()
+            .rfind(|damage| damage.disk == *disk)
+            .map(|damage| damage.ranges.clone())
+            .unwrap_or_default();
+        let node = run.number(&disk.node);
+        let mut reach = lock(&run.reach);
+        match before {
+            Ok(volume) => {
+                let (hit, journal) = volume.hit_by(&ranges);
+                reach.damage.rotten(applied.at, node, hit, journal);
+            }
+            // Whatever was on it, nobody can tell.
+            Err(_) => reach.damage.wiped(applied.at, node),
+        }
     }
     Ok(line)
 }

@@ -158,6 +158,6 @@ fn must_be_whole(run: &Run, object: ObjectNumber) -> bool {
     let writes = ledger.object(object).history.iter().filter(|entry| entry.write_stamp().is_some());
     let newest = writes.max_by_key(|entry| entry.write_stamp());
     newest.is_none_or(|write| {
-        write.holders().iter().any(|holder| reach.is_intact(*holder, write.sent))
+        write.holders().iter().any(|holder| reach.damage.is_intact(*holder, write))
     })
 }

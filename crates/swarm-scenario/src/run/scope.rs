@@ -102,8 +102,7 @@ impl EntryFacts {
     fn of(reach: &Reach, entry: &Entry) -> Self {
         let ended = entry.ended.unwrap_or(Instant(u64::MAX));
         let view = View::of(reach, &entry.nodes, entry.sent, ended);
-        // Damage may come while the operation is under way, so its sending is what counts.
-        let intact = reach.intact(entry.sent);
+        let intact = reach.intact(entry);
         if matches!(entry.act, Act::Write { .. }) {
             let holders: NodeSet = entry.holders().iter().copied().collect();
             let holders = holders.and(intact);

@@ -1,0 +1,246 @@
+//! Whole runs of small scenarios, from their text to their verdict.
+
+use super::*;
+use crate::language;
+
+const WORLD: &str = r#"
+schema = 1
+title = "t"
+why = "w"
+limit = { sim = "1h", wall = "60s" }
+[cluster.main]
+nodes = 3
+volumes = { size = "64MiB" }
+[domain."acme.example"]
+[bucket."acme.example/scans"]
+[workload.ingest]
+operations = 120
+clients = 4
+in = "acme.example/scans"
+mix = { write = 60, read = 25, delete = 10, update = 5 }
+kind = { named = 70, unnamed = 20, alias = 10 }
+keys = { count = 20, overwrite = "30%" }
+retry = { times = 3, on = ["503", "timeout", "reset", "refused"] }
+"#;
+
+fn run(more: &str, seed: u64) -> RunReport {
+    let text = format!("{WORLD}{more}");
+    let scenario = language::read("small.toml", &text).unwrap_or_else(|problems| {
+        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    });
+    let loaded = Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 };
+    simulate(&loaded, &Options { seed, ..Options::default() })
+}
+
+fn assert_held(report: &RunReport) {
+    assert_eq!(report.verdict, Verdict::Held, "{}\n{}", report.line(), report.told().join("\n"));
+}
+
+#[test]
+fn a_run_without_faults_holds_and_is_the_same_twice() {
+    let (first, second, other) = (run("", 1), run("", 1), run("", 2));
+    assert_held(&first);
+    assert!(first.operations > 120 + 20, "every object is read once more at rest");
+    assert_eq!((&first.trace_hash, first.events), (&second.trace_hash, second.events));
+    assert_ne!(first.trace_hash, other.trace_hash);
+    assert_eq!(first.replay, "small.toml:1:00000007");
+}
+
+#[test]
+fn a_step_that_names_a_step_means_the_nodes_that_it_chose() {
+    let report = run(
+        r#"
+[[step]]
+after = "ingest: 20th write half sent"
+do = "power-off"
+nodes = "1 of main"
+as = "dark"
+[[step]]
+after = "dark ends"
+wait = "20s"
+do = "start"
+nodes = "dark"
+"#,
+        3,
+    );
+    assert_held(&report);
+    let whats: Vec<&str> = report.faults.iter().map(|fault| fault.what.as_str()).collect();
+    assert_eq!(whats.len(), 2);
+    assert_eq!(whats[0].strip_prefix("power-off "), whats[1].strip_prefix("start "));
+    assert!(
+        report.faults[0].effects > 0,
+        "a node that goes dark in the middle of writes is missed"
+    );
+}
+
+#[test]
+fn what_is_left_broken_is_mended_before_the_last_judgement() {
+    let report = run(
+        r#"
+[[step]]
+at = "100ms"
+do = "isolate"
+nodes = "main/2"
+[[step]]
+at = "200ms"
+do = "kill"
+nodes = "main/3"
+[[expect]]
+at = "end"
+that = "healthy"
+"#,
+        4,
+    );
+    assert_held(&report);
+    assert!(report.expectations[0].held);
+}
+
+#[test]
+fn requests_are_answered_and_their_objects_are_known_by_name() {
+    let report = run(
+        r#"
+[[step]]
+at = "1s"
+do = "request"
+method = "POST"
+path = "acme.example/scans/cat.jpg"
+size = "10KiB"
+as = "cat"
+expect_status = 201
+[[step]]
+after = "cat ends"
+do = "request"
+method = "DELETE"
+path = "acme.example/scans/cat.jpg"
+as = "gone-cat"
+[[step]]
+at = "5s"
+do = "request"
+method = "GET"
+path = "/"
+as = "page"
+[[expect]]
+at = "end"
+that = "gone"
+object = "cat"
+[[expect]]
+at = "end"
+that = "answer"
+of = "gone-cat"
+status = 200
+[[expect]]
+at = "end"
+that = "answer"
+of = "page"
+header = "Content-Type: text/html"
+body = "CAStor Node"
+"#,
+        5,
+    );
+    assert_held(&report);
+    assert_eq!(report.expectations.len(), 3);
+}
+
+#[test]
+fn an_expectation_that_fails_is_told_with_what_was_seen() {
+    let report = run(
+        r#"
+[[step]]
+at = "1s"
+do = "request"
+method = "GET"
+path = "acme.example/scans/nothing"
+as = "nothing"
+expect_status = 200
+[[expect]]
+at = "end"
+that = "metric"
+of = "ingest"
+metric = "acknowledged write count"
+is = ">= 5000"
+[[expect]]
+never = true
+that = "healthy"
+"#,
+        6,
+    );
+    assert_eq!(report.verdict, Verdict::Failed);
+    let held: Vec<bool> = report.expectations.iter().map(|expectation| expectation.held).collect();
+    assert_eq!(held, [false, false, false]);
+    let told = report.told().join("\n");
+    assert!(told.contains("acknowledged write count of ingest >= 5000 at the end"), "{told}");
+    assert!(told.ends_with("cargo xtask scenario replay small.toml:6:00000007"), "{told}");
+}
+
+#[test]
+fn a_step_that_waits_for_what_never_comes_does_not_hold_up_the_run() {
+    let report = run(
+        r#"
+[[step]]
+after = "ingest: 100000th write acknowledged"
+do = "kill"
+nodes = "all of main"
+as = "never"
+[[step]]
+after = "never ends"
+do = "start"
+nodes = "all of main"
+"#,
+        7,
+    );
+    assert_held(&report);
+    assert_eq!(report.faults.len(), 0);
+}
+
+#[test]
+fn clusters_that_do_not_come_to_rest_in_time_fail() {
+    let report = run("[[expect]]\nat = \"end\"\nthat = \"healthy\"\n", 8);
+    assert_held(&report);
+    let text = WORLD.replace("sim = \"1h\"", "sim = \"5m\"");
+    let scenario = language::read("small.toml", &text).expect("reads");
+    let report = simulate(
+        &Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 },
+        &Options { seed: 8, ..Options::default() },
+    );
+    assert_eq!(report.verdict, Verdict::Failed);
+    assert!(
+        report.told()[0].starts_with("alive: not at rest within limit.sim (5m)"),
+        "{:?}",
+        report.told()
+    );
+}
+
+#[test]
+fn a_waived_invariant_is_not_judged_but_told() {
+    let text = format!(
+        "{}\nwaive = [{{ invariant = \"alive\", because = \"it cannot come to rest in time\" }}]\n{}",
+        "",
+        WORLD.replace("sim = \"1h\"", "sim = \"5m\"")
+    );
+    let scenario = language::read("small.toml", &text).expect("reads");
+    let report = simulate(
+        &Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 },
+        &Options { seed: 8, ..Options::default() },
+    );
+    assert_eq!(report.verdict, Verdict::Held, "{:?}", report.told());
+    assert!(report.line().contains("waives alive (it cannot come to rest in time)"));
+}
+
+#[test]
+fn a_run_is_ended_from_outside() {
+    let scenario = language::read("small.toml", WORLD).expect("reads");
+    let options = Options { seed: 9, ..Options::default() };
+    options.abort.store(true, std::sync::atomic::Ordering::Relaxed);
+    let report =
+        simulate(&Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 }, &options);
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn a_planted_bug_that_does_not_exist_makes_the_run_wrong() {
+    let scenario = language::read("small.toml", WORLD).expect("reads");
+    let options = Options { seed: 9, plant: vec!["no-such-bug".to_owned()], ..Options::default() };
+    let report =
+        simulate(&Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 }, &options);
+    assert!(matches!(report.verdict, Verdict::Wrong(_)), "{:?}", report.verdict);
+}

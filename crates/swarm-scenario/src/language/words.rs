@@ -1,6 +1,6 @@
 //! Every word of the language, once: what the reader accepts, what `scenario verbs` prints, what the user's guide lists.
 //!
-//! A word that the language has and this version has not is here too, as [`later`], so that it is refused as "not yet"
+//! A word that the language has and this version has not is here too, marked as not built, so that it is refused as "not yet"
 //! and never mistaken for a spelling mistake.
 
 use super::reader::{Word, later, word};

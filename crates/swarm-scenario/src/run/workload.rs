@@ -396,7 +396,7 @@ fn named_object(run: &Run, workload: &Workload, slot: usize) -> ObjectNumber {
 
 #[expect(
     clippy::too_many_arguments,
-    reason = "a private helper of two callers; a struct would only rename its arguments"
+    reason = "private, with two callers; a struct would only rename its arguments"
 )]
 fn plan_store(
     run: &Run,

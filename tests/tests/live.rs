@@ -241,18 +241,21 @@ fn a_taken_port_is_one_clear_sentence() {
         let taken = TcpListener::bind((address, port)).expect("a free port");
         let (status, said) = place.refused(&[]);
         assert_eq!(status, Some(WRONG), "{said}");
-        assert!(said.contains(&format!("{address}:{port}")), "which one: {said}");
-        assert!(said.to_lowercase().contains("in use"), "{said}");
+        for word in [port.to_string(), address.to_string()] {
+            assert!(said.contains(&word), "{word}: {said}");
+        }
+        assert!(said.contains("taken"), "{said}");
         drop(taken);
     }
 }
 
 #[test]
 fn an_address_that_cannot_be_bound_is_one_clear_sentence() {
-    let place = Place { address: Ipv4Addr::new(192, 0, 2, 1), ..Place::new() };
+    // Reserved for ever, so no machine has it.
+    let place = Place { address: Ipv4Addr::new(240, 0, 0, 1), ..Place::new() };
     let (status, said) = place.refused(&[]);
     assert_eq!(status, Some(WRONG), "{said}");
-    assert!(said.contains("192.0.2.1"), "{said}");
+    assert!(said.contains("240.0.0.1"), "{said}");
     assert!(said.to_lowercase().contains("address"), "{said}");
 }
 

@@ -121,3 +121,20 @@ fn every_replica_that_was_told_of_can_serve() {
         assert_eq!((read.status, read.text().as_str()), (200, "meow"), "{read:?}");
     });
 }
+
+/// Error Response Headers: a body that no volume has room for is 507 before any of it is sent.
+#[test]
+fn a_write_without_room_is_507() {
+    told(2, |wire| async move {
+        wire.make_bucket().await;
+        let line = "POST /scans/x?domain=acme.example";
+        for expect in [&[][..], &["Expect: 100-continue"]] {
+            let headers = [&["Content-Length: 1073741824"], expect].concat();
+            let refused = wire.once(1, line, &headers, "").await;
+            assert_eq!(refused.error(), (507, "ClusterOutOfSpace3"));
+            assert_eq!(refused.why(), "Not enough space in cluster.");
+        }
+        wire.assert_nothing_at(2, "/scans/x?domain=acme.example").await;
+        assert_eq!(replicas(&wire.ask(1, line, &[], "x").await), 2, "a short one has room");
+    });
+}

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use swarm_plan::lookup::Answers;
 use swarm_types::{Instant, StreamId, Uuid};
 
 use crate::api::{Address, DomainChoice, Refusal, Target};
+use crate::wire::Message;
 use crate::{Node, names};
 
 /// Contexts remembered per node; beyond that the cache starts afresh.
@@ -18,29 +20,47 @@ const CACHE_MAX: usize = 10_000;
 /// Alias UUIDs of contexts found lately, and until when they are believed.
 #[derive(Default)]
 pub(crate) struct ContextCache {
-    found: Mutex<BTreeMap<StreamId, (Uuid, Instant)>>,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    found: BTreeMap<StreamId, (Uuid, Instant)>,
+    /// How often something was to be forgotten.
+    forgotten: u64,
 }
 
 impl ContextCache {
     fn get(&self, id: StreamId, now: Instant) -> Option<Uuid> {
-        self.lock().get(&id).filter(|(_, until)| now < *until).map(|(alias, _)| *alias)
+        self.lock().found.get(&id).filter(|(_, until)| now < *until).map(|(alias, _)| *alias)
     }
 
-    fn put(&self, id: StreamId, alias: Uuid, until: Instant) {
-        let mut found = self.lock();
-        if found.len() >= CACHE_MAX {
-            found.clear();
+    /// To be given to [`Self::put`] with what a lookup that begins now finds.
+    fn forgotten(&self) -> u64 {
+        self.lock().forgotten
+    }
+
+    /// Remembers what a lookup found, unless something was to be forgotten since it began: that may have been just this.
+    fn put(&self, id: StreamId, alias: Uuid, until: Instant, forgotten: u64) {
+        let mut cache = self.lock();
+        if cache.forgotten != forgotten {
+            return;
         }
-        found.insert(id, (alias, until));
+        if cache.found.len() >= CACHE_MAX {
+            cache.found.clear();
+        }
+        cache.found.insert(id, (alias, until));
     }
 
     /// Forgets a context.
     pub(crate) fn forget(&self, id: StreamId) {
-        self.lock().remove(&id);
+        let mut cache = self.lock();
+        cache.forgotten = cache.forgotten.wrapping_add(1);
+        cache.found.remove(&id);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<StreamId, (Uuid, Instant)>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -184,8 +204,21 @@ impl Node {
         if !fresh && let Some(alias) = cache.get(id, self.env().now()) {
             return Some(alias);
         }
+        let forgotten = cache.forgotten();
         let alias = self.ask(Some(id), None).await.existing()?.alias?;
-        cache.put(id, alias, self.env().now() + self.inner.settings.realm_stale_timeout);
+        let until = self.env().now() + self.inner.settings.realm_stale_timeout;
+        cache.put(id, alias, until, forgotten);
         Some(alias)
+    }
+
+    /// Forgets a context that was written or deleted here, and tells everybody to. Best effort: by multicast, and to those
+    /// that are known by unicast, so that one of the two may fail.
+    pub(crate) fn tell_context_changed(&self, id: StreamId, answers: &Answers) {
+        self.inner.contexts.forget(id);
+        let message = Message::ContextChanged(*id.as_bytes());
+        self.inner.multicast(&message);
+        for answer in answers.iter().filter(|answer| answer.node != self.inner.id) {
+            self.inner.send(answer.node, &message);
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::future::join;
 use swarm_env::Bug;
+use swarm_plan::bids::ranked;
 use swarm_plan::lookup::Answers;
 use swarm_plan::outcome::delete_is_safe;
 use swarm_plan::version::next_version;
@@ -19,8 +21,8 @@ use crate::wire::{BuryWire, Message};
 
 /// How often a delete starts over because the object was replaced while it was looked up.
 const ATTEMPTS: u32 = 16;
-/// How long this node's own disk may take for the tombstone.
-const OWN_DISK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long this node's own disk may take for the tombstone: as long as its peers (our choice).
+const OWN_DISK_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Deletes an object, or says who should be asked. Acknowledged when the tombstone is durable on every holder that
@@ -33,7 +35,8 @@ impl Node {
         let place = self.resolve(&request.target, request.fresh_contexts).await?;
         let id = place.id.ok_or(Refusal::NotFound)?;
         for _ in 0..ATTEMPTS {
-            let answers = self.ask(Some(id), None).await;
+            // With bids, for they tell who could remember the delete.
+            let answers = self.ask(Some(id), Some(0)).await;
             let newest = answers.existing().ok_or(Refusal::NotFound)?;
             let recursive = request.recursive || self.inner.settings.auto_recursive_delete;
             if newest.kind.is_context() && !recursive {
@@ -91,6 +94,19 @@ impl Node {
         if lifecycle.at(now).deletable { Ok(Some(meta)) } else { Err(Refusal::NotDeletable) }
     }
 
+    /// Files the tombstone on this node, durably.
+    async fn bury_here(&self, id: StreamId, tombstone: Tombstone) -> Result<(), Refusal> {
+        let buried = self.inner.volumes.bury(id, tombstone);
+        match self.env().timeout(OWN_DISK_TIMEOUT, buried).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::warn!(node = self.env().name(), %error, "tombstone not stored");
+                Err(Refusal::Unknown { why: "the disk does not take the tombstone" })
+            }
+            Err(_) => Err(Refusal::Unknown { why: "the disk does not answer" }),
+        }
+    }
+
     async fn bury_everywhere(
         &self,
         id: StreamId,
@@ -102,25 +118,16 @@ impl Node {
         let version = next_version(self.env().wall(), known);
         let stamp = Stamp { version, etag: self.env().random_etag("etag") };
         let tombstone = Tombstone { stamp, kind: meta.kind, written: self.env().wall() };
-        match self.env().timeout(OWN_DISK_TIMEOUT, self.inner.volumes.bury(id, tombstone)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(node = self.env().name(), %error, "tombstone not stored");
-                return Err(Refusal::Unknown { why: "the disk does not take the tombstone" });
-            }
-            Err(_) => return Err(Refusal::Unknown { why: "the disk does not answer" }),
-        }
+        let here = self.bury_here(id, tombstone);
         if self.env().planted(Bug::DeleteHereOnly) {
-            return Ok(());
+            return here.await;
         }
         let holders: BTreeSet<NodeId> =
             answers.holders().filter(|node| *node != self.inner.id).collect();
         let mut told = holders.clone();
         if told.is_empty() {
             // Nobody else has the object; a second node remembers the delete in case this one is lost.
-            told.extend(
-                answers.iter().map(|answer| answer.node).find(|node| *node != self.inner.id),
-            );
+            told.extend(witness(&answers, self.inner.id));
         }
         let order = |request| {
             Message::Bury(BuryWire {
@@ -130,11 +137,11 @@ impl Node {
                 kind: meta.kind.into(),
             })
         };
-        let done = self.order(&told, order).await;
+        let (here, done) = join(here, self.order(&told, order)).await;
         if meta.kind.is_context() {
-            self.inner.contexts.forget(id);
-            self.inner.multicast(&Message::ContextChanged(*id.as_bytes()));
+            self.tell_context_changed(id, &answers);
         }
+        here?;
         let durable_holders = holders.intersection(&done).count();
         let reachable = answers.iter().count();
         if delete_is_safe(holders.len(), durable_holders, done.len() + 1, reachable) {
@@ -144,4 +151,11 @@ impl Node {
             Err(Refusal::Unknown { why: "the delete is not yet known where it must be" })
         }
     }
+}
+
+/// Who besides this node remembers the delete of an object that nobody else holds: the cheapest bidder, for a node
+/// without a working volume cannot; else anybody, whose answer will tell.
+fn witness(answers: &Answers, here: NodeId) -> Option<NodeId> {
+    let bidder = ranked(&answers.write_bids()).into_iter().map(|bid| bid.node);
+    bidder.chain(answers.iter().map(|answer| answer.node)).find(|node| *node != here)
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use swarm_env::{Env, Stream};
 use swarm_plan::outcome::Made;
-use swarm_store::{Publish, PublishError, Staged};
+use swarm_store::{Publish, Staged, Volume};
 use swarm_types::{NodeId, ObjectMeta, StreamId, VolumeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::Node;
-use crate::wire::{self, FRAME_HEAD, Frame};
+use crate::wire::{self, ClusterTag, FRAME_HEAD, Frame};
 
 /// How long a peer may take to reserve room.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,18 +72,19 @@ impl Links {
 /// One connection with its buffers.
 struct Connection {
     stream: Stream,
+    cluster: ClusterTag,
     out: BytesMut,
     body: Vec<u8>,
 }
 
 impl Connection {
-    fn new(stream: Stream) -> Self {
-        Self { stream, out: BytesMut::new(), body: Vec::new() }
+    fn new(stream: Stream, cluster: ClusterTag) -> Self {
+        Self { stream, cluster, out: BytesMut::new(), body: Vec::new() }
     }
 
     async fn send(&mut self, frame: &Frame) -> io::Result<()> {
         self.out.clear();
-        wire::put_frame(&mut self.out, frame)?;
+        wire::put_frame(&mut self.out, self.cluster, frame)?;
         self.stream.write_all(&self.out).await?;
         self.stream.flush().await
     }
@@ -91,7 +92,7 @@ impl Connection {
     async fn receive(&mut self) -> io::Result<Frame> {
         let mut head = [0; FRAME_HEAD];
         self.stream.read_exact(&mut head).await?;
-        self.body.resize(wire::frame_length(head)?, 0);
+        self.body.resize(wire::frame_length(self.cluster, head)?, 0);
         self.stream.read_exact(&mut self.body).await?;
         wire::frame(&self.body)
     }
@@ -130,7 +131,10 @@ impl Node {
         let address = SocketAddr::new(IpAddr::V4(peer.0), self.config().peer_port);
         let stream =
             within(self.env(), STAGE_TIMEOUT, self.env().net().connect(address)).await.ok()?;
-        self.stage_over(Connection::new(stream), peer, id, length).await.ok().flatten()
+        self.stage_over(Connection::new(stream, self.inner.tag), peer, id, length)
+            .await
+            .ok()
+            .flatten()
     }
 
     async fn stage_over(
@@ -185,6 +189,7 @@ impl Node {
                 tracing::warn!(node = env.name(), peer = %replica.node, why, "replica not stored");
                 Made::NotStored
             }
+            Ok(Frame::Unclear) => Made::Unknown,
             Ok(_) => return Made::Unknown,
             Err(error) => {
                 tracing::warn!(node = env.name(), peer = %replica.node, %error, "no answer to a publish");
@@ -197,7 +202,7 @@ impl Node {
 
     /// Serves the replica streams that one peer opens over one connection.
     pub(crate) async fn serve_peer(&self, stream: Stream) {
-        let mut link = Connection::new(stream);
+        let mut link = Connection::new(stream, self.inner.tag);
         // Every error means that the connection is of no more use; the sender learns from its end.
         while self.serve_replica(&mut link).await.is_ok() {}
     }
@@ -212,9 +217,9 @@ impl Node {
         let room =
             if self.inner.is_serving() { self.inner.volumes.stage(id, length) } else { None };
         let Some((volume, mut staged)) = room else {
-            return link.send(&Frame::Refused { why: "no room".to_owned() }).await;
+            return self.reply(link, &Frame::Refused { why: "no room".to_owned() }).await;
         };
-        link.send(&Frame::Staged { volume: *volume.id().as_bytes() }).await?;
+        self.reply(link, &Frame::Staged { volume: *volume.id().as_bytes() }).await?;
         loop {
             match within(self.env(), PIECE_TIMEOUT, link.receive()).await? {
                 Frame::Data(piece) => {
@@ -228,29 +233,49 @@ impl Node {
                     let hint = hint.map(VolumeId::from_bytes);
                     let publish =
                         Publish { stamp: stamp.into(), meta: ObjectMeta::from(meta), hint };
-                    let answer = self.publish_received(id, staged, publish).await;
-                    return link.send(&answer).await;
+                    if publish.meta.length != length {
+                        // Readers would be promised another length than there is.
+                        return Err(io::ErrorKind::InvalidData.into());
+                    }
+                    let answer = self.publish_received(volume, id, staged, publish).await;
+                    return self.reply(link, &answer).await;
                 }
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
     }
 
+    /// Answers a sender, which may have stopped reading.
+    async fn reply(&self, link: &mut Connection, answer: &Frame) -> io::Result<()> {
+        within(self.env(), STEP_TIMEOUT, link.send(answer)).await
+    }
+
     /// Publishes in a task of its own: a sender that vanishes now cannot cancel half a commit.
-    async fn publish_received(&self, id: StreamId, staged: Staged, publish: Publish) -> Frame {
-        let (node, stamp) = (self.clone(), publish.stamp);
+    async fn publish_received(
+        &self,
+        volume: Volume,
+        id: StreamId,
+        staged: Staged,
+        publish: Publish,
+    ) -> Frame {
+        let node = self.clone();
         let commit = self.env().spawn("publish", async move {
             let _background = node.inner.background();
-            match staged.publish(publish).await {
-                Ok(_) => {
-                    node.inner.volumes.drop_older(id, stamp).await;
+            let is_context = publish.meta.kind.is_context();
+            let made = node.inner.volumes.publish(&volume, id, staged, publish).await;
+            if is_context {
+                node.inner.contexts.forget(id);
+            }
+            match made {
+                Made::Published => {
                     node.inner.count("replicas received");
                     Frame::Published
                 }
-                Err(PublishError::Superseded { .. }) => Frame::Superseded,
-                Err(error) => Frame::Refused { why: error.to_string() },
+                Made::Superseded => Frame::Superseded,
+                Made::NotStored => Frame::Refused { why: "it could not be written".to_owned() },
+                Made::Unknown => Frame::Unclear,
             }
         });
-        commit.join().await.unwrap_or(Frame::Refused { why: "the node is stopping".to_owned() })
+        commit.join().await.unwrap_or(Frame::Unclear)
     }
 }

@@ -84,6 +84,10 @@ impl Node {
         let expected = inner.members.expectation(self.env().now());
         let (mut attempt, mut began) = (1, self.env().now());
         inner.multicast(&message);
+        // These have a moment only, and no second try: twice is safer on a network that loses datagrams.
+        for node in &expected.missing {
+            inner.send(*node, &message);
+        }
         loop {
             let course = Course {
                 silent: answers.silent(&expected.present),

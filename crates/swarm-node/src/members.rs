@@ -28,6 +28,12 @@ struct Member {
 }
 
 impl Member {
+    /// One of which no beacon was heard yet: any beacon is news.
+    const fn newcomer(heard: Instant) -> Self {
+        let state = StateWire::Initializing;
+        Self { heard, incarnation: 0, number: 0, state, capacity: 0, free: 0 }
+    }
+
     fn presence(&self, now: Instant) -> Presence {
         let announced = match self.state {
             StateWire::Maintenance => Announced::Stopped,
@@ -65,13 +71,28 @@ impl Members {
         before.is_none_or(|before| before.presence(now) != Presence::Present)
     }
 
-    /// Takes note of any other message: the sender is there. A member that was never heard of is learned with its beacon.
-    pub(crate) fn heard(&self, node: NodeId, now: Instant) {
-        if let Some(member) = self.lock().get_mut(&node) {
-            // What a stopped node sent before its last beacon does not bring it back.
-            if member.state != StateWire::Maintenance {
-                member.heard = now;
-            }
+    /// Takes note of any other message: the sender is there. False if it was not known: its beacons were lost, and it
+    /// should send another one.
+    pub(crate) fn heard(&self, node: NodeId, now: Instant) -> bool {
+        let mut table = self.lock();
+        let Some(member) = table.get_mut(&node) else {
+            // Lookups wait for it from now on; a mounting node sends beacons only.
+            table.insert(node, Member::newcomer(now));
+            return false;
+        };
+        // What a stopped node sent before its last beacon does not bring it back.
+        if member.state != StateWire::Maintenance {
+            member.heard = now;
+        }
+        true
+    }
+
+    /// Takes note of an answer: the sender has mounted its volumes, even if the beacon that said so was lost.
+    pub(crate) fn answered(&self, node: NodeId) {
+        if let Some(member) = self.lock().get_mut(&node)
+            && member.state == StateWire::Mounting
+        {
+            member.state = StateWire::Initializing;
         }
     }
 
@@ -97,12 +118,13 @@ impl Members {
 
     /// Sums of capacity and free space over the members that are present, bytes.
     pub(crate) fn space(&self, now: Instant) -> (u64, u64) {
-        self.lock()
-            .values()
-            .filter(|member| member.presence(now) == Presence::Present)
-            .fold((0, 0), |(capacity, free), member| {
-                (capacity + member.capacity, free + member.free)
-            })
+        self.lock().values().filter(|member| member.presence(now) == Presence::Present).fold(
+            (0, 0),
+            |(capacity, free), member| {
+                // A sum of what others say.
+                (capacity.saturating_add(member.capacity), free.saturating_add(member.free))
+            },
+        )
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Member>> {

@@ -7,7 +7,8 @@ use swarm_types::{NodeId, Stamp};
 
 use crate::Node;
 use crate::lookup::Heard;
-use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, RetractWire, StateWire};
+use crate::volumes::DISK_TIMEOUT;
+use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, RetractWire};
 
 /// Pieces of disk work begun by datagrams and still under way; beyond that a datagram is dropped, as the network might
 /// have, and its sender repeats it.
@@ -39,8 +40,9 @@ impl Node {
         let now = self.env().now();
         match message {
             Message::Beacon(beacon) => return self.hear_beacon(peer, &beacon),
-            // Before its volumes are mounted a node cannot say that it has nothing.
-            Message::Query(_) if self.inner.state() == StateWire::Mounting => {}
+            // Before its volumes are mounted, or after, a node can neither say that it has nothing nor carry anything out.
+            Message::Query(_) | Message::Bury(_) | Message::Retract(_) | Message::Superseded(_)
+                if !self.inner.knows_its_holdings() => {}
             Message::Query(query) => self.answer_to(peer, &query),
             Message::Answer(answer) => {
                 let heard = Answer {
@@ -51,6 +53,7 @@ impl Node {
                     write_cost: answer.write_cost,
                     nonce: answer.nonce,
                 };
+                self.inner.members.answered(peer);
                 self.inner.pending.hear(answer.request, Heard::Answer(heard));
             }
             Message::Done(done) => {
@@ -72,7 +75,10 @@ impl Node {
             }),
             Message::ContextChanged(id) => self.inner.contexts.forget(wire::stream_id(id)),
         }
-        self.inner.members.heard(peer, now);
+        if !self.inner.members.heard(peer, now) {
+            // It may not know us either, and a lookup must know whom to wait for.
+            self.inner.send(peer, &Message::Beacon(self.inner.beacon(true)));
+        }
     }
 
     fn hear_beacon(&self, peer: NodeId, beacon: &Beacon) {
@@ -96,13 +102,14 @@ impl Node {
         self.spawn_order(name, |node| {
             let work = order(node.clone());
             async move {
-                let durable = work.await;
+                let durable = node.env().timeout(DISK_TIMEOUT, work).await.unwrap_or(false);
                 node.inner.send(peer, &Message::Done(DoneWire { request, durable }));
             }
         });
     }
 
-    fn spawn_order<F>(&self, name: &'static str, order: impl FnOnce(Self) -> F)
+    /// Does a piece of work in a task of its own; drops it where too many are under way.
+    pub(crate) fn spawn_order<F>(&self, name: &'static str, order: impl FnOnce(Self) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -122,7 +129,9 @@ impl Node {
         let stamp: Stamp = order.stamp.into();
         let tombstone = Tombstone { stamp, kind: order.kind.into(), written: self.env().wall() };
         let id = wire::stream_id(order.id);
-        self.inner.contexts.forget(id);
+        if tombstone.kind.is_context() {
+            self.inner.contexts.forget(id);
+        }
         match self.inner.volumes.bury(id, tombstone).await {
             Ok(()) => true,
             Err(error) => {

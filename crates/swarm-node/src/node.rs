@@ -16,7 +16,7 @@ use crate::lookup::Pending;
 use crate::members::Members;
 use crate::nonces::Nonces;
 use crate::settings::Settings;
-use crate::volumes::Volumes;
+use crate::volumes::{DISK_TIMEOUT, Volumes};
 use crate::wire::{self, Beacon, ClusterTag, Message, StateWire};
 use crate::{NodeState, NodeStatus};
 
@@ -180,12 +180,13 @@ impl Node {
         while self.inner.is_busy() && self.env().now() < until {
             self.env().sleep(FINISHING_POLL).await;
         }
+        // Before the first volume goes: from here on the node cannot say any more what it holds.
+        self.enter(StateWire::Maintenance);
         for volume in self.inner.volumes.mounted() {
             if let Err(error) = volume.unmount().await {
                 tracing::warn!(node = self.env().name(), volume = %volume.id(), %error, "not unmounted cleanly");
             }
         }
-        self.enter(StateWire::Maintenance);
     }
 
     /// A handle that does not keep the node alive.
@@ -233,8 +234,8 @@ impl Node {
             requests: inner.requests.load(Ordering::Relaxed),
             background: inner.background.load(Ordering::Relaxed),
             counters: inner.counters.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            cluster_capacity: capacity + others_capacity,
-            cluster_free: free + others_free,
+            cluster_capacity: capacity.saturating_add(others_capacity),
+            cluster_free: free.saturating_add(others_free),
         }
     }
 
@@ -271,8 +272,15 @@ impl Node {
         loop {
             ticks.tick().await;
             for volume in self.inner.volumes.mounted() {
-                if let Err(error) = volume.touch().await {
-                    tracing::warn!(node = self.env().name(), volume = %volume.id(), %error, "disk tick failed");
+                // A disk that does not answer must not keep the others from being looked at.
+                match self.env().timeout(DISK_TIMEOUT, volume.touch()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::warn!(node = self.env().name(), volume = %volume.id(), %error, "disk tick failed");
+                    }
+                    Err(_) => {
+                        tracing::warn!(node = self.env().name(), volume = %volume.id(), "disk does not answer");
+                    }
                 }
             }
         }
@@ -299,6 +307,14 @@ impl Node {
 impl Inner {
     pub(crate) fn state(&self) -> StateWire {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all that the node has is mounted, so that it can say what it holds, and change it.
+    pub(crate) fn knows_its_holdings(&self) -> bool {
+        match self.state() {
+            StateWire::Initializing | StateWire::Ok | StateWire::Finalizing => true,
+            StateWire::Mounting | StateWire::Maintenance => false,
+        }
     }
 
     /// Whether the node serves clients and takes replicas now.
@@ -349,6 +365,11 @@ impl Inner {
         Busy { inner: Arc::clone(self), counter }
     }
 
+    /// Counts what is left to do of a request that was let in.
+    pub(crate) fn request(self: &Arc<Self>) -> Busy {
+        self.busy(|inner| &inner.requests)
+    }
+
     /// Counts a piece of work that is no request.
     pub(crate) fn background(self: &Arc<Self>) -> Busy {
         self.busy(|inner| &inner.background)
@@ -363,7 +384,7 @@ impl Inner {
     pub(crate) fn admit(self: &Arc<Self>) -> Result<Busy, crate::api::Refusal> {
         let why = match self.state() {
             StateWire::Ok if self.requests.load(Ordering::Relaxed) < REQUESTS_MAX => {
-                return Ok(self.busy(|inner| &inner.requests));
+                return Ok(self.request());
             }
             StateWire::Ok => "the node has too many requests",
             StateWire::Mounting | StateWire::Initializing => "the node is starting",

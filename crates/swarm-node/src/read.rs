@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use swarm_plan::lookup::Form;
-use swarm_store::{Reader, RecordState};
+use swarm_store::{ReadError, Reader, RecordState};
 use swarm_types::{Stamp, StreamId};
 
 use crate::Node;
@@ -10,7 +10,7 @@ use crate::api::{BodyBroken, BodyWish, Nonce, ReadReply, ReadRequest, Redirect, 
 use crate::contexts::Place;
 use crate::node::Busy;
 use crate::nonces::Purpose;
-use crate::volumes::{Found, has_ended};
+use crate::volumes::{DISK_TIMEOUT, Found, has_ended};
 
 /// How often a read starts over when the replica that it chose turns out damaged or gone: once per replica of the
 /// largest policy.
@@ -43,11 +43,10 @@ impl Body {
             return Ok(Some(first));
         }
         let at = self.reader.position();
-        self.reader.next().await.map_err(|error| {
-            tracing::error!(node = self.node.env().name(), stream = %self.id, %error, "replica damaged");
-            self.node.inner.volumes.mark_damaged(self.id, self.stamp);
-            BodyBroken { at }
-        })
+        self.node
+            .verified(&mut self.reader, self.id, self.stamp)
+            .await
+            .map_err(|()| BodyBroken { at })
     }
 }
 
@@ -89,7 +88,8 @@ impl Node {
                     domain: place.domain,
                 }));
             }
-            if let Some(found) = self.inner.volumes.find(id)
+            let found = self.inner.volumes.find(id);
+            if let Some(found) = found.filter(|found| found.record.stamp >= newest.stamp)
                 && let Some(reply) = self.deliver(&place, found, request.body).await?
             {
                 return Ok(Reply::Served(reply));
@@ -139,14 +139,27 @@ impl Node {
     async fn open(&self, found: &Found) -> Option<Body> {
         let (id, stamp) = (found.record.id, found.record.stamp);
         let mut reader = found.volume.open(&found.record)?;
-        let busy = self.inner.admit().ok()?;
-        match reader.next().await {
-            Ok(first) => Some(Body { node: self.clone(), id, stamp, reader, first, _busy: busy }),
-            Err(error) => {
-                tracing::error!(node = self.env().name(), stream = %id, %error, "replica damaged");
-                self.inner.volumes.mark_damaged(id, stamp);
-                None
-            }
-        }
+        let busy = self.inner.request();
+        let first = self.verified(&mut reader, id, stamp).await.ok()?;
+        Some(Body { node: self.clone(), id, stamp, reader, first, _busy: busy })
+    }
+
+    /// The next piece; the replica is remembered as damaged where its disk does not give it out.
+    async fn verified(
+        &self,
+        reader: &mut Reader,
+        id: StreamId,
+        stamp: Stamp,
+    ) -> Result<Option<Bytes>, ()> {
+        let why = match self.env().timeout(DISK_TIMEOUT, reader.next()).await {
+            Ok(Ok(piece)) => return Ok(piece),
+            // The volume is gone, which says nothing about the replica.
+            Ok(Err(ReadError::Gone)) => return Err(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        tracing::error!(node = self.env().name(), stream = %id, why, "replica damaged");
+        self.inner.volumes.mark_damaged(id, stamp);
+        Err(())
     }
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use swarm_env::Env;
 use swarm_plan::bids::{self, VolumeFacts};
 use swarm_plan::lookup::{Form, Holding};
+use swarm_plan::outcome::Made;
 use swarm_policy::Lifecycle;
 use swarm_store::{
-    FormatOptions, MountError, MountOptions, PublishError, Record, RecordState, Staged, Tombstone,
-    Volume,
+    AppendError, FormatOptions, MountError, MountOptions, Publish, PublishError, Record,
+    RecordState, Staged, Tombstone, Volume,
 };
 use swarm_types::{DiskId, ObjectMeta, Stamp, StreamId, Timestamp};
 
@@ -17,6 +19,9 @@ use crate::{NodeConfig, Settings, VolumeStatus};
 
 /// How many damaged replicas a node remembers; beyond that the oldest id is forgotten and found out again.
 const DAMAGED_MAX: usize = 65_536;
+
+/// How long one operation of a disk may take before it counts as failed (our choice).
+pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The volumes of one node.
 pub(crate) struct Volumes {
@@ -147,8 +152,62 @@ impl Volumes {
 
     /// Reserves room for a stream on the best volume; `None` where none has room.
     pub(crate) fn stage(&self, id: StreamId, length: u64) -> Option<(Volume, Staged)> {
-        let (_, volume) = self.best_volume(Some(id), length, 0)?;
-        volume.stage(id, length).ok().map(|staged| (volume, staged))
+        loop {
+            let (_, volume) = self.best_volume(Some(id), length, 0)?;
+            match volume.stage(id, length) {
+                Ok(staged) => return Some((volume, staged)),
+                Err(AppendError::Closed) => self.give_up(&volume),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Publishes a body and drops what is older on the other volumes, unless one of them files something newer: a volume
+    /// knows only what it files itself.
+    pub(crate) async fn publish(
+        &self,
+        volume: &Volume,
+        id: StreamId,
+        staged: Staged,
+        publish: Publish,
+    ) -> Made {
+        let stamp = publish.stamp;
+        if self.newer_elsewhere(volume, id, stamp) {
+            return Made::Superseded;
+        }
+        match self.env.timeout(DISK_TIMEOUT, staged.publish(publish)).await {
+            Ok(Ok(_)) => {}
+            Err(_) => return Made::Unknown,
+            Ok(Err(PublishError::Superseded { .. })) => return Made::Superseded,
+            Ok(Err(PublishError::Append(error))) => {
+                tracing::warn!(node = self.env.name(), stream = %id, %error, "replica not stored");
+                return not_published(&error);
+            }
+        }
+        // It may have been filed while this was being written.
+        if self.newer_elsewhere(volume, id, stamp) {
+            let gone = volume.remove(id, stamp).await.is_ok();
+            return if gone { Made::Superseded } else { Made::Unknown };
+        }
+        self.drop_older(id, stamp).await;
+        Made::Published
+    }
+
+    fn newer_elsewhere(&self, than: &Volume, id: StreamId, stamp: Stamp) -> bool {
+        self.mounted()
+            .iter()
+            .filter(|volume| volume.id() != than.id())
+            .any(|volume| volume.find(id).is_some_and(|record| record.stamp > stamp))
+    }
+
+    /// A volume that closed itself takes part in nothing any more.
+    fn give_up(&self, volume: &Volume) {
+        tracing::error!(node = self.env.name(), volume = %volume.id(), "volume closed");
+        for slot in self.lock().iter_mut() {
+            if matches!(&slot.state, SlotState::Mounted(mounted) if mounted.id() == volume.id()) {
+                slot.state = SlotState::Unavailable("its index failed".to_owned());
+            }
+        }
     }
 
     fn best_volume(&self, id: Option<StreamId>, size: u64, jitter: u64) -> Option<(u64, Volume)> {
@@ -181,16 +240,19 @@ impl Volumes {
         tombstone: Tombstone,
     ) -> Result<(), PublishError> {
         let stamp = tombstone.stamp;
-        let volume = self
-            .find(id)
-            .map(|found| found.volume)
-            .or_else(|| self.best_volume(None, 0, 0).map(|(_, v)| v));
-        let Some(volume) = volume.or_else(|| self.mounted().into_iter().next()) else {
-            return Err(PublishError::Append(swarm_store::AppendError::Closed));
-        };
-        match volume.bury(id, tombstone).await {
-            Ok(()) | Err(PublishError::Superseded { .. }) => {}
-            Err(error) => return Err(error),
+        loop {
+            let volume = self
+                .find(id)
+                .map(|found| found.volume)
+                .or_else(|| self.best_volume(None, 0, 0).map(|(_, v)| v));
+            let Some(volume) = volume.or_else(|| self.mounted().into_iter().next()) else {
+                return Err(PublishError::Append(AppendError::Closed));
+            };
+            match volume.bury(id, tombstone).await {
+                Ok(()) | Err(PublishError::Superseded { .. }) => break,
+                Err(PublishError::Append(AppendError::Closed)) => self.give_up(&volume),
+                Err(error) => return Err(error),
+            }
         }
         self.drop_older(id, stamp).await;
         Ok(())
@@ -210,7 +272,8 @@ impl Volumes {
 
     /// Removes exactly this replica, wherever it is. True if it is certainly gone.
     pub(crate) async fn retract(&self, id: StreamId, stamp: Stamp) -> bool {
-        let mut gone = true;
+        // A volume that is not mounted may hold it.
+        let mut gone = self.lock().iter().all(|slot| matches!(slot.state, SlotState::Mounted(_)));
         for volume in self.mounted() {
             gone &= volume.remove(id, stamp).await.is_ok();
         }
@@ -255,6 +318,18 @@ pub(crate) fn has_ended(meta: &ObjectMeta, stamp: Stamp, now: Timestamp) -> bool
     !meta.kind.is_context()
         && meta.headers.get("lifepoint").is_some()
         && Lifecycle::of_headers(&meta.headers, stamp.version.timestamp()).0.at(now).delete
+}
+
+/// What became of a replica whose publishing failed. After a failure of the disk the journal may hold it or not, so it may
+/// come up at the next mount.
+fn not_published(error: &AppendError) -> Made {
+    match error {
+        AppendError::Disk { .. } | AppendError::Closed => Made::Unknown,
+        AppendError::Full { .. }
+        | AppendError::Short { .. }
+        | AppendError::Long { .. }
+        | AppendError::MetadataTooLarge { .. } => Made::NotStored,
+    }
 }
 
 async fn mount(env: &Env, disk: &DiskId, options: MountOptions) -> Result<Volume, String> {

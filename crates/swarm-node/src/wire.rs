@@ -163,6 +163,8 @@ pub(crate) enum Frame {
     Superseded,
     /// Not possible; nothing was stored.
     Refused { why: String },
+    /// The disk failed in the middle: it may come up again when the volume is mounted next.
+    Unclear,
 }
 
 mod as_bytes {
@@ -234,31 +236,36 @@ pub(crate) fn decode(cluster: ClusterTag, payload: &[u8]) -> Decoded {
 ///
 /// # Errors
 /// For a frame over [`MAX_FRAME`].
-pub(crate) fn put_frame(buffer: &mut BytesMut, frame: &Frame) -> std::io::Result<()> {
+pub(crate) fn put_frame(
+    buffer: &mut BytesMut,
+    cluster: ClusterTag,
+    frame: &Frame,
+) -> std::io::Result<()> {
     let body = postcard::to_stdvec(frame).map_err(std::io::Error::other)?;
     if body.len() >= MAX_FRAME {
         return Err(std::io::Error::other("frame too large"));
     }
     buffer.put_u8(WIRE_VERSION);
+    buffer.put_u32(cluster.0);
     buffer.put_u32(u32::try_from(body.len()).unwrap_or(u32::MAX));
     buffer.put_slice(&body);
     Ok(())
 }
 
-/// Length of what stands before a frame's body: version and length.
-pub(crate) const FRAME_HEAD: usize = 5;
+/// Length of what stands before a frame's body: version, cluster and length.
+pub(crate) const FRAME_HEAD: usize = 9;
 
 /// Length of the body that follows this head.
 ///
 /// # Errors
-/// For another version or a frame that is too large.
-pub(crate) fn frame_length(head: [u8; FRAME_HEAD]) -> std::io::Result<usize> {
-    let [version, a, b, c, d] = head;
+/// For another version or cluster, or a frame that is too large.
+pub(crate) fn frame_length(cluster: ClusterTag, head: [u8; FRAME_HEAD]) -> std::io::Result<usize> {
+    let [version, tag @ .., a, b, c, d] = head;
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-    if version != WIRE_VERSION || length >= MAX_FRAME {
+    if version != WIRE_VERSION || tag != cluster.0.to_be_bytes() || length >= MAX_FRAME {
         return Err(std::io::Error::new(
             std::io::ErrorKind::InvalidData,
-            "not a frame of this version",
+            "not a frame of this version and cluster",
         ));
     }
     Ok(length)
@@ -424,9 +431,10 @@ mod tests {
     fn a_frame_comes_back_as_it_was() {
         let data = Frame::Data(Bytes::from_static(b"hello"));
         let mut buffer = BytesMut::new();
-        put_frame(&mut buffer, &data).expect("small");
-        let head: [u8; FRAME_HEAD] = buffer[..FRAME_HEAD].try_into().expect("five bytes");
-        assert_eq!(frame_length(head).expect("sane"), buffer.len() - FRAME_HEAD);
+        put_frame(&mut buffer, tag("main"), &data).expect("small");
+        let head: [u8; FRAME_HEAD] = buffer[..FRAME_HEAD].try_into().expect("a head");
+        assert_eq!(frame_length(tag("main"), head).expect("sane"), buffer.len() - FRAME_HEAD);
+        assert!(frame_length(tag("other"), head).is_err());
         assert_eq!(frame(&buffer[FRAME_HEAD..]).expect("whole"), data);
     }
 

@@ -12,11 +12,11 @@ use futures_util::future::join_all;
 use md5::{Digest, Md5};
 use swarm_env::Bug;
 use swarm_plan::bids::ranked;
-use swarm_plan::lookup::{Answers, Holding};
+use swarm_plan::lookup::{Answers, Holding, longest};
 use swarm_plan::outcome::{Made, WriteVerdict, judge_write};
 use swarm_plan::version::next_version;
 use swarm_policy::{Lifecycle, synchronous_copies, target_copies};
-use swarm_store::{Publish, PublishError, Staged, Volume};
+use swarm_store::{Publish, Staged, Volume};
 use swarm_types::{HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid};
 
 use crate::Node;
@@ -27,10 +27,13 @@ use crate::contexts::Place;
 use crate::links::PeerReplica;
 use crate::node::Busy;
 use crate::nonces::Purpose;
+use crate::volumes::DISK_TIMEOUT;
 use crate::wire::{Message, RetractWire};
 
 /// How long what a lookup told is good enough to choose a version by. A write whose body took longer asks again.
 const FACTS_FRESH_FOR: Duration = Duration::from_secs(1);
+/// How long superseded replicas are kept at most for the sake of lookups, however patient those are set.
+const SUPERSEDE_DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// A write that this node has agreed to take: feed it the body, then finish it. Dropping it leaves nothing visible.
 pub struct WriteSession {
@@ -64,6 +67,16 @@ struct Draft {
     asked: Instant,
 }
 
+impl Draft {
+    /// A context keeps the alias UUID that it has by now: its children are filed under it.
+    fn keep_alias(&mut self) {
+        let alias = self.answers.existing().and_then(|existing| existing.alias);
+        if self.meta.kind.is_context() && alias.is_some() {
+            (self.uuid, self.meta.alias) = (alias, alias);
+        }
+    }
+}
+
 impl WriteSession {
     /// Takes the next piece of the body; waits while the disks are behind. A peer that fails is left behind: whether the
     /// remaining replicas suffice is judged at the end.
@@ -78,10 +91,15 @@ impl WriteSession {
         self.digest.update(&piece);
         let node = self.node.clone();
         let fed = join_all(self.peers.iter_mut().map(|peer| node.feed(peer, &piece)));
-        let (fed, local) = futures_util::future::join(fed, self.local.write(piece.clone())).await;
-        if let Err(error) = local {
-            tracing::warn!(node = self.node.env().name(), %error, "body not written");
-            return Err(Refusal::Unavailable { why: "the disk does not take the body" });
+        let local = self.node.env().timeout(DISK_TIMEOUT, self.local.write(piece.clone()));
+        let (fed, local) = futures_util::future::join(fed, local).await;
+        match local {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(node = self.node.env().name(), %error, "body not written");
+                return Err(Refusal::Unavailable { why: "the disk does not take the body" });
+            }
+            Err(_) => return Err(Refusal::Unavailable { why: "the disk does not answer" }),
         }
         let mut alive = fed.iter().map(Result::is_ok);
         self.peers.retain(|_| alive.next().unwrap_or(false));
@@ -111,6 +129,7 @@ impl WriteSession {
         if env.now().since(self.draft.asked) > FACTS_FRESH_FOR && self.draft.meta.kind.is_mutable()
         {
             self.draft.answers = node.ask(Some(self.draft.id), None).await;
+            self.draft.keep_alias();
             check_preconditions(
                 self.draft.kind,
                 &self.draft.answers,
@@ -135,9 +154,8 @@ impl WriteSession {
             .chain(self.peers.iter().map(|peer| ReplicaAt { node: peer.node, volume: peer.volume }))
             .collect();
         let at_peers = join_all(self.peers.into_iter().map(|peer| node.publish_at(peer, &at_peer)));
-        let (at_peers, at_home) =
-            futures_util::future::join(at_peers, publish_here(&node, draft.id, local, publish))
-                .await;
+        let at_home = node.inner.volumes.publish(&self.volume, draft.id, local, publish);
+        let (at_peers, at_home) = futures_util::future::join(at_peers, at_home).await;
         let made: Vec<Made> = std::iter::once(at_home).chain(at_peers).collect();
 
         match judge_write(meta.kind, draft.copies, &made) {
@@ -166,6 +184,9 @@ impl WriteSession {
             WriteVerdict::TakeBackForConflict => {
                 Err(Refusal::Unknown { why: "a newer version was stored meanwhile" })
             }
+            WriteVerdict::LeaveUnclear => {
+                Err(Refusal::Unknown { why: "no replica is known to be stored" })
+            }
             WriteVerdict::TakeBackTooFew => {
                 // The client is told that the outcome is unknown, so it need not wait for this.
                 node.take_back(draft.id, stamp, &places, &made).await;
@@ -182,22 +203,6 @@ fn published(places: &[ReplicaAt], made: &[Made]) -> Vec<ReplicaAt> {
         .filter(|(_, made)| **made == Made::Published)
         .map(|(place, _)| *place)
         .collect()
-}
-
-async fn publish_here(node: &Node, id: StreamId, local: Staged, publish: Publish) -> Made {
-    let stamp = publish.stamp;
-    match local.publish(publish).await {
-        Ok(_) => {
-            node.inner.volumes.drop_older(id, stamp).await;
-            Made::Published
-        }
-        Err(PublishError::Superseded { .. }) => Made::Superseded,
-        Err(error) => {
-            tracing::warn!(node = node.env().name(), %error, "replica not stored");
-            // The journal may hold the record or not, so it may come up again at the next mount.
-            Made::Unknown
-        }
-    }
 }
 
 impl Node {
@@ -352,16 +357,25 @@ impl Node {
     /// Tells the holders of older versions to drop them, and everybody that a context has changed. Best effort: the
     /// newest version wins in any case.
     fn tell_others(&self, draft: &Draft, stamp: Stamp, replicas: &[ReplicaAt]) {
-        let notice = RetractWire { request: 0, id: *draft.id.as_bytes(), stamp: stamp.into() };
-        for holder in draft.answers.holders() {
-            if holder != self.inner.id && replicas.iter().all(|replica| replica.node != holder) {
-                self.inner.send(holder, &Message::Superseded(notice.clone()));
-            }
-        }
         if draft.meta.kind.is_context() {
-            self.inner.contexts.forget(draft.id);
-            self.inner.multicast(&Message::ContextChanged(*draft.id.as_bytes()));
+            self.tell_context_changed(draft.id, &draft.answers);
         }
+        let mut older: BTreeSet<NodeId> = draft.answers.holders().collect();
+        older.remove(&self.inner.id);
+        replicas.iter().for_each(|replica| {
+            older.remove(&replica.node);
+        });
+        if older.is_empty() {
+            return;
+        }
+        let notice = RetractWire { request: 0, id: *draft.id.as_bytes(), stamp: stamp.into() };
+        let lookups_end = longest(self.inner.settings.query_retry_multiplier_permille);
+        self.spawn_order("supersede", |node| async move {
+            node.env().sleep(lookups_end.min(SUPERSEDE_DELAY_MAX)).await;
+            for holder in older {
+                node.inner.send(holder, &Message::Superseded(notice.clone()));
+            }
+        });
     }
 
     /// Takes back what may have been published of a failed write. True if certainly nothing of it is left.

@@ -117,6 +117,13 @@ pub fn next_step(course: Course) -> Step {
     }
 }
 
+/// How long a lookup takes at most. A replica that was superseded stays for that long: a lookup under way may have heard the
+/// holders of the new version before they had it, and must not come too late for the old one.
+#[must_use]
+pub fn longest(multiplier_permille: u32) -> Duration {
+    (1..=TRIES).map(|attempt| wait_of(attempt, multiplier_permille)).sum()
+}
+
 fn wait_of(attempt: u32, multiplier_permille: u32) -> Duration {
     (1..attempt).fold(FIRST_WAIT, |wait, _| wait * multiplier_permille / 1000)
 }
@@ -150,10 +157,13 @@ impl Answers {
         expected.iter().filter(|node| !self.has(**node)).count()
     }
 
-    /// The newest version that anybody holds, tombstones included.
+    /// The newest version that anybody holds, tombstones included. Where the holders' clocks disagree about whether its
+    /// lifepoint has ended it, it exists: the node that serves it judges by its own clock.
     #[must_use]
     pub fn newest(&self) -> Option<Holding> {
-        self.iter().filter_map(|answer| answer.holding).max_by_key(|holding| holding.stamp)
+        self.iter()
+            .filter_map(|answer| answer.holding)
+            .max_by_key(|holding| (holding.stamp, holding.form.exists()))
     }
 
     /// The newest version, if it is an object to requests: not a tombstone, not ended by its lifepoint.
@@ -252,6 +262,7 @@ mod tests {
     fn the_multiplier_scales_the_later_waits() {
         let slow = Course { multiplier_permille: 2000, ..course(1, 0, 3, 0) };
         assert_eq!(next_step(slow), Step::Listen(FIRST_WAIT * 4));
+        assert_eq!((longest(1000), longest(2000)), (FIRST_WAIT * 3, FIRST_WAIT * 7));
     }
 
     #[test]
@@ -262,6 +273,20 @@ mod tests {
         answers.add(answer(3, None, 0));
         assert_eq!(answers.newest(), Some(holding(6, Form::Tombstone)));
         assert_eq!(answers.holders().collect::<Vec<_>>(), vec![node(1), node(2)]);
+    }
+
+    #[test]
+    fn a_version_that_one_clock_has_ended_and_another_has_not_still_exists() {
+        let (ended, there) = (holding(5, Form::Ended(VOLUME)), holding(5, Form::Replica(VOLUME)));
+        for [first, second] in [[ended, there], [there, ended]] {
+            let mut answers = Answers::default();
+            answers.add(answer(1, Some(first), 0));
+            answers.add(answer(2, Some(second), 0));
+            assert_eq!(answers.existing(), Some(there));
+        }
+        let mut answers = Answers::default();
+        answers.add(answer(1, Some(ended), 0));
+        assert_eq!(answers.existing(), None);
     }
 
     #[test]

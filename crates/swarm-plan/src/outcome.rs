@@ -22,8 +22,11 @@ pub enum WriteVerdict {
     Created(u32),
     /// Take back what was published; if all of it is gone, answer conflict, else unknown.
     TakeBackForConflict,
-    /// Too few replicas: take back what was published and answer unknown.
+    /// Too few replicas of an object that has no other version: take back what was published and answer unknown.
     TakeBackTooFew,
+    /// Nobody knows whether it is stored, answer unknown. It is not taken back: wherever it is, it has replaced an older
+    /// version, and would leave nothing behind.
+    LeaveUnclear,
     /// Too few replicas and nothing anywhere: unavailable.
     NothingStored,
 }
@@ -43,6 +46,8 @@ pub fn judge_write(kind: ObjectKind, wanted: u32, made: &[Made]) -> WriteVerdict
         WriteVerdict::Created(published)
     } else if published == 0 && count(Made::Unknown) == 0 {
         WriteVerdict::NothingStored
+    } else if kind.is_mutable() {
+        WriteVerdict::LeaveUnclear
     } else {
         WriteVerdict::TakeBackTooFew
     }
@@ -82,8 +87,15 @@ mod tests {
         assert_eq!(judge_write(ObjectKind::Named, 2, &one), WriteVerdict::Created(1));
         let none = [Made::NotStored, Made::NotStored];
         assert_eq!(judge_write(ObjectKind::Named, 2, &none), WriteVerdict::NothingStored);
+    }
+
+    #[test]
+    fn what_may_have_replaced_an_older_version_is_not_taken_back_for_want_of_replicas() {
         let unclear = [Made::NotStored, Made::Unknown];
-        assert_eq!(judge_write(ObjectKind::Named, 2, &unclear), WriteVerdict::TakeBackTooFew);
+        for kind in [ObjectKind::Alias, ObjectKind::Named, ObjectKind::Bucket, ObjectKind::Domain] {
+            assert_eq!(judge_write(kind, 2, &unclear), WriteVerdict::LeaveUnclear);
+        }
+        assert_eq!(judge_write(ObjectKind::Immutable, 2, &unclear), WriteVerdict::TakeBackTooFew);
     }
 
     #[test]

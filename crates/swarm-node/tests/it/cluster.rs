@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use swarm_env::Env;
 use swarm_node::api::{
     Address, BodyWish, DeleteRequest, DomainChoice, Nonce, ReadRequest, Refusal, Replicate, Reply,
     Target, WriteKind, WriteReply, WriteRequest,
@@ -18,15 +19,42 @@ const DISK: u64 = 64 << 20;
 
 type Slot = Arc<Mutex<Option<Node>>>;
 
+/// What a cluster is made of.
+pub(crate) struct Shape<'a> {
+    pub(crate) nodes: u8,
+    pub(crate) seed: u64,
+    pub(crate) disks_per_node: u8,
+    pub(crate) disk_bytes: u64,
+    pub(crate) settings: &'a [(&'a str, &'a str)],
+}
+
+impl Shape<'_> {
+    /// Nodes with one disk each and the usual settings.
+    pub(crate) const fn of(nodes: u8, seed: u64) -> Self {
+        Self { nodes, seed, disks_per_node: 1, disk_bytes: DISK, settings: &[] }
+    }
+}
+
 /// A world with one cluster of nodes `1` to `n`.
 pub(crate) struct Cluster {
     sim: Sim,
-    world: SimHandle,
     harness: HostId,
-    hosts: Vec<HostId>,
     disks: Vec<DiskNumber>,
-    slots: Vec<Slot>,
+    client: Client,
 }
+
+/// Asks the nodes of a cluster from tasks of the harness. A request is carried out by the node that is asked, as the
+/// front end's tasks would.
+#[derive(Clone)]
+pub(crate) struct Client {
+    world: SimHandle,
+    hosts: Arc<[HostId]>,
+    slots: Arc<[Slot]>,
+}
+
+/// A request that a node did not answer because it died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lost;
 
 /// A write in a test: what, where to, how.
 #[derive(Clone)]
@@ -36,6 +64,8 @@ pub(crate) struct Put {
     pub(crate) headers: HeaderList,
     pub(crate) replicate: Option<Replicate>,
     pub(crate) body: Bytes,
+    /// How long the client takes between the first byte of the body and the rest.
+    pub(crate) pause: Duration,
 }
 
 /// An address in the domain `d`.
@@ -56,6 +86,7 @@ pub(crate) fn post(address: Address, body: &'static [u8]) -> Put {
         headers: HeaderList::default(),
         replicate: None,
         body: Bytes::from_static(body),
+        pause: Duration::ZERO,
     }
 }
 
@@ -81,78 +112,87 @@ impl Put {
 impl Cluster {
     /// Starts nodes and waits until each is `ok` and knows the others.
     pub(crate) fn of(nodes: u8, seed: u64) -> Self {
-        Self::with_settings(nodes, seed, &[])
+        Self::shaped(&Shape::of(nodes, seed))
     }
 
     /// The same with settings.
     pub(crate) fn with_settings(nodes: u8, seed: u64, settings: &[(&str, &str)]) -> Self {
-        let sim = Sim::seeded(seed);
+        Self::shaped(&Shape { settings, ..Shape::of(nodes, seed) })
+    }
+
+    /// The same with other disks.
+    pub(crate) fn shaped(shape: &Shape<'_>) -> Self {
+        let sim = Sim::seeded(shape.seed);
         let world = sim.handle();
         let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
-        let settings: BTreeMap<String, String> = settings
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
         let (mut hosts, mut disks, mut slots) = (Vec::new(), Vec::new(), Vec::new());
-        for number in 1..=nodes {
+        for number in 1..=shape.nodes {
             let host =
                 world.add_node(&format!("main/{number}"), Ipv4Addr::new(10, 1, 0, number), 1);
-            let disk = world.add_disk(
-                host,
-                format!("main/{number}/1").as_str().into(),
-                DISK,
-                DiskModel::SSD,
-            );
+            for disk in 1..=shape.disks_per_node {
+                let serial = format!("main/{number}/{disk}");
+                let model = DiskModel::SSD;
+                disks.push(world.add_disk(host, serial.as_str().into(), shape.disk_bytes, model));
+            }
             let slot = Slot::default();
-            let (mine, settings) = (Arc::clone(&slot), settings.clone());
-            world.set_boot(host, move |env| {
-                let (slot, settings) = (Arc::clone(&mine), settings.clone());
-                async move {
-                    let config = NodeConfig {
-                        cluster: ClusterName::from("main"),
-                        scsp_port: 80,
-                        peer_port: 6000,
-                        group: SocketAddrV4::new(Ipv4Addr::new(224, 0, 10, 100), 7000),
-                        settings,
-                    };
-                    let node = Node::start(env, config).await.expect("a node that starts");
-                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
-                }
-            });
+            boot(&world, host, &slot, shape.settings);
             assert!(world.start(host).done(), "a node that was off starts");
             hosts.push(host);
-            disks.push(disk);
             slots.push(slot);
         }
-        let mut cluster = Self { sim, world, harness, hosts, disks, slots };
+        let client = Client { world, hosts: hosts.into(), slots: slots.into() };
+        let mut cluster = Self { sim, harness, disks, client };
         cluster.run_for(Duration::from_secs(2));
-        for number in 1..=nodes {
+        for number in 1..=shape.nodes {
             let status = cluster.status(number);
             assert_eq!(status.state, NodeState::Ok);
-            assert_eq!(status.members.len(), usize::from(nodes) - 1);
+            assert_eq!(status.members.len(), usize::from(shape.nodes) - 1);
         }
         cluster
     }
 
     /// The same with the domain `d` and its bucket `b`.
     pub(crate) fn with_bucket(nodes: u8, seed: u64) -> Self {
-        let mut cluster = Self::of(nodes, seed);
-        cluster.put(1, &post(Address::Domain, b"")).expect("a domain");
-        cluster.put(1, &post(Address::Bucket("b".to_owned()), b"")).expect("a bucket");
-        cluster
+        Self::of(nodes, seed).and_bucket()
+    }
+
+    /// Creates the domain `d` and its bucket `b`.
+    pub(crate) fn and_bucket(mut self) -> Self {
+        self.put(1, &post(Address::Domain, b"")).expect("a domain");
+        self.put(1, &post(Address::Bucket("b".to_owned()), b"")).expect("a bucket");
+        self
     }
 
     pub(crate) fn run_for(&mut self, duration: Duration) {
         self.sim.run_for(duration).expect("the world goes on");
-        assert_eq!(self.world.panics(), vec![]);
+        assert_eq!(self.world().panics(), vec![]);
+    }
+
+    /// Runs something on the harness.
+    pub(crate) fn block_on<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let output = self.sim.block_on(self.harness, work);
+        assert_eq!(self.world().panics(), vec![]);
+        output
+    }
+
+    /// The environment of the harness.
+    pub(crate) fn env(&self) -> Env {
+        self.world().env(self.harness)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     pub(crate) fn world(&self) -> &SimHandle {
-        &self.world
+        &self.client.world
     }
 
     pub(crate) fn host(&self, number: u8) -> HostId {
-        self.hosts[usize::from(number) - 1]
+        self.client.host(number)
     }
 
     /// The numbers of the nodes that stored replicas.
@@ -160,131 +200,217 @@ impl Cluster {
         reply.replicas.iter().map(|replica| replica.node.0.octets()[3]).collect()
     }
 
-    fn node(&self, number: u8) -> Node {
-        let slot =
-            self.slots[usize::from(number) - 1].lock().unwrap_or_else(PoisonError::into_inner);
-        slot.clone().expect("a node that was started")
-    }
-
     pub(crate) fn status(&self, number: u8) -> NodeStatus {
-        self.node(number).status()
+        self.client.node(number).expect("a node that was started").status()
     }
 
     pub(crate) fn power_off(&mut self, number: u8) {
-        assert!(self.world.power_off(self.host(number)).done().is_some(), "it was on");
+        assert!(self.world().power_off(self.host(number)).done().is_some(), "it was on");
     }
 
     pub(crate) fn start(&mut self, number: u8) {
-        assert!(self.world.start(self.host(number)).done(), "it was off");
+        assert!(self.world().start(self.host(number)).done(), "it was off");
         self.run_for(Duration::from_secs(2));
     }
 
-    /// Damages every block of a node's disk that holds data.
+    /// Damages every block of a node's disks that holds data.
     pub(crate) fn rot_all(&mut self, number: u8) {
-        let (_, ranges) = self.world.rot(self.disks[usize::from(number) - 1], 1_000_000).done();
-        assert!(!ranges.is_empty(), "there was something to damage");
+        let disks = self.disks.len() / self.client.hosts.len();
+        for disk in self.disks.iter().skip((usize::from(number) - 1) * disks).take(disks) {
+            let (_, ranges) = self.world().rot(*disk, 1_000_000).done();
+            assert!(!ranges.is_empty(), "there was something to damage");
+        }
     }
 
     pub(crate) fn stop(&mut self, number: u8) {
-        let node = self.node(number);
-        self.on(number, async move { node.stop().await });
-        assert!(self.world.kill(self.host(number)).done().is_some(), "it was on");
-    }
-
-    /// Runs something on a node.
-    fn on<T: Send + 'static>(
-        &mut self,
-        number: u8,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> T {
-        let task = self.world.spawn_on(self.host(number), "test", work);
-        let output = self.sim.block_on(self.harness, task);
-        assert_eq!(self.world.panics(), vec![]);
-        output.expect("the node lived on")
+        let client = self.client();
+        let stopped = self.block_on(async move {
+            client.on(number, |node| async move { node.stop().await }).await
+        });
+        assert_eq!(stopped, Ok(()));
+        assert!(self.world().kill(self.host(number)).done().is_some(), "it was on");
     }
 
     /// Writes through a node, following redirects.
     pub(crate) fn put(&mut self, via: u8, put: &Put) -> Result<WriteReply, Refusal> {
-        self.hop(via, |node, nonce| {
-            let put = put.clone();
-            async move {
-                let request = WriteRequest {
-                    target: target(put.address),
-                    kind: put.kind,
-                    nonce,
-                    headers: put.headers,
-                    length: put.body.len() as u64,
-                    replicate: put.replicate,
-                    owner: None,
-                    fresh_contexts: false,
-                };
-                match node.begin_write(request).await? {
-                    Reply::Redirect(redirect) => Ok(Reply::Redirect(redirect)),
-                    Reply::Served(mut session) => {
-                        for piece in put.body.chunks(10_000) {
-                            session.write(Bytes::copy_from_slice(piece)).await?;
-                        }
-                        session.finish().await.map(Reply::Served)
-                    }
-                }
-            }
-        })
+        let (client, put) = (self.client(), put.clone());
+        self.block_on(async move { client.put(via, &put).await }).expect("the nodes lived on")
     }
 
     /// Reads through a node, following redirects; the whole body.
     pub(crate) fn get(&mut self, via: u8, address: &Address) -> Result<Bytes, Refusal> {
-        self.hop(via, |node, nonce| {
-            let target = target(address.clone());
-            async move {
-                let request =
-                    ReadRequest { target, nonce, body: BodyWish::Body, fresh_contexts: false };
-                match node.read(request).await? {
-                    Reply::Redirect(redirect) => Ok(Reply::Redirect(redirect)),
-                    Reply::Served(reply) => {
-                        let (mut body, mut bytes) = (reply.body.expect("asked for"), Vec::new());
-                        while let Some(piece) = body.next().await.expect("an intact replica") {
-                            bytes.extend_from_slice(&piece);
-                        }
-                        assert_eq!(bytes.len() as u64, reply.meta.length);
-                        Ok(Reply::Served(Bytes::from(bytes)))
-                    }
-                }
-            }
-        })
+        let (client, address) = (self.client(), address.clone());
+        self.block_on(async move { client.get(via, &address).await }).expect("the nodes lived on")
     }
 
     /// Deletes through a node, following redirects.
     pub(crate) fn delete(&mut self, via: u8, address: &Address) -> Result<(), Refusal> {
-        self.hop(via, |node, nonce| {
-            let target = target(address.clone());
-            async move {
-                let request =
-                    DeleteRequest { target, nonce, recursive: false, fresh_contexts: false };
-                Ok(match node.delete(request).await? {
-                    Reply::Redirect(redirect) => Reply::Redirect(redirect),
-                    Reply::Served(_) => Reply::Served(()),
-                })
-            }
-        })
+        let (client, address) = (self.client(), address.clone());
+        self.block_on(async move { client.delete(via, &address).await })
+            .expect("the nodes lived on")
+    }
+}
+
+fn boot(world: &SimHandle, host: HostId, slot: &Slot, settings: &[(&str, &str)]) {
+    let settings: BTreeMap<String, String> =
+        settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mine = Arc::clone(slot);
+    world.set_boot(host, move |env| {
+        let (slot, settings) = (Arc::clone(&mine), settings.clone());
+        async move {
+            let config = NodeConfig {
+                cluster: ClusterName::from("main"),
+                scsp_port: 80,
+                peer_port: 6000,
+                group: SocketAddrV4::new(Ipv4Addr::new(224, 0, 10, 100), 7000),
+                settings,
+            };
+            let node = Node::start(env, config).await.expect("a node that starts");
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
+        }
+    });
+}
+
+impl Client {
+    pub(crate) fn host(&self, number: u8) -> HostId {
+        self.hosts[usize::from(number) - 1]
     }
 
-    fn hop<T, F>(&mut self, via: u8, ask: impl Fn(Node, Option<Nonce>) -> F) -> Result<T, Refusal>
+    /// The node, if it was started and not ended by [`Client::power_off`].
+    pub(crate) fn node(&self, number: u8) -> Option<Node> {
+        self.slots[usize::from(number) - 1].lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the power from a node.
+    pub(crate) async fn power_off(&self, number: u8) {
+        let ended = self.world.power_off(self.host(number)).await;
+        assert!(ended.is_some(), "it was on");
+        self.forget(number);
+    }
+
+    /// Ends the process of a node.
+    pub(crate) async fn kill(&self, number: u8) {
+        let ended = self.world.kill(self.host(number)).await;
+        assert!(ended.is_some(), "it was on");
+        self.forget(number);
+    }
+
+    fn forget(&self, number: u8) {
+        let node = self.slots[usize::from(number) - 1]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(node);
+    }
+
+    /// Starts a node; returns at once.
+    pub(crate) async fn start(&self, number: u8) {
+        assert!(self.world.start(self.host(number)).await, "it was off");
+    }
+
+    /// Runs something on a node.
+    pub(crate) async fn on<T, F>(&self, number: u8, work: impl FnOnce(Node) -> F) -> Result<T, Lost>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let node = self.node(number).ok_or(Lost)?;
+        self.world.spawn_on(self.host(number), "test", work(node)).await.ok_or(Lost)
+    }
+
+    pub(crate) async fn put(
+        &self,
+        via: u8,
+        put: &Put,
+    ) -> Result<Result<WriteReply, Refusal>, Lost> {
+        self.hop(via, |node, nonce| write(node, nonce, put.clone())).await
+    }
+
+    pub(crate) async fn get(
+        &self,
+        via: u8,
+        address: &Address,
+    ) -> Result<Result<Bytes, Refusal>, Lost> {
+        self.hop(via, |node, nonce| read(node, nonce, address.clone())).await
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        via: u8,
+        address: &Address,
+    ) -> Result<Result<(), Refusal>, Lost> {
+        self.hop(via, |node, nonce| delete(node, nonce, address.clone())).await
+    }
+
+    async fn hop<T, F>(
+        &self,
+        via: u8,
+        ask: impl Fn(Node, Option<Nonce>) -> F,
+    ) -> Result<Result<T, Refusal>, Lost>
     where
         T: Send + 'static,
         F: Future<Output = Result<Reply<T>, Refusal>> + Send + 'static,
     {
         let (mut at, mut nonce) = (via, None);
         for _ in 0..6 {
-            let node = self.node(at);
-            match self.on(at, ask(node, nonce))? {
-                Reply::Served(reply) => return Ok(reply),
-                Reply::Redirect(redirect) => {
+            match self.on(at, |node| ask(node, nonce)).await? {
+                Ok(Reply::Served(reply)) => return Ok(Ok(reply)),
+                Ok(Reply::Redirect(redirect)) => {
                     (at, nonce) = (redirect.node.0.octets()[3], Some(redirect.nonce));
                 }
+                Err(refusal) => return Ok(Err(refusal)),
             }
         }
         panic!("more than five redirects");
     }
+}
+
+async fn write(node: Node, nonce: Option<Nonce>, put: Put) -> Result<Reply<WriteReply>, Refusal> {
+    let request = WriteRequest {
+        target: target(put.address),
+        kind: put.kind,
+        nonce,
+        headers: put.headers,
+        length: put.body.len() as u64,
+        replicate: put.replicate,
+        owner: None,
+        fresh_contexts: false,
+    };
+    let mut session = match node.begin_write(request).await? {
+        Reply::Redirect(redirect) => return Ok(Reply::Redirect(redirect)),
+        Reply::Served(session) => session,
+    };
+    for (index, piece) in put.body.chunks(10_000).enumerate() {
+        if index == 0 && !put.pause.is_zero() {
+            node.env().sleep(put.pause).await;
+        }
+        session.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    session.finish().await.map(Reply::Served)
+}
+
+async fn read(node: Node, nonce: Option<Nonce>, address: Address) -> Result<Reply<Bytes>, Refusal> {
+    let target = target(address);
+    let request = ReadRequest { target, nonce, body: BodyWish::Body, fresh_contexts: false };
+    let reply = match node.read(request).await? {
+        Reply::Redirect(redirect) => return Ok(Reply::Redirect(redirect)),
+        Reply::Served(reply) => reply,
+    };
+    let (mut body, mut bytes) = (reply.body.expect("asked for"), Vec::new());
+    while let Some(piece) = body.next().await.expect("an intact replica") {
+        bytes.extend_from_slice(&piece);
+    }
+    assert_eq!(bytes.len() as u64, reply.meta.length);
+    Ok(Reply::Served(Bytes::from(bytes)))
+}
+
+async fn delete(node: Node, nonce: Option<Nonce>, address: Address) -> Result<Reply<()>, Refusal> {
+    let request =
+        DeleteRequest { target: target(address), nonce, recursive: false, fresh_contexts: false };
+    Ok(match node.delete(request).await? {
+        Reply::Redirect(redirect) => Reply::Redirect(redirect),
+        Reply::Served(_) => Reply::Served(()),
+    })
 }
 
 /// The address of an unnamed object.

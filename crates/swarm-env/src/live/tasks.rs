@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use tokio::sync::Notify;
@@ -132,7 +134,8 @@ impl Tasks for LiveTasks {
         let running = self.host.world.runtime.spawn(async move {
             // Dropped last: a task counts as running until all that it held is gone.
             let _registered = registered;
-            if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
+            let alive = while_alive(&host, future);
+            if let Err(payload) = AssertUnwindSafe(alive).catch_unwind().await {
                 report_panic(&host, name, &*payload);
             }
         });
@@ -147,7 +150,8 @@ impl Tasks for LiveTasks {
         let host = Arc::clone(&self.host);
         Box::pin(async move {
             if host.is_silent() {
-                return;
+                // Whoever waits is being aborted, and shall not take this for work that was done or failed.
+                std::future::pending::<()>().await;
             }
             let Ok(permit) = Arc::clone(&host.world.offload).acquire_owned().await else { return };
             let runtime = host.world.runtime.clone();
@@ -161,6 +165,16 @@ impl Tasks for LiveTasks {
             }
         })
     }
+}
+
+/// A task's future while its host lives. Afterwards it waits to be dropped: the end of its disks and peers, which it would
+/// see first, is not theirs but its own.
+async fn while_alive(host: &HostState, mut future: BoxFuture<'static, ()>) {
+    std::future::poll_fn(|cx| {
+        let dead = host.dead.load(Ordering::Acquire);
+        if dead { Poll::Pending } else { future.as_mut().poll(cx) }
+    })
+    .await;
 }
 
 struct Registration {

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarm_env::Env;
+use swarm_env::{Bug, Env, PlantedBugs};
 use swarm_node::api::{
     Address, BodyWish, DeleteRequest, DomainChoice, Nonce, ReadRequest, Refusal, Replicate, Reply,
     Target, WriteKind, WriteReply, WriteRequest,
 };
 use swarm_node::{Node, NodeConfig, NodeState, NodeStatus};
-use swarm_sim::{DiskModel, DiskNumber, HostId, Sim, SimHandle};
+use swarm_sim::{DiskModel, DiskNumber, HostId, Sim, SimHandle, SimOptions};
 use swarm_types::{ClusterName, HeaderList, Uuid};
 
 const DISK: u64 = 64 << 20;
@@ -26,12 +26,20 @@ pub(crate) struct Shape<'a> {
     pub(crate) disks_per_node: u8,
     pub(crate) disk_bytes: u64,
     pub(crate) settings: &'a [(&'a str, &'a str)],
+    pub(crate) planted: Vec<Bug>,
 }
 
 impl Shape<'_> {
     /// Nodes with one disk each and the usual settings.
     pub(crate) const fn of(nodes: u8, seed: u64) -> Self {
-        Self { nodes, seed, disks_per_node: 1, disk_bytes: DISK, settings: &[] }
+        Self {
+            nodes,
+            seed,
+            disks_per_node: 1,
+            disk_bytes: DISK,
+            settings: &[],
+            planted: Vec::new(),
+        }
     }
 }
 
@@ -103,7 +111,7 @@ impl Put {
     }
 
     /// The same as a PUT.
-    pub(crate) fn as_put(mut self) -> Self {
+    pub(crate) fn into_put(mut self) -> Self {
         self.kind = WriteKind::Replace { or_create: false };
         self
     }
@@ -122,7 +130,8 @@ impl Cluster {
 
     /// The same with other disks.
     pub(crate) fn shaped(shape: &Shape<'_>) -> Self {
-        let sim = Sim::seeded(shape.seed);
+        let planted = PlantedBugs::new(shape.planted.clone());
+        let sim = Sim::new(SimOptions { planted, ..SimOptions::new(shape.seed) });
         let world = sim.handle();
         let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
         let (mut hosts, mut disks, mut slots) = (Vec::new(), Vec::new(), Vec::new());

@@ -79,6 +79,42 @@ fn a_node_whose_hellos_were_lost_gets_to_know_whoever_asks_it() {
     assert_eq!(cluster.get(away, &named("x")).as_deref(), Ok(&b"there"[..]));
 }
 
+/// Stress seed 851: the nodes of the new version had answered before they had it, the others after they had dropped the old
+/// one, and a read found neither.
+#[test]
+fn a_read_that_is_under_way_while_an_object_moves_finds_one_version_or_the_other() {
+    let mut moved = 0;
+    for seed in 0..60 {
+        let mut cluster = Cluster::with_bucket(5, seed);
+        let old = Cluster::holders(&cluster.put(1, &post(named("x"), b"old")).expect("created"));
+        let reader = (1..=5).find(|node| !old.contains(node)).expect("five nodes");
+        assert_eq!(cluster.get(reader, &named("x")).as_deref(), Ok(&b"old"[..]));
+        let hosts = |nodes: &[u8]| nodes.iter().map(|node| cluster.host(*node)).collect::<Vec<_>>();
+        let cut = cluster.world().cut(vec![hosts(&[reader]), hosts(&old)]).done();
+        let (client, writer, world, env) =
+            (cluster.client(), cluster.client(), cluster.world().clone(), cluster.env());
+        let via = (1..=5).rfind(|node| !old.contains(node)).expect("five nodes");
+        let ((read, new), ()) = cluster.block_on(async move {
+            let (x, pause) = (named("x"), Duration::from_millis(50));
+            let read = client.get(reader, &x);
+            let write = async {
+                env.sleep(pause).await;
+                writer.put(via, &post(named("x"), b"new")).await
+            };
+            let heal = async {
+                env.sleep(pause * 2).await;
+                assert!(world.heal(cut).await);
+            };
+            join(join(read, write), heal).await
+        });
+        let new = Cluster::holders(&new.expect("they live").expect("stored"));
+        moved += u32::from(new.iter().all(|node| *node != reader && !old.contains(node)));
+        let body = read.expect("they live").expect("one version or the other");
+        assert!(body == b"old"[..] || body == b"new"[..]);
+    }
+    assert!(moved > 0, "in some world the new version is on two other nodes");
+}
+
 /// SCSP WRITE: `putcreate` and its setting are for named objects; a UUID is never used again (SCSP DELETE).
 #[test]
 fn put_creates_neither_contexts_nor_unnamed_objects() {

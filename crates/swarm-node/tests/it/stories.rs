@@ -87,7 +87,7 @@ fn an_immutable_object_has_its_uuid_as_etag_and_cannot_be_updated() {
     let reply = cluster.put(1, &unnamed(false, b"once")).expect("created");
     assert_eq!(reply.uuid.map(|uuid| uuid.etag()), Some(reply.stamp.etag));
     assert_eq!(reply.alias, None);
-    let update = post(by_uuid(&reply), b"twice").as_put();
+    let update = post(by_uuid(&reply), b"twice").into_put();
     assert_eq!(cluster.put(2, &update).map(|_| ()), Err(Refusal::Immutable));
     cluster.delete(2, &by_uuid(&reply)).expect("deleted");
     assert_eq!(cluster.get(3, &by_uuid(&reply)), Err(Refusal::NotFound));
@@ -97,7 +97,7 @@ fn an_immutable_object_has_its_uuid_as_etag_and_cannot_be_updated() {
 fn an_alias_object_keeps_its_uuid_and_changes_its_etag() {
     let mut cluster = Cluster::of(3, 8);
     let first = cluster.put(1, &unnamed(true, b"one")).expect("created");
-    let second = cluster.put(2, &post(by_uuid(&first), b"two").as_put()).expect("updated");
+    let second = cluster.put(2, &post(by_uuid(&first), b"two").into_put()).expect("updated");
     assert_eq!(second.uuid, first.uuid);
     assert_eq!(second.alias, first.uuid);
     assert_ne!(second.stamp.etag, first.stamp.etag);
@@ -120,7 +120,7 @@ fn create_only_and_put_look_at_what_is_there() {
     let mut cluster = Cluster::with_bucket(3, 10);
     let create_only =
         Put { kind: WriteKind::Create { only_if_absent: true }, ..post(named("x"), b"1") };
-    let put = post(named("x"), b"2").as_put();
+    let put = post(named("x"), b"2").into_put();
     assert_eq!(cluster.put(1, &put).map(|_| ()), Err(Refusal::NotFound));
     let created = cluster.put(1, &create_only).expect("created");
     let refused = cluster.put(2, &create_only).map(|_| ());

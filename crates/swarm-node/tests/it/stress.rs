@@ -1,7 +1,8 @@
 //! Random histories: many clients, few names, a lossy network, one node at a time without power. What is there in the end
 //! must be what the acknowledged operations say.
 //!
-//! `SWARM_STRESS_SEEDS=A..B` chooses the worlds (without B).
+//! `SWARM_STRESS_SEEDS=A..B` chooses the worlds (without B). In a build with `swarm-env/planted-bugs`,
+//! `SWARM_STRESS_PLANT=NAME` plants a bug that this should find.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
-use swarm_env::Env;
+use swarm_env::{Bug, Env};
 use swarm_node::NodeState;
 use swarm_node::api::{Refusal, WriteKind};
 use swarm_sim::LinkModel;
@@ -203,7 +204,7 @@ type Finals = BTreeMap<&'static str, Vec<Option<Bytes>>>;
 /// One world from its seed: the history, and what there is in the end.
 fn live_through(seed: u64, world: World) -> (Vec<Operation>, Finals) {
     let World { nodes, disks_per_node, loss_ppm, skewed, .. } = world;
-    let shape = Shape { disks_per_node, ..Shape::of(nodes, seed) };
+    let shape = Shape { disks_per_node, planted: planted(), ..Shape::of(nodes, seed) };
     let mut cluster = Cluster::shaped(&shape).and_bucket();
     let calm = LinkModel::default();
     let rough = LinkModel { loss_ppm, duplicate_ppm: 50_000, reorder_ppm: 100_000, ..calm };
@@ -304,6 +305,11 @@ fn read_objection(history: &[Operation], read: &Operation, world: World) -> Opti
         one.what == What::Delete && write.before(one) && (write.well_known() || !world.skewed)
     });
     delete.map(|delete| format!("{read:?}: {write:?} was deleted by {delete:?}"))
+}
+
+fn planted() -> Vec<Bug> {
+    let named = std::env::var("SWARM_STRESS_PLANT").ok();
+    named.map(|name| Bug::from_name(&name).expect("a planted bug's name")).into_iter().collect()
 }
 
 fn check(seed: u64) -> Result<(), String> {

@@ -207,19 +207,39 @@ impl LiveCluster {
         let harness = world.host(HostSpec { name, ip: Ipv4Addr::LOCALHOST, disks: Vec::new() });
         let cluster =
             Self { world: world.clone(), harness, spec, folder, places, panics: Mutex::default() };
-        let started =
-            join_all(cluster.nodes().into_iter().map(|node| cluster.start_node(node))).await;
-        let ready = match started.into_iter().collect::<Result<Vec<()>, _>>() {
-            Ok(_) => cluster.wait_ready().await,
-            Err(error) => Err(error),
-        };
-        match ready {
+        match cluster.start_all().await {
             Ok(()) => Ok(cluster),
             Err(error) => {
                 cluster.abandon().await;
                 Err(error)
             }
         }
+    }
+
+    async fn start_all(&self) -> Result<(), UpError> {
+        let nodes = self.nodes();
+        for node in &nodes {
+            self.try_ports(node).await?;
+        }
+        for started in join_all(nodes.into_iter().map(|node| self.start_node(node))).await {
+            started?;
+        }
+        self.wait_ready().await
+    }
+
+    /// Listens on the ports of a node for a moment: one that cannot be had is told before any node mounts its disks.
+    async fn try_ports(&self, node: &NodeRef) -> Result<(), UpError> {
+        let (name, ip) = (node.to_string(), self.ip(node));
+        let host = self.world.host(HostSpec { name, ip, disks: Vec::new() });
+        let mut tried = Ok(());
+        for offset in [0, MANAGEMENT_PORT_OFFSET, PEER_PORT_OFFSET] {
+            if let Err(error) = host.env().net().listen(self.spec.port + offset).await {
+                tried = Err(UpError::Node { node: node.clone(), why: innermost(&error) });
+                break;
+            }
+        }
+        log_kill(&host).await;
+        tried
     }
 
     /// A host outside the cluster, at 127.0.0.1.
@@ -335,8 +355,6 @@ impl LiveCluster {
             scsp_port: self.spec.port,
             management_port: self.spec.port + MANAGEMENT_PORT_OFFSET,
         };
-        // Tried before the others, because this is the port that the user has chosen.
-        drop(env.net().listen(http.scsp_port).await?);
         let node = Node::start(env.clone(), config).await?;
         Server::start(&node, http).await?;
         Ok(node)

@@ -91,12 +91,7 @@ impl SimWorld {
                 // Commands act before the next poll, so this is the very instant.
                 let at = self.handle.now();
                 let (fault, ranges) = self.handle.rot(self.disk(&disk)?, share_ppm).await;
-                self.note_damage(Damage {
-                    at,
-                    disk,
-                    kind: DamageKind::Rot,
-                    ranges,
-                });
+                self.note_damage(Damage { at, disk, kind: DamageKind::Rot, ranges });
                 Ok(Some(fault))
             }
             Action::Skew { node, offset_ns } => {

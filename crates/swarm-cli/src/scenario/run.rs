@@ -224,7 +224,7 @@ fn carry_out(
             println!("{}", report.line());
         }
     });
-    tell_failures(&reports);
+    tell_failures(&reports, single);
     if !single {
         table(scenarios, &reports);
     }
@@ -253,7 +253,8 @@ fn status(reports: &[RunReport], inert: bool) -> u8 {
     })
 }
 
-fn tell_failures(reports: &[RunReport]) {
+/// Tells the first failures of each scenario; the line of a single run has been printed already.
+fn tell_failures(reports: &[RunReport], single: bool) {
     let mut told: BTreeMap<&str, usize> = BTreeMap::new();
     for report in reports.iter().filter(|report| report.verdict != Verdict::Held) {
         let count = told.entry(&report.scenario).or_insert(0);
@@ -261,9 +262,12 @@ fn tell_failures(reports: &[RunReport]) {
         if *count > TOLD_MAX {
             continue;
         }
-        println!("\n{}", report.line());
-        for line in report.told() {
-            println!("{line}");
+        if !single {
+            println!("\n{}", report.line());
+        }
+        // What is wrong with a scenario stands in its line, and repeating it would not change it.
+        if !matches!(report.verdict, Verdict::Wrong(_)) {
+            report.told().iter().for_each(|line| println!("{line}"));
         }
     }
 }

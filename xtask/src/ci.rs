@@ -14,6 +14,9 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 /// The seed whose trace is compared between the profiles.
 const TRACE_SEED: &str = "1";
 
+/// The scenario whose trace is compared between the profiles.
+const TRACE_SCENARIO: &str = "rolling-restart";
+
 /// Seeds of every scenario.
 const SCENARIO_SEEDS: &str = "0..3";
 
@@ -85,24 +88,36 @@ fn docs(workspace: &Workspace) -> anyhow::Result<()> {
 
 fn fuzz(workspace: &Workspace) -> anyhow::Result<()> {
     let mut cargo = workspace.cargo(["test", "--package", "swarm-http"]);
-    run(cargo.args(CHECKED).args(["--test", "fuzz"]).env("SWARM_FUZZ_SECONDS", FUZZ_SECONDS))
+    // The number of executions is printed by a test that passes.
+    cargo.args(CHECKED).args(["--test", "fuzz", "--", "--nocapture"]);
+    run(cargo.env("SWARM_FUZZ_SECONDS", FUZZ_SECONDS))
 }
 
-/// The same seed gives the same trace with and without optimisation.
+/// The same seed gives the same trace with and without optimisation: of the kernel alone, and of a whole scenario with
+/// every layer in it.
 fn traces(workspace: &Workspace) -> anyhow::Result<()> {
-    let trace = |profile: &[&str]| {
+    let kernel = |profile: &[&str]| {
         let mut cargo = workspace.cargo(["run", "--quiet", "--package", "swarm-sim"]);
         output(cargo.args(profile).args(["--example", "trace_hash", "--", TRACE_SEED]))
     };
-    let (plain, checked) = (trace(&[])?, trace(&CHECKED)?);
-    ensure!(!plain.trim().is_empty(), "the example printed no trace hash");
-    ensure!(
-        plain == checked,
-        "seed {TRACE_SEED}: {} in dev, {} in checked",
-        plain.trim(),
-        checked.trim()
-    );
-    println!("seed {TRACE_SEED}: {}", plain.trim());
+    let json = workspace.root().join("target").join("trace.json");
+    let whole = |profile: &[&str]| {
+        let mut cargo = workspace.cargo(["run", "--quiet", "--package", "swarm-cli"]);
+        cargo.args(profile).args(["--", "scenario", "run", TRACE_SCENARIO, "--seed", TRACE_SEED]);
+        run(cargo.arg("--json").arg(&json).current_dir(workspace.root()))?;
+        let printed = std::fs::read_to_string(&json).with_context(|| json.display().to_string())?;
+        let hash = printed.lines().find(|line| line.contains("\"trace_hash\""));
+        hash.map(|line| line.trim().to_owned()).context("the run printed no trace hash")
+    };
+    same("the kernel", &kernel(&[])?, &kernel(&CHECKED)?)?;
+    same(TRACE_SCENARIO, &whole(&[])?, &whole(&CHECKED)?)
+}
+
+fn same(what: &str, plain: &str, checked: &str) -> anyhow::Result<()> {
+    let (plain, checked) = (plain.trim(), checked.trim());
+    ensure!(!plain.is_empty(), "{what}: no trace hash was printed");
+    ensure!(plain == checked, "{what}, seed {TRACE_SEED}: {plain} in dev, {checked} in checked");
+    println!("{what}, seed {TRACE_SEED}: {plain}");
     Ok(())
 }
 

@@ -181,7 +181,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_ids() {
-        for text in ["", "0b7d", "0b7d5c1e9f2a4d38861c3e5f7a90b2cg", "0b7d5c1e9f2a4d38861c3e5f7a90b2c4a", "+b7d5c1e9f2a4d38861c3e5f7a90b2c4"] {
+        for text in [
+            "",
+            "0b7d",
+            "0b7d5c1e9f2a4d38861c3e5f7a90b2cg",
+            "0b7d5c1e9f2a4d38861c3e5f7a90b2c4a",
+            "+b7d5c1e9f2a4d38861c3e5f7a90b2c4",
+        ] {
             assert_eq!(text.parse::<Uuid>(), Err(ParseIdError { text: text.to_owned() }));
         }
     }

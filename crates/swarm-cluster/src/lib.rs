@@ -3,6 +3,7 @@
 //! Owns the assembly of worlds from a [`spec::WorldSpec`] and the control surface [`World`]. What it offers is made of
 //! its own types and of `swarm-env`'s: a harness above it reaches no type of node, store or HTTP.
 
+mod check;
 pub mod control;
 pub mod live;
 pub mod log;
@@ -12,6 +13,7 @@ pub mod spec;
 // A harness waits, throws dice and spawns through the environments of a world.
 pub use swarm_env::{BoxFuture, Env};
 
+pub use check::{VOLUME_SIZE_MIN, check_setting, setting_names};
 pub use control::{Action, Applied, Cut, Damage, DamageKind, Image, Life, NodePanic, World};
 pub use spec::{
     ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec,

@@ -79,7 +79,7 @@ const LAYERS: &[Layer] = &[
         "swarm-types", "swarm-policy", "swarm-erasure", "swarm-plan", "swarm-env", "swarm-sim", "swarm-client",
         "swarm-store", "swarm-health", "swarm-feeds", "swarm-node", "swarm-http",
     ], others: &[
-        "bytes", "futures-util", "serde", "serde_json", "tempfile", "thiserror", "tokio", "tracing",
+        "bytes", "futures-util", "serde", "serde_json", "strsim", "tempfile", "thiserror", "tokio", "tracing",
         "tracing-subscriber",
     ] },
     // Harness.

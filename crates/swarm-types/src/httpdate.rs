@@ -1,6 +1,6 @@
 //! HTTP dates (RFC 9110 section 5.6.7): one form out, all three forms in.
 //!
-//! [`format`] writes a date into every response, so it touches the heap once and no table of zones. [`parse`] reads what
+//! [`format()`] writes a date into every response, so it touches the heap once and no table of zones. [`parse`] reads what
 //! clients and stored lifepoints carry; it never looks whether the weekday fits the date, because the vendor's own
 //! examples carry wrong ones (Lifepoint Metadata Headers; SCSP SEND).
 

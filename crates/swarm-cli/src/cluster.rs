@@ -46,7 +46,7 @@ pub(crate) enum Command {
 pub(crate) struct Up {
     /// A scenario file whose clusters are started (not yet).
     file: Option<PathBuf>,
-    /// Name of the cluster; two clusters of one name on one machine would join [default: main, or what --dir holds].
+    /// Name of the cluster; two of one name and port on one machine would join and are refused [default: main, or what --dir holds].
     #[arg(long)]
     name: Option<String>,
     /// Number of nodes [default: 3, or what --dir holds].
@@ -172,6 +172,11 @@ impl Up {
                     return WRONG;
                 }
             };
+        // All of them before the first starts: a line that is wrong starts nothing.
+        if let Some(error) = specs.iter().find_map(|spec| spec.check().err()) {
+            eprintln!("{error}");
+            return WRONG;
+        }
         for spec in specs {
             match LiveCluster::start(world, spec).await {
                 Ok(cluster) => clusters.push(cluster),

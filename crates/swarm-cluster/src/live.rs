@@ -3,6 +3,7 @@
 //! Owns the layout of a live cluster: addresses, ports, multicast group, folder. Every node has a host of its own in
 //! [`swarm_env::live`], is started and ended apart from the others, and keeps its disks between its lives.
 
+mod claim;
 pub mod folder;
 mod world;
 
@@ -23,7 +24,9 @@ pub use folder::{Contents, Folder, FolderError};
 pub use swarm_env::live::LiveWorld;
 pub use world::LiveClusters;
 
-use crate::{NodePanic, NodeRef};
+use claim::Claim;
+
+use crate::{NodePanic, NodeRef, VOLUME_SIZE_MIN, check_setting};
 
 /// Ports of a node, counted from its SCSP port (our choice: one block that is easy to remember and to open).
 const MANAGEMENT_PORT_OFFSET: u16 = 1;
@@ -83,7 +86,11 @@ impl LiveSpec {
         SocketAddrV4::new(Ipv4Addr::new(239, 192 + (a & 3), b, c), self.port + GROUP_PORT_OFFSET)
     }
 
-    fn check(&self) -> Result<(), UpError> {
+    /// Whether such a cluster can exist, as far as that can be told without touching the machine.
+    ///
+    /// # Errors
+    /// [`UpError::Spec`] with the first thing that is wrong.
+    pub fn check(&self) -> Result<(), UpError> {
         let wrong = |why: String| Err(UpError::Spec { why });
         let name_ok =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
@@ -105,15 +112,51 @@ impl LiveSpec {
                 self.port
             ));
         }
-        let last = u32::from(self.address).checked_add(self.nodes - 1);
-        if last.is_none_or(|last| self.address.is_loopback() && !Ipv4Addr::from(last).is_loopback())
-        {
+        if self.volume_size < VOLUME_SIZE_MIN {
             return wrong(format!(
-                "there are not {} addresses from {} on",
-                self.nodes, self.address
+                "volumes of {} bytes: a volume has at least {VOLUME_SIZE_MIN} ({} MiB)",
+                self.volume_size,
+                VOLUME_SIZE_MIN >> 20
             ));
         }
+        self.check_addresses().map_err(|why| UpError::Spec { why })?;
+        for (name, value) in &self.settings {
+            check_setting(name, value).map_err(|why| UpError::Spec { why })?;
+        }
         Ok(())
+    }
+
+    fn check_addresses(&self) -> Result<(), String> {
+        let first = self.address;
+        if let Some(kind) = not_of_a_host(first) {
+            return Err(format!(
+                "address {first} is {kind}: a node needs one of its own, such as 127.0.0.11"
+            ));
+        }
+        let last = u32::from(first).checked_add(self.nodes - 1).map(Ipv4Addr::from);
+        let fits = |last: Ipv4Addr| {
+            last.is_loopback() == first.is_loopback() && not_of_a_host(last).is_none()
+        };
+        if last.is_some_and(fits) {
+            Ok(())
+        } else {
+            Err(format!("there are not {} addresses from {first} on", self.nodes))
+        }
+    }
+}
+
+/// What keeps a node from having this address, whatever the machine; `None` if nothing does.
+fn not_of_a_host(address: Ipv4Addr) -> Option<&'static str> {
+    if address.is_unspecified() {
+        Some("every address of the machine")
+    } else if address.is_multicast() {
+        Some("a multicast address")
+    } else if address.is_broadcast() || address == Ipv4Addr::new(127, 255, 255, 255) {
+        Some("a broadcast address")
+    } else if matches!(address.octets(), [0 | 240..=255, ..] | [127, 0, 0, 0]) {
+        Some("reserved")
+    } else {
+        None
     }
 }
 
@@ -125,6 +168,16 @@ pub enum UpError {
     Spec {
         /// What is wrong.
         why: String,
+    },
+    /// One of its name runs on this machine and would join it.
+    #[error(
+        "a cluster named '{name}' already runs on this machine with port {port}; choose another --name or --port"
+    )]
+    NameTaken {
+        /// The name of both.
+        name: String,
+        /// The SCSP port of both.
+        port: u16,
     },
     /// Its folder cannot be used.
     #[error(transparent)]
@@ -160,6 +213,8 @@ pub struct LiveCluster {
     places: Vec<Place>,
     /// Panics of incarnations that are gone.
     panics: Mutex<Vec<NodePanic>>,
+    /// Last, so that it is let go when nothing of the cluster runs any more.
+    _claim: Option<Claim>,
 }
 
 #[derive(Default)]
@@ -197,6 +252,8 @@ impl LiveCluster {
     /// See [`UpError`]; nothing is left running then.
     pub async fn start(world: &LiveWorld, spec: LiveSpec) -> Result<Self, UpError> {
         spec.check()?;
+        // Before the folder: a start that is refused leaves no trace.
+        let claim = Claim::take(&spec)?;
         let contents = spec.contents();
         let folder = match &spec.folder {
             Some(path) => Folder::take(path, &contents)?,
@@ -205,8 +262,15 @@ impl LiveCluster {
         let places = (0..spec.nodes).map(|_| Place::default()).collect();
         let name = format!("{}/harness", spec.name);
         let harness = world.host(HostSpec { name, ip: Ipv4Addr::LOCALHOST, disks: Vec::new() });
-        let cluster =
-            Self { world: world.clone(), harness, spec, folder, places, panics: Mutex::default() };
+        let cluster = Self {
+            world: world.clone(),
+            harness,
+            spec,
+            folder,
+            places,
+            panics: Mutex::default(),
+            _claim: claim,
+        };
         match cluster.start_all().await {
             Ok(()) => Ok(cluster),
             Err(error) => {

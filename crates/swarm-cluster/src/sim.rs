@@ -21,6 +21,8 @@ use crate::control::World;
 use crate::spec::{ClusterSpec, DiskKind, DiskRef, LinkSpec, NodeRef, WorldSpec};
 use world::{SimWorld, SimulatedNode};
 
+/// Name of the host on which the harness runs.
+const HARNESS: &str = "harness";
 /// SCSP port of every node.
 const SCSP_PORT: u16 = 80;
 /// Management port of every node.
@@ -92,6 +94,30 @@ pub enum RunError {
     Halted(swarm_sim::Halt),
 }
 
+impl RunError {
+    /// True if the nodes ended the run by what no program may do: tasks that spin, memory shared between machines,
+    /// threads of their own. The rest is the doing of whoever described or drove the world.
+    #[must_use]
+    pub fn is_fault_of_the_code(&self) -> bool {
+        match self {
+            Self::Halted(swarm_sim::Halt::Stuck { host, .. }) => host != HARNESS,
+            Self::Halted(halt) => matches!(
+                halt,
+                swarm_sim::Halt::ForeignWake { .. } | swarm_sim::Halt::WakeAcrossHosts { .. }
+            ),
+            Self::Spec(_) | Self::Trace { .. } | Self::Aborted => false,
+        }
+    }
+}
+
+/// Whether this build can plant bugs: a normal one cannot.
+pub const CAN_PLANT: bool = PlantedBugs::POSSIBLE;
+
+/// The names of the bugs that a [`WorldSpec`] may plant, if this build [can](CAN_PLANT).
+pub fn planted_names() -> impl Iterator<Item = &'static str> {
+    Bug::ALL.iter().map(|bug| bug.name())
+}
+
 /// Builds the world, starts every node, runs `harness` in it to its end. Everything in the harness that waits, throws
 /// dice or speaks must do so through the environments of the [`World`] that it is given.
 ///
@@ -109,7 +135,7 @@ where
 {
     let mut sim = Sim::new(sim_options(spec, options)?);
     let handle = sim.handle();
-    let host = handle.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
+    let host = handle.add_host(HARNESS, Ipv4Addr::new(10, 250, 0, 1));
     let world = build(spec, &handle, host)?;
     for node in &world.nodes {
         drop(handle.start(node.host));
@@ -257,5 +283,32 @@ const fn disk_model(kind: DiskKind) -> DiskModel {
         DiskKind::Nvme => DiskModel::NVME,
         DiskKind::Ssd => DiskModel::SSD,
         DiskKind::Hdd => DiskModel::HDD,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swarm_sim::Halt;
+
+    #[test]
+    fn a_run_that_halts_is_the_fault_of_the_nodes_or_of_their_harness() {
+        let stuck = |host: &str| Halt::Stuck {
+            at: swarm_types::Instant::ZERO,
+            polls: 1,
+            task: "spins",
+            host: host.to_owned(),
+        };
+        for (halt, of_the_code) in [
+            (stuck("main/1"), true),
+            (stuck(HARNESS), false),
+            (Halt::ForeignWake { host: "main/1".to_owned() }, true),
+            (Halt::WakeAcrossHosts { from: "main/1".to_owned(), to: "main/2".to_owned() }, true),
+            (Halt::Deadlock { at: swarm_types::Instant::ZERO }, false),
+            (Halt::HostEnded { why: "it panicked".to_owned() }, false),
+        ] {
+            let text = halt.to_string();
+            assert_eq!(RunError::Halted(halt).is_fault_of_the_code(), of_the_code, "{text}");
+        }
     }
 }

@@ -11,7 +11,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{LiveCluster, LiveClusters, LiveSpec, LiveWorld, UpError};
-use crate::{Action, ClusterSpec, DamageKind, DiskKind, Life, LinkSpec, NodeRef, World, WorldSpec};
+use crate::{
+    Action, ClusterSpec, DamageKind, DiskKind, Life, LinkSpec, NodeRef, VOLUME_SIZE_MIN, World,
+    WorldSpec,
+};
 
 const NODES: u32 = 3;
 
@@ -118,7 +121,8 @@ fn objects_outlive_the_process_in_a_folder() {
         for body in ["one", "two", "three"] {
             objects.push((caller.write(1, body).await, body));
         }
-        let second = LiveCluster::start(&world, spec.clone()).await.err().expect("in use");
+        let elsewhere = LiveSpec { port: 19_080, ..spec.clone() };
+        let second = LiveCluster::start(&world, elsewhere).await.err().expect("in use");
         assert!(second.to_string().contains("is in use"), "{second}");
         cluster.stop().await.expect("stopped");
     });
@@ -209,11 +213,66 @@ fn what_cannot_exist_is_refused_with_a_reason() {
                 LiveSpec { settings: [("no.such".to_owned(), "1".to_owned())].into(), ..spec() },
                 "no.such",
             ),
+            (
+                LiveSpec {
+                    settings: [("policy.replica".to_owned(), "1".to_owned())].into(),
+                    ..spec()
+                },
+                "did you mean 'policy.replicas'?",
+            ),
+            (LiveSpec { volume_size: 1 << 20, ..spec() }, "volumes of 1048576 bytes"),
+            (LiveSpec { address: Ipv4Addr::UNSPECIFIED, ..spec() }, "0.0.0.0 is every address"),
+            (LiveSpec { address: Ipv4Addr::BROADCAST, ..spec() }, "is a broadcast address"),
+            (
+                LiveSpec { address: Ipv4Addr::new(127, 255, 255, 255), ..spec() },
+                "is a broadcast address",
+            ),
+            (LiveSpec { address: Ipv4Addr::new(239, 192, 0, 1), ..spec() }, "is a multicast"),
+            (LiveSpec { address: Ipv4Addr::new(240, 0, 0, 1), ..spec() }, "is reserved"),
+            (
+                LiveSpec { address: Ipv4Addr::new(223, 255, 255, 254), ..spec() },
+                "there are not 3 addresses",
+            ),
         ];
+        let parent = TempDir::new().expect("a folder");
+        let folder = parent.path().join("new");
         for (spec, reason) in wrong {
+            let spec = LiveSpec { folder: Some(folder.clone()), ..spec };
+            let on_this_machine = spec.check().is_ok();
             let error = LiveCluster::start(&world, spec).await.err().expect("refused");
             assert!(error.to_string().contains(reason), "{error}");
+            assert!(on_this_machine || !folder.exists(), "{error}: but the folder is claimed");
+            // An address that the machine lacks is found out on the way, when the folder is taken.
+            drop(std::fs::remove_dir_all(&folder));
         }
+    });
+}
+
+#[test]
+fn a_second_cluster_of_one_name_is_refused_until_the_first_has_stopped() {
+    live(async |world| {
+        let parent = TempDir::new().expect("a folder");
+        let first = up(&world, LiveSpec { nodes: 1, ..spec() }).await;
+        let folder = parent.path().join("new");
+        let second = LiveSpec { name: first.spec().name.clone(), nodes: 1, ..in_folder(&folder) };
+        let error = LiveCluster::start(&world, second.clone()).await.err().expect("it would join");
+        assert!(matches!(error, UpError::NameTaken { port: 18_080, .. }), "{error}");
+        assert!(!folder.exists(), "a refused start leaves no trace");
+        let beside = up(&world, LiveSpec { port: 19_080, folder: None, ..second.clone() }).await;
+        beside.stop().await.expect("stopped");
+        first.stop().await.expect("stopped");
+        up(&world, second).await.stop().await.expect("the name is free again");
+    });
+}
+
+#[test]
+fn a_cluster_of_the_smallest_volumes_takes_an_object() {
+    live(async |world| {
+        let cluster = up(&world, LiveSpec { volume_size: VOLUME_SIZE_MIN, ..spec() }).await;
+        let caller = Caller::new(&cluster);
+        let object = caller.write(1, "small").await;
+        assert_eq!(caller.read(3, &object).await, (200, Bytes::from_static(b"small")));
+        cluster.stop().await.expect("stopped");
     });
 }
 

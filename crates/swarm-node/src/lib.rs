@@ -2,7 +2,7 @@
 //!
 //! There is no master and no quorum: any node takes any request ([`api`]), asks the cluster where the object is or who
 //! would take it, and serves it or sends the client on. Decisions are `swarm-plan`'s; this crate gathers the facts,
-//! speaks with its peers ([`wire`] is the format), and carries the decisions out on `swarm-store`'s volumes. It knows
+//! speaks with its peers (`wire.rs` is the format), and carries the decisions out on `swarm-store`'s volumes. It knows
 //! nothing of HTTP.
 
 pub mod api;

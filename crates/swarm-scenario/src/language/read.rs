@@ -15,7 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-use swarm_cluster::{ClockSpec, ClusterSpec, DiskKind, LatencySpec, LinkSpec};
+use swarm_cluster::{
+    ClockSpec, ClusterSpec, DiskKind, LatencySpec, LinkSpec, VOLUME_SIZE_MIN, check_setting,
+    setting_names,
+};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -324,7 +327,16 @@ impl<'v> File<'v> {
 
     fn volumes(&self, table: &Table<'_>, spec: &mut ClusterSpec) {
         spec.volumes_per_node = table.count("per_node").unwrap_or(spec.volumes_per_node);
-        spec.volume_size = table.unit("size", "\"64GiB\"", units::size).unwrap_or(spec.volume_size);
+        if let Some(size) = table.unit("size", "\"64GiB\"", units::size) {
+            if size < VOLUME_SIZE_MIN {
+                let least = units::show_size(VOLUME_SIZE_MIN);
+                self.reader.problem(
+                    table.key_span("size"),
+                    format!("a volume must have at least {least}"),
+                );
+            }
+            spec.volume_size = size;
+        }
         if let Some(kind) = table.word("kind", "kind of disk", words::DISK_KINDS) {
             spec.disk = match kind.value.as_str() {
                 "nvme" => DiskKind::Nvme,
@@ -352,6 +364,11 @@ impl<'v> File<'v> {
                     continue;
                 }
             };
+            if !setting_names().any(|known| known == name.value) {
+                self.reader.unknown(&name.span, "setting", &name.value, setting_names());
+            } else if let Err(why) = check_setting(&name.value, &text) {
+                self.reader.problem(&value.span(), why);
+            }
             settings.insert(name.value, text);
         }
         settings

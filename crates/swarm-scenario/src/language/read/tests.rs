@@ -347,3 +347,22 @@ fn a_workload_that_a_step_starts_does_not_start_by_itself() {
     let scenario = accept("[[step]]\nat = \"1m\"\ndo = \"start-workload\"\nworkload = \"ingest\"");
     assert_eq!(scenario.workloads[0].start, None);
 }
+
+#[test]
+fn a_cluster_that_no_node_would_start_in_is_refused() {
+    let head = "schema = 1\ntitle = \"t\"\nwhy = \"w\"\n[cluster.main]\nnodes = 1\n";
+    let refused = |tail: &str| {
+        let problems = read("x", &format!("{head}{tail}\n")).expect_err("this must be refused");
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        refused(r#"settings = { "policy.replica" = "min:2 max:16 default:3" }"#),
+        "x:6:14: unknown setting `policy.replica`; did you mean `policy.replicas`?"
+    );
+    let value = refused(r#"settings = { "policy.replicas" = "three" }"#);
+    assert!(value.starts_with("x:6:34: ") && value.contains("policy.replicas"), "{value}");
+    assert_eq!(
+        refused(r#"volumes = { size = "1MiB" }"#),
+        "x:6:13: a volume must have at least 2MiB"
+    );
+}

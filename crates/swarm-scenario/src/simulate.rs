@@ -142,7 +142,7 @@ fn fill_in(report: &mut RunReport, finished: Finished<RunResult>) {
 
 /// The first violation in full, then the expectations that failed, then how much more there is.
 fn story(result: &RunResult) -> Vec<String> {
-    let mut lines = result.stories.first().cloned().unwrap_or_default();
+    let mut lines = result.story.clone();
     let failed: Vec<_> = result.expected.iter().filter(|expected| !expected.held).collect();
     for expected in failed.iter().take(if lines.is_empty() { 8 } else { 2 }) {
         lines.push(format!(
@@ -150,7 +150,7 @@ fn story(result: &RunResult) -> Vec<String> {
             expected.line, expected.text, expected.detail
         ));
     }
-    if lines.len() > 1 && result.stories.is_empty() {
+    if lines.len() > 1 && result.story.is_empty() {
         lines.extend(result.faults.iter().take(8).map(|fault| {
             format!(
                 "  fault: {} at {}, {} effects",
@@ -161,8 +161,10 @@ fn story(result: &RunResult) -> Vec<String> {
         }));
     }
     let more = result.violations.len().saturating_sub(1) as u64 + result.more;
-    if more > 0 {
-        lines.push(format!("  and {more} more violations"));
+    match more {
+        0 => {}
+        1 => lines.push("  and 1 more violation".to_owned()),
+        more => lines.push(format!("  and {more} more violations")),
     }
     lines
 }
@@ -172,19 +174,14 @@ fn fail(report: &mut RunReport, error: &RunError) {
         RunError::Spec(why) => Verdict::Wrong(why.clone()),
         RunError::Aborted => Verdict::Inconclusive,
         RunError::Trace { .. } => Verdict::Harness(error.to_string()),
-        RunError::Halted(halt) => {
-            let why = halt.to_string();
-            // The harness' own end, or its waiting for nothing, is its own fault; the rest is the nodes'.
-            if why.starts_with("the host of the future ended") || why.starts_with("deadlock") {
-                Verdict::Harness(why)
-            } else {
-                report.story = vec![
-                    format!("alive: {why}"),
-                    format!("  rule: {}", crate::verdict::Invariant::Alive.rule()),
-                ];
-                Verdict::Failed
-            }
+        RunError::Halted(_) if error.is_fault_of_the_code() => {
+            report.story = vec![
+                format!("alive: {error}"),
+                format!("  rule: {}", crate::verdict::Invariant::Alive.rule()),
+            ];
+            Verdict::Failed
         }
+        RunError::Halted(_) => Verdict::Harness(error.to_string()),
     };
 }
 

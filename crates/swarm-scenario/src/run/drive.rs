@@ -10,18 +10,16 @@ use crate::verdict::{Invariant, Violation};
 
 /// How often the outside is told how far the run is.
 const PULSE: Duration = Duration::from_secs(5);
-/// Failures told in full; the rest are counted.
-const STORIES_MAX: usize = 3;
 
 /// What a run has found.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RunResult {
     /// Violations that are not waived, in the order of their times.
     pub(crate) violations: Vec<Violation>,
-    /// How many more there were.
+    /// How many there were beyond these.
     pub(crate) more: u64,
-    /// The first of them told in full.
-    pub(crate) stories: Vec<Vec<String>>,
+    /// The first of them told in full; empty if there was none.
+    pub(crate) story: Vec<String>,
     pub(crate) expected: Vec<Expected>,
     pub(crate) faults: Vec<FaultResult>,
     pub(crate) operations: u64,
@@ -175,15 +173,14 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
         judged.sort_by_key(|violation| violation.at);
         (judged, violations.more())
     };
-    let stories = violations
-        .iter()
-        .take(STORIES_MAX)
+    let story = violations
+        .first()
         .map(|violation| story::tell(run, violation, &faults))
-        .collect();
+        .unwrap_or_default();
     RunResult {
-        more: more + violations.len().saturating_sub(STORIES_MAX) as u64,
+        more,
         violations,
-        stories,
+        story,
         expected,
         faults,
         operations: run.progress.operations.load(Ordering::Relaxed),

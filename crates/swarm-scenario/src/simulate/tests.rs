@@ -237,6 +237,30 @@ fn a_run_is_ended_from_outside() {
 }
 
 #[test]
+fn violations_beyond_the_first_are_counted_once() {
+    let violation = crate::verdict::Violation {
+        invariant: crate::verdict::Invariant::Tidy,
+        at: Duration::ZERO,
+        object: None,
+        what: "w".to_owned(),
+        against: None,
+    };
+    let last = |found: usize, beyond: u64| {
+        let result = RunResult {
+            violations: vec![violation.clone(); found],
+            more: beyond,
+            story: vec!["tidy: w".to_owned()],
+            ..RunResult::default()
+        };
+        story(&result).pop().expect("a line")
+    };
+    assert_eq!(last(1, 0), "tidy: w");
+    assert_eq!(last(2, 0), "  and 1 more violation");
+    assert_eq!(last(5, 0), "  and 4 more violations");
+    assert_eq!(last(200, 7), "  and 206 more violations");
+}
+
+#[test]
 fn a_planted_bug_that_does_not_exist_makes_the_run_wrong() {
     let scenario = language::read("small.toml", WORLD).expect("reads");
     let options = Options { seed: 9, plant: vec!["no-such-bug".to_owned()], ..Options::default() };

@@ -26,13 +26,9 @@ pub(crate) struct Answer {
 
 /// Judges the answer to a write or delete.
 pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) {
-    if status == 500 {
-        run.violation(
-            Invariant::Alive,
-            Some(order.object),
-            "answered 500 Internal Server Error",
-            Some(entry),
-        );
+    if order.is_breakdown(status) {
+        let what = format!("answered {status} to a legal request");
+        run.violation(Invariant::Alive, Some(order.object), what, Some(entry));
     }
     let is_write = matches!(order.ask, Ask::Store { .. });
     // A PUT or DELETE of something that is not there is a read that saw nothing.
@@ -160,7 +156,13 @@ impl Reading {
     }
 
     /// Judges a whole answer.
-    pub(crate) fn judge_whole(mut self, run: &Run, nodes: &[NodeNumber], started: Instant) {
+    pub(crate) fn judge_whole(
+        mut self,
+        run: &Run,
+        order: &Order,
+        nodes: &[NodeNumber],
+        started: Instant,
+    ) {
         match self.status {
             200 => {
                 self.judge_metadata(run);
@@ -178,10 +180,10 @@ impl Reading {
                     );
                 }
             }
-            500 => run.violation(
+            status if order.is_breakdown(status) => run.violation(
                 Invariant::Alive,
                 Some(self.object),
-                "answered 500 Internal Server Error to a read",
+                format!("answered {status} to a legal read"),
                 None,
             ),
             status => judge_seen(

@@ -39,6 +39,20 @@ pub(crate) struct Order {
     pub(crate) headers: Vec<(String, String)>,
 }
 
+impl Order {
+    /// True for a request that is legal and asks for nothing that is not built: whatever the file may have put into one
+    /// of its own steps, this carries only what clients always send.
+    fn is_ordinary(&self) -> bool {
+        self.headers.is_empty() && self.auth.is_none()
+    }
+
+    /// True if the node answered with a breakdown of its own. Nothing ordinary is refused as not implemented, nor for its
+    /// version of HTTP; a 503 says only that the node cannot do it now, which expectations judge by its share.
+    pub(crate) fn is_breakdown(&self, status: u16) -> bool {
+        status == 500 || (self.is_ordinary() && matches!(status, 501 | 505))
+    }
+}
+
 /// The request itself.
 pub(crate) enum Ask {
     /// POST or PUT of a body to a target.
@@ -241,7 +255,7 @@ async fn fetch(run: &Arc<Run>, order: &Order, node: &NodeRef, with_body: bool) -
             }
         }
     }
-    reading.judge_whole(run, &nodes, started);
+    reading.judge_whole(run, order, &nodes, started);
     Done {
         ended: Ended::of_status(response.status),
         status: Some(response.status),
@@ -305,4 +319,32 @@ fn asked(run: &Run, first: &NodeRef, hops: &[SocketAddr]) -> Vec<NodeNumber> {
     nodes.extend(hops.iter().filter_map(|hop| run.node_at(hop.ip())));
     nodes.dedup();
     nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_never_told_that_what_it_always_asks_is_not_built() {
+        let mut order = Order {
+            object: ObjectNumber(0),
+            ask: Ask::Remove,
+            client: 0,
+            first: NodeRef { cluster: "main".to_owned(), node: 1 },
+            retry: Retry::default(),
+            patience: Duration::from_secs(30),
+            auth: None,
+            headers: Vec::new(),
+        };
+        let breakdowns = |order: &Order| -> Vec<u16> {
+            [200, 404, 500, 501, 503, 505]
+                .into_iter()
+                .filter(|status| order.is_breakdown(*status))
+                .collect()
+        };
+        assert_eq!(breakdowns(&order), [500, 501, 505]);
+        order.headers.push(("Range".to_owned(), "bytes=0-1".to_owned()));
+        assert_eq!(breakdowns(&order), [500], "a step may ask for what is not built");
+    }
 }

@@ -23,7 +23,7 @@ pub struct Loaded {
 /// A scenario file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It cannot be read, or there is none of that name.
+    /// It cannot be read, or there is none at that path.
     #[error("{path}: {source}")]
     Unreadable {
         /// The path or name as it was given.
@@ -31,9 +31,21 @@ pub enum LoadError {
         /// Why.
         source: io::Error,
     },
+    /// There is none of that name in [`FOLDER`].
+    #[error("no scenario `{name}` in {FOLDER}/{}", meant(nearest.as_deref()))]
+    Unknown {
+        /// The name as it was given.
+        name: String,
+        /// The name that may have been meant.
+        nearest: Option<String>,
+    },
     /// What it says makes no sense.
     #[error("{}", shown(.0))]
     Wrong(Vec<Problem>),
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 fn shown(problems: &[Problem]) -> String {
@@ -61,13 +73,27 @@ pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// # Errors
 /// [`LoadError`], with everything that is wrong with the file.
 pub fn load(file_or_name: &str) -> Result<Loaded, LoadError> {
-    let path = if file_or_name.ends_with(".toml") || file_or_name.contains('/') {
-        file_or_name.to_owned()
-    } else {
-        format!("{FOLDER}/{file_or_name}.toml")
-    };
-    let text = fs::read_to_string(&path)
-        .map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
+    let is_name = !file_or_name.ends_with(".toml") && !file_or_name.contains('/');
+    let path =
+        if is_name { format!("{FOLDER}/{file_or_name}.toml") } else { file_or_name.to_owned() };
+    let text = fs::read_to_string(&path).map_err(|source| {
+        if is_name && source.kind() == io::ErrorKind::NotFound {
+            unknown(file_or_name)
+        } else {
+            LoadError::Unreadable { path: path.clone(), source }
+        }
+    })?;
     let scenario = language::read(&path, &text).map_err(LoadError::Wrong)?;
     Ok(Loaded { path, scenario, checksum: crc32c::crc32c(text.as_bytes()) })
+}
+
+fn unknown(name: &str) -> LoadError {
+    // A folder that cannot be listed has no name to offer; that there is none of this name is all that is left to say.
+    let stems: Vec<String> = files(Path::new(FOLDER))
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    let nearest = language::nearest(name, stems.iter().map(String::as_str)).map(str::to_owned);
+    LoadError::Unknown { name: name.to_owned(), nearest }
 }

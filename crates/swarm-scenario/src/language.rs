@@ -11,4 +11,4 @@ pub mod words;
 
 pub use read::read;
 pub use reader::Word;
-pub use source::Problem;
+pub use source::{Problem, nearest};

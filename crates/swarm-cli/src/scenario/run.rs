@@ -1,12 +1,17 @@
 //! `scenario run` and `scenario replay`: which runs, on how many threads, and what is said of them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use rand::{RngCore, SeedableRng};
+use swarm_cluster::sim::{CAN_PLANT, planted_names};
 use swarm_scenario::catalogue::{self, Loaded};
+use swarm_scenario::language;
 use swarm_scenario::report::{RunReport, Verdict};
 use swarm_scenario::token::Token;
 
@@ -45,7 +50,7 @@ pub(crate) struct Run {
     plant: Vec<String>,
     /// How many runs go on at once; one per processor if not given.
     #[arg(long)]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Write the results as JSON: one object for one run, else a list.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -87,6 +92,10 @@ impl Run {
             eprintln!("which scenario? give files or names, --tag or --all");
             return ExitCode::from(WRONG);
         }
+        if let Err(why) = check_planted(&self.plant) {
+            eprintln!("--plant: {why}");
+            return ExitCode::from(WRONG);
+        }
         if let Err(why) = start_log(self.log.as_deref()) {
             eprintln!("--log: {why}");
             return ExitCode::from(WRONG);
@@ -114,7 +123,15 @@ impl Run {
                 });
             }
         }
-        carry_out(&scenarios, &jobs, self.jobs, self.json.as_deref(), self.report.as_deref())
+        // Before the runs: their results are worth too much to be lost to a path that was mistyped.
+        let json = match self.json.as_deref().map(Output::open).transpose() {
+            Ok(json) => json,
+            Err(why) => {
+                eprintln!("--json: {why}");
+                return ExitCode::from(WRONG);
+            }
+        };
+        carry_out(&scenarios, &jobs, self.jobs, json, self.report.as_deref())
     }
 
     fn load(&self) -> Option<Vec<Arc<Loaded>>> {
@@ -149,6 +166,10 @@ impl Replay {
                 return ExitCode::from(WRONG);
             }
         };
+        if let Err(why) = check_planted(&token.plant) {
+            eprintln!("{}: {why}", self.token);
+            return ExitCode::from(WRONG);
+        }
         if let Err(why) = start_log(self.log.as_deref()) {
             eprintln!("--log: {why}");
             return ExitCode::from(WRONG);
@@ -172,7 +193,42 @@ impl Replay {
             twice: false,
             trace,
         };
-        carry_out(&[loaded], &[job], Some(1), None, self.report.as_deref())
+        carry_out(&[loaded], &[job], Some(NonZeroUsize::MIN), None, self.report.as_deref())
+    }
+}
+
+/// Whether every one of these bugs can be planted; if not, the sentence that says so.
+fn check_planted(names: &[String]) -> Result<(), String> {
+    let known: Vec<&str> = planted_names().collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        let meant = language::nearest(unknown, known.iter().copied())
+            .map(|name| format!("; did you mean `{name}`?"))
+            .unwrap_or_default();
+        return Err(format!("no planted bug `{unknown}` (there are {}){meant}", known.join(", ")));
+    }
+    if !names.is_empty() && !CAN_PLANT {
+        return Err("this build cannot plant bugs: it lacks the feature planted-bugs \
+                    (cargo xtask scenario has one that can)"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// A file for results, open since before the runs.
+struct Output<'p> {
+    path: &'p Path,
+    file: File,
+}
+
+impl<'p> Output<'p> {
+    fn open(path: &'p Path) -> Result<Self, String> {
+        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { path, file })
+    }
+
+    fn write(mut self, value: &serde_json::Value) -> Result<(), String> {
+        let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+        writeln!(self.file, "{text}").map_err(|error| format!("{}: {error}", self.path.display()))
     }
 }
 
@@ -205,8 +261,8 @@ fn start_log(filter: Option<&str>) -> Result<(), String> {
 fn carry_out(
     scenarios: &[Arc<Loaded>],
     jobs: &[Job],
-    threads: Option<usize>,
-    json: Option<&Path>,
+    threads: Option<NonZeroUsize>,
+    json: Option<Output<'_>>,
     report: Option<&Path>,
 ) -> ExitCode {
     for job in jobs {
@@ -217,9 +273,9 @@ fn carry_out(
             return ExitCode::from(WRONG);
         }
     }
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let single = jobs.len() == 1;
-    let reports = batch::run_all(jobs, threads.unwrap_or(processors), |_, report| {
+    let reports = batch::run_all(jobs, threads.unwrap_or(processors).get(), |_, report| {
         if single {
             println!("{}", report.line());
         }
@@ -344,23 +400,20 @@ fn inert_steps(scenarios: &[Arc<Loaded>], reports: &[RunReport]) -> Vec<String> 
 fn write_results(
     jobs: &[Job],
     reports: &[RunReport],
-    json: Option<&Path>,
+    json: Option<Output<'_>>,
     report: Option<&Path>,
 ) -> Result<(), String> {
-    let write = |path: &Path, value: &serde_json::Value| {
-        let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
-        std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))
-    };
-    if let Some(path) = json {
+    if let Some(output) = json {
         let values: Vec<_> = reports.iter().map(RunReport::json).collect();
         match values.as_slice() {
-            [one] => write(path, one)?,
-            many => write(path, &serde_json::Value::Array(many.to_vec()))?,
+            [one] => output.write(one)?,
+            many => output.write(&serde_json::Value::Array(many.to_vec()))?,
         }
     }
     if let Some(dir) = report {
         for (job, report) in jobs.iter().zip(reports) {
-            write(&run_folder(dir, &job.loaded, job.seed).join("result.json"), &report.json())?;
+            let path = run_folder(dir, &job.loaded, job.seed).join("result.json");
+            Output::open(&path)?.write(&report.json())?;
         }
     }
     Ok(())
@@ -376,5 +429,15 @@ mod tests {
         assert!(seed_range("5..5").is_err());
         assert!(seed_range("5").is_err());
         assert!(seed_range("a..b").is_err());
+    }
+
+    #[test]
+    fn a_mistyped_bug_is_told_the_name_that_is_meant_and_all_names() {
+        assert_eq!(check_planted(&[]), Ok(()));
+        let why = check_planted(&["ack-before-snyc".to_owned()]).expect_err("mistyped");
+        assert!(why.contains("did you mean `ack-before-sync`?"), "{why}");
+        assert!(planted_names().all(|name| why.contains(name)), "{why}");
+        let known = check_planted(&["ack-before-sync".to_owned()]);
+        assert_eq!(known.is_ok(), CAN_PLANT);
     }
 }

@@ -55,7 +55,8 @@ impl Source<'_> {
 }
 
 /// The word of `known` nearest to `word`, if any is near enough to have been meant: half of the letters may differ.
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_lowercase();
     known
         .into_iter()

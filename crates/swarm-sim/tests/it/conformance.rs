@@ -22,7 +22,11 @@ struct Ground {
     b: Env,
     /// A group and port that no other case uses.
     group: SocketAddrV4,
+    /// Where a connect is neither taken nor refused, at the latest after a few that were taken.
+    silent: SocketAddr,
     kill_b: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    /// The next incarnation of a killed `b`, on the same disks.
+    start_b: Box<dyn Fn() -> BoxFuture<'static, Env> + Send + Sync>,
 }
 
 /// Runs a case in both worlds. Cases have numbers, so that live ones that run at once do not meet.
@@ -39,9 +43,20 @@ where
             let killed = controls.kill(b);
             Box::pin(async move { assert!(killed.await.is_some(), "it ran") })
         };
+        let controls = world.clone();
+        let start_b = move || -> BoxFuture<'static, Env> {
+            let (controls, started) = (controls.clone(), controls.start(b));
+            Box::pin(async move {
+                assert!(started.await, "it was off");
+                controls.env(b)
+            })
+        };
         let group = SocketAddrV4::new(Ipv4Addr::new(239, 255, 0, number), 7000);
         let (a, b) = (world.env(ids[0]), world.env(ids[1]));
-        sim.block_on(ids[0], case(Ground { a, b, group, kill_b: Box::new(kill_b) }));
+        // An address that no host has.
+        let silent = SocketAddr::from((crate::world::ip(77), 1));
+        let (kill_b, start_b) = (Box::new(kill_b), Box::new(start_b));
+        sim.block_on(ids[0], case(Ground { a, b, group, silent, kill_b, start_b }));
     }
     live(number, case);
 }
@@ -64,19 +79,34 @@ where
     let host = |name: &str, ip, disks| HostSpec { name: name.to_owned(), ip, disks };
     let world = LiveWorld::new(runtime.handle().clone());
     let a = world.host(host("a", ip(0), Vec::new()));
-    let b = world.host(host("b", ip(1), vec![disk]));
+    let spec = host("b", ip(1), vec![disk]);
+    let b = world.host(spec.clone());
     let victim = b.clone();
     let kill_b = move || -> BoxFuture<'static, ()> {
         let victim = victim.clone();
         Box::pin(async move { victim.kill().await.expect("it lets go") })
     };
+    let start_b = move || -> BoxFuture<'static, Env> {
+        let next = world.host(spec.clone());
+        Box::pin(std::future::ready(next.env().clone()))
+    };
+    let unheard = runtime.block_on(async { unheard(ip(1)) });
+    let silent = unheard.local_addr().expect("it is bound");
     let group = SocketAddrV4::new(Ipv4Addr::new(239, 255, low, number), 7000 + u16::from(middle));
     let (env_a, env_b) = (a.env().clone(), b.env().clone());
-    let task = env_a
-        .clone()
-        .spawn("case", case(Ground { a: env_a, b: env_b, group, kill_b: Box::new(kill_b) }));
+    let (kill_b, start_b) = (Box::new(kill_b), Box::new(start_b));
+    let ground = Ground { a: env_a.clone(), b: env_b, group, silent, kill_b, start_b };
+    let task = env_a.spawn("case", case(ground));
     let outcome = runtime.block_on(task.join());
     assert!(outcome.is_some(), "live: {:?}", a.panic());
+    drop(unheard);
+}
+
+/// A port with room for one or two connections that nobody takes: the system is silent to any further one.
+fn unheard(ip: Ipv4Addr) -> tokio::net::TcpListener {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from((ip, 0))).expect("a free port");
+    socket.listen(1).expect("it is bound")
 }
 
 /// A stream from `a` to `b`: the end of each.
@@ -93,6 +123,23 @@ async fn connected(ground: &Ground) -> (Stream, Stream) {
 
 async fn opened(env: &Env) -> io::Result<Arc<dyn Disk>> {
     env.disks().open(&DiskId::from(SERIAL)).await
+}
+
+/// Opens the disk as soon as its last user has let go of it.
+async fn opened_again(env: &Env) -> Arc<dyn Disk> {
+    let limit = env.now() + Duration::from_secs(5);
+    loop {
+        // A device may still be writing when its last handle goes; it is free once it has.
+        match opened(env).await {
+            Ok(disk) => return disk,
+            Err(error) => {
+                let busy = [ErrorKind::ResourceBusy, ErrorKind::AlreadyExists];
+                assert!(busy.contains(&error.kind()), "{error}");
+                assert!(env.now() < limit, "never free again: {error}");
+            }
+        }
+        env.sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[test]
@@ -236,15 +283,7 @@ fn a_disk_is_open_once_and_must_be_there() {
         assert_eq!(kind, ErrorKind::NotFound);
         disk.submit(vec![(5, Bytes::from_static(b"kept"))], SyncMode::Sync).await.expect("room");
         drop(disk);
-        let limit = ground.b.now() + Duration::from_secs(5);
-        let disk = loop {
-            // A device may still be writing when its last handle goes; it is free once it has.
-            match opened(&ground.b).await {
-                Ok(disk) => break disk,
-                Err(error) if ground.b.now() > limit => panic!("never free again: {error}"),
-                Err(_) => ground.b.sleep(Duration::from_millis(1)).await,
-            }
-        };
+        let disk = opened_again(&ground.b).await;
         assert_eq!(disk.read_at(5, 4).await.expect("in range"), "kept");
     });
 }
@@ -307,5 +346,86 @@ fn a_panic_ends_its_own_host_only() {
             ground.a.sleep(Duration::from_millis(1)).await;
         }
         ground.a.net().listen(0).await.map(drop).expect("a lives");
+    });
+}
+
+#[test]
+fn a_read_that_timed_out_takes_nothing_from_the_stream() {
+    check(12, async |ground: Ground| {
+        let (mut ours, mut theirs) = connected(&ground).await;
+        let limit = Duration::from_millis(20);
+        for word in [b"one", b"two"] {
+            let before = ground.a.now();
+            let mut lost = [0; 3];
+            let heard = ground.a.timeout(limit, ours.read(&mut lost)).await;
+            assert!(heard.is_err(), "the peer says nothing");
+            assert!(ground.a.now() - before >= limit);
+            theirs.write_all(word).await.expect("room");
+            let mut got = [0; 3];
+            ours.read_exact(&mut got).await.expect("what came after the time-out");
+            assert_eq!(&got, word);
+            ours.write_all(word).await.expect("this way is open too");
+            theirs.read_exact(&mut got).await.expect("the echo");
+            assert_eq!(&got, word);
+        }
+        drop(theirs);
+        assert_eq!(ours.read(&mut [0; 3]).await.expect("closed in order"), 0);
+    });
+}
+
+#[test]
+fn a_connect_is_refused_or_ends_by_its_time_out() {
+    check(13, async |ground: Ground| {
+        let listener = ground.b.net().listen(0).await.expect("a free port");
+        let closed = listener.local_addr();
+        drop(listener);
+        let refused = async || {
+            let limit = Duration::from_secs(5);
+            let dialled = ground.a.timeout(limit, ground.a.net().connect(closed)).await;
+            let refused = dialled.expect("at once").map(drop).expect_err("nobody listens");
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        };
+        refused().await;
+        let limit = Duration::from_millis(200);
+        let mut waiting = Vec::new();
+        let ended_after = loop {
+            let before = ground.a.now();
+            match ground.a.timeout(limit, ground.a.net().connect(ground.silent)).await {
+                Ok(stream) => waiting.push(stream.expect("there is still room")),
+                Err(_) => break ground.a.now() - before,
+            }
+            assert!(waiting.len() < 16, "nobody takes so many");
+        };
+        assert!(ended_after >= limit);
+        refused().await;
+        drop(connected(&ground).await);
+    });
+}
+
+#[test]
+fn the_next_life_finds_what_was_synced_in_the_order_submitted() {
+    check(14, async |ground: Ground| {
+        let disk = opened(&ground.b).await.expect("plugged in");
+        let bytes = Bytes::from_static;
+        // Overlapping, across the border of a sector, some in one submit; only the last is waited for.
+        let base = vec![(4090, bytes(b"aaaaaaaaaaaa"))];
+        drop(disk.submit(base, SyncMode::NoSync));
+        let pair = vec![(4092, bytes(b"bbbbbbbb")), (4094, bytes(b"cccc"))];
+        drop(disk.submit(pair, SyncMode::NoSync));
+        disk.submit(vec![(4095, bytes(b"dd"))], SyncMode::Sync).await.expect("durable");
+        // Under way, and elsewhere, when the host dies: it may be there or not.
+        drop(disk.submit(vec![(1 << 20, vec![b'u'; 100_000].into())], SyncMode::NoSync));
+        (ground.kill_b)().await;
+
+        let next = (ground.start_b)().await;
+        assert_eq!(next.disks().list(), vec![DiskId::from(SERIAL)]);
+        let found = opened_again(&next).await;
+        assert_eq!(found.capacity(), crate::world::DISK_BYTES);
+        let late = vec![(4090, bytes(b"late"))];
+        assert!(disk.submit(late, SyncMode::Sync).await.is_err(), "this handle is dead");
+        let whole = "\0aabbcddcbbaa\0";
+        assert_eq!(found.read_at(4089, 14).await.expect("in range"), whole);
+        found.submit(vec![(4091, bytes(b"e"))], SyncMode::Sync).await.expect("it goes on");
+        assert_eq!(found.read_at(4090, 4).await.expect("in range"), "aebb");
     });
 }

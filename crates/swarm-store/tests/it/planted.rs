@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarm_env::Bug;
+use swarm_env::{Bug, PlantedBugs};
 use swarm_store::{ReadError, Tombstone};
 use swarm_types::{ObjectKind, Timestamp};
 
@@ -11,17 +11,32 @@ use crate::kit::{Lab, TestDisk, body, fresh, id, mount, put, read, stamp};
 const DEVICE: usize = 4 << 20;
 
 /// Bugs can be planted only in a build that has the feature.
-const POSSIBLE: bool = swarm_env::PlantedBugs::POSSIBLE;
+const POSSIBLE: bool = {
+    // Else a build that was meant to show that the bugs bite would show only that they do not.
+    assert!(
+        PlantedBugs::POSSIBLE || !cfg!(feature = "planted-bugs"),
+        "the feature reaches the environment"
+    );
+    PlantedBugs::POSSIBLE
+};
+
+/// Runs a story without and with `bug`; it is told the bugs that are chosen and whether they must bite.
+fn without_and_with(bug: Bug, story: impl Fn(Vec<Bug>, bool)) {
+    story(Vec::new(), false);
+    story(vec![bug], POSSIBLE);
+}
 
 #[test]
 fn acknowledged_before_sync() {
-    let mut lab = Lab::planted(1, vec![Bug::AckBeforeSync]);
-    let disk = TestDisk::new(DEVICE);
-    let volume = fresh(&mut lab, &disk);
-    disk.hold_syncs(true);
-    let mut writing = Box::pin(put(&volume, id(1), 1, 100));
-    assert_eq!(lab.for_a_while(&mut writing).is_some(), POSSIBLE);
-    assert_eq!(volume.find(id(1)).is_some(), POSSIBLE);
+    without_and_with(Bug::AckBeforeSync, |bugs, bites| {
+        let mut lab = Lab::planted(1, bugs);
+        let disk = TestDisk::new(DEVICE);
+        let volume = fresh(&mut lab, &disk);
+        disk.hold_syncs(true);
+        let mut writing = Box::pin(put(&volume, id(1), 1, 100));
+        assert_eq!(lab.for_a_while(&mut writing).is_some(), bites);
+        assert_eq!(volume.find(id(1)).is_some(), bites);
+    });
 }
 
 #[test]
@@ -35,30 +50,36 @@ fn tombstones_forgotten() {
         put(&volume, id(2), 1, 100).await.unwrap();
         volume.bury(id(1), tombstone).await.unwrap();
     });
-    for index in [Arc::default(), disk.index()] {
-        let mut lab = Lab::planted(2, vec![Bug::ForgetTombstones]);
-        let env = lab.env.clone();
-        let (volume, _) = lab.run(mount(&env, &TestDisk::of_image(disk.durable(), index)));
-        assert_eq!(volume.find(id(1)).is_none(), POSSIBLE);
-        assert!(volume.find(id(2)).is_some());
-    }
+    without_and_with(Bug::ForgetTombstones, |bugs, bites| {
+        for index in [Arc::default(), disk.index()] {
+            let mut lab = Lab::planted(2, bugs.clone());
+            let env = lab.env.clone();
+            let (volume, _) = lab.run(mount(&env, &TestDisk::of_image(disk.durable(), index)));
+            assert_eq!(volume.find(id(1)).is_none(), bites);
+            assert!(volume.find(id(2)).is_some());
+        }
+    });
 }
 
 #[test]
 fn served_unverified() {
-    let mut lab = Lab::planted(1, vec![Bug::ServeUnverified]);
-    let disk = TestDisk::new(DEVICE);
-    let volume = fresh(&mut lab, &disk);
-    lab.run(put(&volume, id(1), 1, 4_000)).unwrap();
-    let bytes = body(id(1), 1, 4_000);
-    let image = disk.seen();
-    let at = (0..image.len()).step_by(4096).find(|at| image[*at..].starts_with(&bytes)).unwrap();
-    disk.flip(at);
-    let record = volume.find(id(1)).unwrap();
-    let served = match lab.run(read(&volume, &record)) {
-        Ok(bytes) => bytes.len() == 4_000,
-        Err(ReadError::Corrupt { at: 0 }) => false,
-        Err(error) => panic!("{error}"),
-    };
-    assert_eq!(served, POSSIBLE);
+    without_and_with(Bug::ServeUnverified, |bugs, bites| {
+        let mut lab = Lab::planted(1, bugs);
+        let disk = TestDisk::new(DEVICE);
+        let volume = fresh(&mut lab, &disk);
+        lab.run(put(&volume, id(1), 1, 4_000)).unwrap();
+        let bytes = body(id(1), 1, 4_000);
+        let image = disk.seen();
+        let mut blocks = (0..image.len()).step_by(4096);
+        let at = blocks.find(|at| image[*at..].starts_with(&bytes)).unwrap();
+        disk.flip(at);
+        let record = volume.find(id(1)).unwrap();
+        let served = match lab.run(read(&volume, &record)) {
+            // What goes out is the damage, not the body: the bug hides nothing else.
+            Ok(served) => served.len() == bytes.len() && served != bytes,
+            Err(ReadError::Corrupt { at: 0 }) => false,
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(served, bites);
+    });
 }

@@ -2,8 +2,8 @@
 //!
 //! As a server: the same bytes go to our codec and to a hyper server; both must take the same requests out of them, except
 //! where a rule below says why they differ. As a client: what our writer puts on the wire, hyper's client must read as the
-//! answer that was meant. Neither may panic, stall or run away. The engine is seeded; the time is bounded by
-//! `SWARM_FUZZ_SECONDS`.
+//! answer that was meant. Neither may panic, stall or run away. The engine is seeded by the number of the execution: a hunt
+//! begins at `SWARM_FUZZ_START`, goes on for `SWARM_FUZZ_SECONDS` and at least [`FLOOR`], and says where it stopped.
 
 #[path = "fuzz/engine.rs"]
 mod engine;
@@ -20,26 +20,49 @@ use swarm_env::live::{HostSpec, LiveWorld};
 /// Seconds given to each role if nothing is said.
 const DEFAULT_SECONDS: u64 = 2;
 
-fn seconds() -> Duration {
-    let given = std::env::var("SWARM_FUZZ_SECONDS").ok();
-    let seconds =
-        given.map_or(DEFAULT_SECONDS, |text| text.parse().expect("SWARM_FUZZ_SECONDS is a number"));
-    Duration::from_secs(seconds)
+/// Executions of each role however slow the machine is: enough that the shares asserted below are no matter of luck.
+const FLOOR: u64 = 3_000;
+
+/// The number in this variable of the environment, if it is set.
+fn given(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
-/// Runs `once` with rising numbers until the time is up; returns how often.
+/// The executions of one role: numbers `start` to before `end`.
+struct Hunt {
+    start: u64,
+    end: u64,
+}
+
+impl Hunt {
+    fn executions(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+impl std::fmt::Display for Hunt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { start, end } = self;
+        write!(f, "{} executions from {start}; SWARM_FUZZ_START={end} goes on", self.executions())
+    }
+}
+
+/// Runs `once` with rising numbers until the time is up and the floor is reached.
 #[expect(clippy::disallowed_methods, reason = "the only thing measured is how long to go on")]
-fn for_a_while(mut once: impl FnMut(u64)) -> u64 {
+fn for_a_while(mut once: impl FnMut(u64)) -> Hunt {
+    let time = Duration::from_secs(given("SWARM_FUZZ_SECONDS").unwrap_or(DEFAULT_SECONDS));
+    let start = given("SWARM_FUZZ_START").unwrap_or(0);
     let begun = std::time::Instant::now();
-    let mut executions = 0;
-    while begun.elapsed() < seconds() {
+    let mut hunt = Hunt { start, end: start };
+    while hunt.executions() < FLOOR || begun.elapsed() < time {
         // Looking at the clock costs more than a short execution.
         for _ in 0..50 {
-            once(executions);
-            executions += 1;
+            once(hunt.end);
+            hunt.end += 1;
         }
     }
-    executions
+    hunt
 }
 
 /// A runtime for the timers of the live environment, and that environment.
@@ -63,15 +86,16 @@ fn our_server_and_hypers_take_the_same_requests_out_of_the_same_bytes() {
         server::check(&env, seed, seed.len());
     }
     let mut rules = server::Rules::default();
-    let executions = for_a_while(|number| {
+    let hunt = for_a_while(|number| {
         let mut dice = engine::Dice::new(number);
         let input = engine::mutate(&corpus, &mut dice);
         let step = [1, 7, 64, input.len().max(1)][dice.below(4)];
         rules.add(server::check(&env, &input, step));
     });
-    println!("server role: {executions} executions; {rules}");
+    println!("server role: {hunt}; {rules}");
+    assert!(hunt.executions() >= FLOOR);
     assert!(
-        rules.agreed > executions / 20,
+        rules.agreed > hunt.executions() / 20,
         "the inputs are too strange to compare anything: {rules}"
     );
 }
@@ -79,12 +103,17 @@ fn our_server_and_hypers_take_the_same_requests_out_of_the_same_bytes() {
 #[test]
 fn hypers_client_reads_what_our_writer_meant() {
     let (runtime, env) = world();
-    let executions = for_a_while(|number| {
+    let (mut heard, mut whole) = (0, 0);
+    let hunt = for_a_while(|number| {
         let mut dice = engine::Dice::new(number ^ 0x5ca1_ab1e);
         let answers: Vec<_> =
             (0..=dice.below(3)).map(|_| writer::Answer::draw(&mut dice)).collect();
-        runtime.block_on(writer::check(&env, &answers));
+        let compared = runtime.block_on(writer::check(&env, &answers));
+        heard += compared.answers;
+        whole += compared.bodies;
     });
-    println!("client role: {executions} executions");
-    assert!(executions > 0);
+    println!("client role: {hunt}; {heard} answers, {whole} of them with a body");
+    assert!(hunt.executions() >= FLOOR);
+    assert!(heard > hunt.executions(), "most connections carry more than one answer: {heard}");
+    assert!(whole > heard / 4, "the answers are too empty to compare anything: {whole} of {heard}");
 }

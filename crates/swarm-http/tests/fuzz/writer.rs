@@ -139,8 +139,17 @@ impl BodySource for Pieces {
     }
 }
 
+/// How much was compared on one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    /// Answers that hyper read as they were meant.
+    pub(crate) answers: u64,
+    /// Those of them whose body was not empty.
+    pub(crate) bodies: u64,
+}
+
 /// Lets hyper's client ask for each answer on one connection, and compares what it reads.
-pub(crate) async fn check(env: &Env, answers: &[Answer]) {
+pub(crate) async fn check(env: &Env, answers: &[Answer]) -> Compared {
     let (ours, theirs) = tokio::io::duplex(100_000);
     let queue = Arc::new(Mutex::new(answers.iter().cloned().collect::<VecDeque<_>>()));
     let service = tower::service_fn(move |_: Request| {
@@ -153,20 +162,29 @@ pub(crate) async fn check(env: &Env, answers: &[Answer]) {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(hyper_rt::io(stream)).await.expect("ready");
         let asking = async move {
+            let mut compared = Compared::default();
             for answer in answers {
-                ask(&mut sender, answer).await;
+                let body = ask(&mut sender, answer).await;
+                compared.answers += 1;
+                compared.bodies += u64::from(!body.is_empty());
                 if answer.close {
                     break;
                 }
             }
+            compared
         };
-        let (ended, ()) = futures_util::join!(connection, asking);
+        let (ended, compared) = futures_util::join!(connection, asking);
         ended.expect("what was sent is what was announced");
+        compared
     };
-    futures_util::join!(server, client);
+    futures_util::join!(server, client).1
 }
 
-async fn ask(sender: &mut hyper::client::conn::http1::SendRequest<Empty<Bytes>>, answer: &Answer) {
+/// Compares one answer; returns the body that was heard.
+async fn ask(
+    sender: &mut hyper::client::conn::http1::SendRequest<Empty<Bytes>>,
+    answer: &Answer,
+) -> Bytes {
     let method = if answer.to_head { "HEAD" } else { "GET" };
     let request = hyper::Request::builder()
         .method(method)
@@ -190,12 +208,14 @@ async fn ask(sender: &mut hyper::client::conn::http1::SendRequest<Empty<Bytes>>,
     let body =
         response.into_body().collect().await.unwrap_or_else(|error| panic!("{error}: {answer:?}"));
     let trailers = body.trailers().cloned().unwrap_or_default();
+    let bytes = body.to_bytes();
     if answer.has_body() {
         same_fields(&trailers.iter().collect::<Vec<_>>(), answer.body.trailers(), answer);
-        assert_eq!(body.to_bytes(), answer.body.bytes(), "{:?}", answer.fields);
+        assert_eq!(bytes, answer.body.bytes(), "{:?}", answer.fields);
     } else {
-        assert!(body.to_bytes().is_empty());
+        assert!(bytes.is_empty());
     }
+    bytes
 }
 
 /// hyper keeps fields as a map: compares by name, values of one name in order.

@@ -6,42 +6,18 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::program::program;
 use crate::talk::{ADMIN, CONTEXT, Heard, request};
 
 /// The command line's mistake, or something that this machine cannot give.
 const WRONG: i32 = 2;
-
-/// The program, built as these tests were: an old one must not answer for the new.
-fn program() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let me = std::env::current_exe().expect("a test binary");
-        // target/PROFILE/deps/it-…
-        let folder = me.ancestors().nth(2).expect("the profile's folder");
-        let profile = folder.file_name().and_then(|name| name.to_str()).expect("a profile");
-        let profile = if profile == "debug" { "dev" } else { profile };
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--quiet", "--package", "swarm-cli", "--bin", "swarm-sim"])
-            .args(["--profile", profile, "--target-dir"])
-            .arg(folder.parent().expect("the target folder"))
-            .output()
-            .expect("cargo");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let program = folder.join(format!("swarm-sim{}", std::env::consts::EXE_SUFFIX));
-        assert!(program.is_file(), "cargo built no {}", program.display());
-        program
-    })
-}
 
 /// A name, and an address from which nobody else counts: tests and test processes may all run at once.
 struct Place {

@@ -1,5 +1,7 @@
 //! The one integration test binary.
 
+mod commands;
 mod live;
+mod program;
 mod scsp;
 mod talk;

@@ -63,7 +63,7 @@ waive = [{ invariant = "tidy", during = "blackout", because = "the image is read
 [cluster.main]
 nodes    = 5
 volumes  = { per_node = 2, size = "64GiB", kind = "ssd" }
-settings = { "policy.replicas" = "min:2 max:16 default:3", "health.replicationMulticastFrequency" = 100 }
+settings = { "policy.replicas" = "min:2 max:16 default:3", "cache.realmStaleTimeout" = 100 }
 lan      = { latency = "0.2ms..0.9ms", bandwidth = "10Gbit" }
 clock    = { 2 = "+10m" }
 [domain."acme.example"]
@@ -106,7 +106,7 @@ is     = "<= 250ms"
     let scenario = read("scenarios/dr-wan-cut.toml", text).expect("all of it is built");
     assert_eq!(scenario.name, "dr-wan-cut");
     assert_eq!(scenario.clusters["main"].clocks[&2].offset_ns, 600_000_000_000);
-    assert_eq!(scenario.clusters["main"].settings["health.replicationMulticastFrequency"], "100");
+    assert_eq!(scenario.clusters["main"].settings["cache.realmStaleTimeout"], "100");
     let blackout = &scenario.steps[0];
     assert_eq!(blackout.label(), "blackout");
     assert!(

@@ -1,8 +1,4 @@
 //! `swarm-sim scenario …` as scripts use it: exit statuses, results as JSON, replays. Each test has a folder of its own.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "these tests stand outside every world, on the developer's own machine"
-)]
 
 use std::path::Path;
 use std::process::Command;

@@ -1,8 +1,4 @@
 //! The program under test, as a process: where it is, and that it is as new as these tests.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the program is built and run on the developer's own machine"
-)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

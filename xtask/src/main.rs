@@ -34,13 +34,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run, list, check and replay scenarios (simulated, or live with --live).
+    /// Run, list, check and replay scenarios.
     #[command(disable_help_flag = true)]
     Scenario(HandedOn),
     /// Start a live cluster and look after it.
     #[command(disable_help_flag = true)]
     Cluster(HandedOn),
-    /// Measure: `bench sim` or `bench live`.
+    /// Measure: `bench sim`.
     #[command(disable_help_flag = true)]
     Bench(HandedOn),
     /// Run all tests, optimised and with every assertion; further arguments go to `cargo test`.

@@ -139,8 +139,8 @@ impl Volumes {
         }
     }
 
-    /// The cost of storing a stream here: the cheapest volume's; `None` where none has room. The volume that files the
-    /// id already is the only one asked: there the new version replaces the old one in one step.
+    /// The cost of storing a stream here; `None` where no volume has room. The volume that files the id already comes first,
+    /// because there the new version replaces the old one in one step; where it is full, the cheapest of the others does.
     pub(crate) fn write_cost(&self, id: Option<StreamId>, size: u64, jitter: u64) -> Option<u64> {
         self.best_volume(id, size, jitter).map(|(cost, _)| cost)
     }

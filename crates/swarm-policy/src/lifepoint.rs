@@ -8,6 +8,8 @@
 mod parse;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 use std::fmt;
 
@@ -17,6 +19,9 @@ pub use parse::parse_lifecycle;
 
 /// Name of the header, one or more of which make a [`Lifecycle`].
 pub const HEADER: &str = "Lifepoint";
+
+/// Longest excerpt of stored text in a [`Diagnostic`], in characters.
+const EXCERPT_MAX: usize = 80;
 
 /// Everything that an object's `Lifepoint` headers say, in the order in which it comes into force.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -97,6 +102,14 @@ pub enum Complaint {
     NoReps,
     /// `delete`, but a group that may have come before it could not be read; the object is kept.
     DeleteTooSoon,
+    /// `reps=k:p`; until erasure coding is built, p + 1 whole replicas are kept.
+    Coded,
+    /// More replicas than the policy allows; its maximum is kept.
+    AboveMax,
+    /// `delete` on a domain or bucket; it stays.
+    ContextDelete,
+    /// `reps=k:p` on a domain or bucket; the default for contexts is kept.
+    ContextCoded,
 }
 
 /// How loud a [`Complaint`] is in the log.
@@ -115,10 +128,38 @@ impl Lifecycle {
         parse_lifecycle(headers.all(HEADER).map(|header| &header.value[..]), written_at)
     }
 
+    /// True where no lifepoint could be read: the defaults hold for ever.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.lifepoints.is_empty()
+    }
+
+    /// The lifepoints in the order in which they come into force.
+    pub(crate) fn lifepoints(&self) -> &[Lifepoint] {
+        &self.lifepoints
+    }
+
+    /// The first instant later than `after` at which something else is demanded than at `after`; `None` if never. An end
+    /// at which the next lifepoint demands the same is no change.
+    #[must_use]
+    pub fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
+        let mut ahead = self.lifepoints.iter().filter(|lifepoint| lifepoint.is_in_force(after));
+        let in_force = ahead.next()?;
+        let demands = |lifepoint: &Lifepoint| Effective { until: None, ..lifepoint.effect() };
+        let mut end = in_force.end;
+        for next in ahead {
+            if demands(next) != demands(in_force) {
+                return end;
+            }
+            end = next.end;
+        }
+        end.filter(|_| demands(in_force) != Effective::DEFAULT)
+    }
+
     /// What holds at this instant; the instant at which a lifepoint ends belongs to the next one.
     #[must_use]
     pub fn at(&self, now: Timestamp) -> Effective {
-        match self.lifepoints.iter().find(|lifepoint| lifepoint.end.is_none_or(|end| now < end)) {
+        match self.lifepoints.iter().find(|lifepoint| lifepoint.is_in_force(now)) {
             Some(lifepoint) => lifepoint.effect(),
             None => Effective::DEFAULT,
         }
@@ -126,6 +167,21 @@ impl Lifecycle {
 }
 
 impl Lifepoint {
+    /// The protection that it asks for.
+    pub(crate) const fn reps(&self) -> Option<Reps> {
+        self.reps
+    }
+
+    /// Whether it ends the object, unless the kind of the object or `deletable=no` forbids that.
+    pub(crate) const fn says_delete(&self) -> bool {
+        self.delete
+    }
+
+    /// Whether it has not ended yet. Those before it may not have ended either.
+    fn is_in_force(&self, now: Timestamp) -> bool {
+        self.end.is_none_or(|end| now < end)
+    }
+
     fn effect(&self) -> Effective {
         Effective {
             reps: self.reps,
@@ -165,31 +221,76 @@ impl Complaint {
             | Self::DuplicateEnd
             | Self::Conflict
             | Self::NoReps
-            | Self::DeleteTooSoon => Severity::Warning,
+            | Self::DeleteTooSoon
+            | Self::Coded
+            | Self::AboveMax
+            | Self::ContextDelete
+            | Self::ContextCoded => Severity::Warning,
+        }
+    }
+
+    /// The word for it in log lines, which never changes.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NoBracket => "LP_NO_BRACKET",
+            Self::NoClose => "LP_NO_CLOSE",
+            Self::BadDate => "LP_BAD_DATE",
+            Self::DuplicateConstraint => "LP_DUP_CONSTRAINT",
+            Self::BadConstraint => "LP_BAD_CONSTRAINT",
+            Self::Empty => "LP_EMPTY",
+            Self::DuplicateEnd => "LP_DUP_END",
+            Self::Conflict => "LP_CONFLICT",
+            Self::NoReps => "LP_NO_REPS",
+            Self::DeleteTooSoon => "LP_DELETE_TOO_SOON",
+            Self::Coded => "LP_CODED",
+            Self::AboveMax => "LP_ABOVE_MAX",
+            Self::ContextDelete => "LP_CONTEXT_DELETE",
+            Self::ContextCoded => "LP_CONTEXT_CODED",
         }
     }
 }
 
 impl fmt::Display for Complaint {
+    /// What to say of the lifepoint after its text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoBracket => "a lifepoint begins with [",
-            Self::NoClose => "a lifepoint's [ is never closed",
-            Self::BadDate => "a lifepoint's end is not an HTTP date in GMT",
-            Self::DuplicateConstraint => "a constraint twice in one lifepoint, the first counts",
-            Self::BadConstraint => "an unknown constraint or value is ignored",
-            Self::Empty => "a lifepoint without constraints",
-            Self::DuplicateEnd => "two lifepoints with one end, the first counts",
-            Self::Conflict => "delete and deletable=no in one lifepoint, the object is kept",
-            Self::NoReps => "deletable without reps, the policy's replicas count",
-            Self::DeleteTooSoon => "delete beside an unreadable lifepoint, the object is kept",
+            Self::NoBracket => "cannot be parsed: it does not begin with [",
+            Self::NoClose => "cannot be parsed: its [ is never closed",
+            Self::BadDate => "cannot be parsed: its end is not an HTTP date in GMT",
+            Self::DuplicateConstraint => "comes a second time, the first counts",
+            Self::BadConstraint => "cannot be parsed: no such constraint or value, ignored",
+            Self::Empty => "states no constraint that can be read",
+            Self::DuplicateEnd => "ends when another one does, the first counts",
+            Self::Conflict => "says both delete and deletable=no, the object is kept",
+            Self::NoReps => "says deletable without reps, the policy's replicas count",
+            Self::DeleteTooSoon => "deletes nothing because another one cannot be read",
+            Self::Coded => "asks for erasure coding, kept as p + 1 replicas",
+            Self::AboveMax => "asks for more replicas than the maximum, which counts",
+            Self::ContextDelete => "would delete a domain or bucket, which no lifepoint does",
+            Self::ContextCoded => "asks for erasure coding of a domain or bucket, ignored",
         })
     }
 }
 
 impl fmt::Display for Diagnostic {
+    /// A whole line for the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {:?}", self.complaint, self.text)
+        let Self { complaint, text } = self;
+        write!(f, "lifepoint {text:?} {complaint} ({})", complaint.code())
+    }
+}
+
+impl Diagnostic {
+    /// How loud it is.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        self.complaint.severity()
+    }
+
+    /// A complaint about this text, which is shortened: a header may have 16 KiB, a log line may not.
+    pub(crate) fn about(complaint: Complaint, text: &str) -> Self {
+        Self { complaint, text: text.chars().take(EXCERPT_MAX).collect() }
     }
 }
 

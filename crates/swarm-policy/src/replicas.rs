@@ -95,14 +95,14 @@ impl Default for ReplicateOnWrite {
 /// limits. `reps=k:p` counts as p + 1 copies, which survive the loss of as many disks.
 #[must_use]
 pub fn target_copies(effective: &Effective, policy: &ReplicaPolicy) -> u32 {
-    wanted_copies(effective, policy.default).clamp(policy.min, policy.max)
+    wanted_copies(effective.reps, policy.default).clamp(policy.min, policy.max)
 }
 
 /// How many copies of a domain or bucket must exist: what its lifepoint asks for, else `scsp.defaultContextReplicas`,
 /// at most `scsp.maxContextReplicas`. The replication policy is not for contexts (Implementing Replication Policy).
 #[must_use]
 pub fn context_copies(effective: &Effective, default: u32, max: u32) -> u32 {
-    wanted_copies(effective, default).min(max).max(1)
+    wanted_copies(effective.reps, default).min(max).max(1)
 }
 
 /// How many copies a write makes before it answers: what the request says, else what the settings say, never more than
@@ -125,8 +125,9 @@ pub fn synchronous_copies(
     wanted.min(target).max(1)
 }
 
-fn wanted_copies(effective: &Effective, default: u32) -> u32 {
-    match effective.reps {
+/// How many copies a lifepoint asks for, before any limit.
+pub(crate) fn wanted_copies(reps: Option<Reps>, default: u32) -> u32 {
+    match reps {
         Some(Reps::Whole(copies)) => copies,
         Some(Reps::Coded { k: _, p }) => u32::from(p) + 1,
         None => default,

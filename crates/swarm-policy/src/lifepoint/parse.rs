@@ -2,10 +2,10 @@
 
 use swarm_types::{Timestamp, httpdate};
 
-use super::{Complaint, Diagnostic, Lifecycle, Lifepoint, Reps};
+use super::{Complaint, Diagnostic, Lifecycle, Lifepoint, Reps, Severity};
 
-/// Longest excerpt of stored text in a [`Diagnostic`], in characters: a header may have 16 KiB, a log line may not.
-const EXCERPT_MAX: usize = 80;
+/// Most complaints that are reported of one object; headers of 32 KiB could give rise to thousands.
+const DIAGNOSTICS_MAX: usize = 20;
 
 /// Most digits of a whole number of replicas, of k and of p; keeps the numbers far within their types.
 const WHOLE_DIGITS_MAX: usize = 5;
@@ -21,7 +21,8 @@ pub fn parse_lifecycle<'a>(
     stored: impl IntoIterator<Item = &'a [u8]>,
     written_at: Timestamp,
 ) -> (Lifecycle, Vec<Diagnostic>) {
-    let mut parser = Parser { written_at, lifepoints: Vec::new(), diagnostics: Vec::new() };
+    let mut parser =
+        Parser { written_at, lifepoints: Vec::new(), diagnostics: Vec::new(), lost_a_group: false };
     for value in stored {
         parser.value(&String::from_utf8_lossy(value));
     }
@@ -32,6 +33,8 @@ struct Parser {
     written_at: Timestamp,
     lifepoints: Vec<Lifepoint>,
     diagnostics: Vec<Diagnostic>,
+    /// Something that may have been a lifepoint could not be read.
+    lost_a_group: bool,
 }
 
 impl Parser {
@@ -61,6 +64,8 @@ impl Parser {
             },
         };
         let mut lifepoint = Lifepoint { end, ..Lifepoint::default() };
+        // Another lifepoint may begin there, without the comma that would part them.
+        self.lost_a_group |= constraints.contains('[');
         for item in constraints.split(',').map(trim).filter(|item| !item.is_empty()) {
             if let Err(complaint) = lifepoint.add(item) {
                 self.complain(complaint, item);
@@ -82,13 +87,6 @@ impl Parser {
     }
 
     fn finish(mut self) -> (Lifecycle, Vec<Diagnostic>) {
-        let lost = |found: &Diagnostic| {
-            matches!(
-                found.complaint,
-                Complaint::NoBracket | Complaint::NoClose | Complaint::BadDate
-            )
-        };
-        let lost_a_group = self.diagnostics.iter().any(lost);
         let mut given = std::mem::take(&mut self.lifepoints);
         given.sort_by_key(|lifepoint| (lifepoint.end.is_none(), lifepoint.end));
         let mut kept: Vec<Lifepoint> = Vec::with_capacity(given.len());
@@ -97,7 +95,7 @@ impl Parser {
                 self.complain(Complaint::DuplicateEnd, &lifepoint.to_string());
                 continue;
             }
-            if lifepoint.delete && lost_a_group {
+            if lifepoint.delete && self.lost_a_group {
                 self.complain(Complaint::DeleteTooSoon, &lifepoint.to_string());
                 lifepoint.delete = false;
             }
@@ -107,8 +105,10 @@ impl Parser {
     }
 
     fn complain(&mut self, complaint: Complaint, text: &str) {
-        let text = text.chars().take(EXCERPT_MAX).collect();
-        self.diagnostics.push(Diagnostic { complaint, text });
+        self.lost_a_group |= complaint.severity() == Severity::Error;
+        if self.diagnostics.len() < DIAGNOSTICS_MAX {
+            self.diagnostics.push(Diagnostic::about(complaint, text));
+        }
     }
 }
 

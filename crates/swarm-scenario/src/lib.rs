@@ -6,6 +6,7 @@
 
 mod body;
 pub mod catalogue;
+mod closest;
 mod damage;
 pub mod language;
 mod ledger;

@@ -46,6 +46,11 @@ impl NodeSet {
         Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
     }
 
+    /// The nodes in either.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
+    }
+
     /// The nodes of this that are not in the other.
     pub(crate) fn without(self, other: Self) -> Self {
         Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
@@ -107,6 +112,11 @@ impl Reach {
 
     pub(crate) fn node(&self, number: NodeNumber) -> &NodeRef {
         &self.nodes[number.0]
+    }
+
+    /// All nodes of the run.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeNumber> + use<> {
+        (0..self.nodes.len()).map(NodeNumber)
     }
 
     /// The node is off from now on.

@@ -75,6 +75,8 @@ pub struct RunReport {
     pub expectations: Vec<ExpectationReport>,
     /// Violations of invariants as headlines.
     pub violations: Vec<ViolationReport>,
+    /// The closest call; `None` if nothing was ever acknowledged.
+    pub closest: Option<ClosestReport>,
     /// The failure, told.
     pub story: Vec<String>,
     /// Invariants given up by the scenario, with reasons.
@@ -109,6 +111,29 @@ pub struct ExpectationReport {
     pub detail: String,
 }
 
+/// The acknowledged object that once had the fewest usable copies: on nodes that ran, and undamaged.
+#[derive(Debug, Clone)]
+pub struct ClosestReport {
+    /// How many copies.
+    pub copies: usize,
+    /// How many it was acknowledged with.
+    pub acknowledged: usize,
+    /// The object.
+    pub object: String,
+    /// When, since the start of the scenario.
+    pub at: Duration,
+}
+
+impl ClosestReport {
+    /// `1 copy left of acme.example/scans/17 at 9m31s`; `None` where no fault took any of its copies.
+    fn told(&self) -> Option<String> {
+        let copies = if self.copies == 1 { "copy" } else { "copies" };
+        (self.copies < self.acknowledged).then(|| {
+            format!("{} {copies} left of {} at {}", self.copies, self.object, show(self.at))
+        })
+    }
+}
+
 /// One violation.
 #[derive(Debug, Clone)]
 pub struct ViolationReport {
@@ -121,7 +146,7 @@ pub struct ViolationReport {
 }
 
 impl RunReport {
-    /// `PASS rot seed 7: 24m simulated in 0.4s, 800 operations, 3 faults bit`.
+    /// `PASS rot seed 7: 24m simulated in 0.4s, 800 operations, 3 faults bit, closest call: 1 copy left of acme.example/scans/17 at 9m31s`.
     #[must_use]
     pub fn line(&self) -> String {
         let word = match self.verdict {
@@ -144,6 +169,9 @@ impl RunReport {
             show(self.simulated),
             self.operations
         );
+        if let Some(call) = self.closest.as_ref().and_then(ClosestReport::told) {
+            line.push_str(&format!(", closest call: {call}"));
+        }
         for waived in &self.waived {
             line.push_str(&format!(", waives {waived}"));
         }
@@ -183,6 +211,9 @@ impl RunReport {
             "violations": self.violations.iter().map(|violation| json!({
                 "invariant": violation.invariant, "at": seconds(violation.at), "what": violation.what,
             })).collect::<Vec<_>>(),
+            "closest_call": self.closest.as_ref().map(|call| json!({
+                "copies": call.copies, "acknowledged": call.acknowledged, "object": call.object, "at": seconds(call.at),
+            })),
             "waived": self.waived,
             "replay": self.replay,
         });
@@ -223,6 +254,7 @@ mod tests {
             }],
             expectations: Vec::new(),
             violations: Vec::new(),
+            closest: None,
             story: (0..40).map(|line| format!("line {line}")).collect(),
             waived: Vec::new(),
             replay: "rot:7:0000abcd".to_owned(),
@@ -237,6 +269,30 @@ mod tests {
         );
         let harness = report(Verdict::Harness("two runs of one seed differ".to_owned()));
         assert!(harness.line().ends_with(": two runs of one seed differ"));
+    }
+
+    #[test]
+    fn a_close_call_is_told_with_its_object_and_its_time() {
+        let mut report = report(Verdict::Held);
+        assert_eq!(report.json()["closest_call"], Value::Null);
+        report.closest = Some(ClosestReport {
+            copies: 2,
+            acknowledged: 2,
+            object: "acme.example/scans/17".to_owned(),
+            at: Duration::from_millis(571_400),
+        });
+        assert!(!report.line().contains("closest"), "no fault took a copy of anything");
+        report.closest.as_mut().expect("set above").copies = 1;
+        let told = ", closest call: 1 copy left of acme.example/scans/17 at 9m31s";
+        assert!(report.line().ends_with(told), "{}", report.line());
+        report.closest.as_mut().expect("set above").copies = 0;
+        assert!(report.line().contains(": 0 copies left of "), "{}", report.line());
+        let json = &report.json()["closest_call"];
+        assert_eq!((&json["copies"], &json["acknowledged"]), (&json!(0), &json!(2)));
+        assert_eq!(
+            (&json["object"], &json["at"]),
+            (&json!("acme.example/scans/17"), &json!(571.4))
+        );
     }
 
     #[test]

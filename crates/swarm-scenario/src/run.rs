@@ -24,15 +24,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swarm_client::{Client, ClientOptions};
-use swarm_cluster::{Env, NodeRef, World};
+use swarm_cluster::{Env, Life, NodeRef, World};
 use swarm_types::Instant;
 
 pub(crate) use drive::{RunResult, drive};
 pub(crate) use expect::Expected;
 
+use crate::closest::{Census, Closest};
 use crate::language::model::{Event, Scenario, Start, Via, When, Window};
 use crate::ledger::{Ledger, ObjectNumber};
-use crate::reach::{NodeNumber, Reach};
+use crate::reach::{NodeNumber, NodeSet, Reach};
 use crate::verdict::{Invariant, Violation, Violations};
 
 /// Locks without regard to poison: nothing panics while it holds one of these.
@@ -58,6 +59,7 @@ pub(crate) struct Run {
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) reach: Mutex<Reach>,
     pub(crate) violations: Mutex<Violations>,
+    pub(crate) closest: Mutex<Closest>,
     pub(crate) board: Arc<board::Board>,
     pub(crate) workloads: BTreeMap<String, workload::State>,
     pub(crate) steps: Mutex<steps::State>,
@@ -107,6 +109,7 @@ impl Run {
             ledger: Mutex::new(Ledger::new(seed)),
             reach: Mutex::new(reach),
             violations: Mutex::default(),
+            closest: Mutex::default(),
             workloads,
             steps: Mutex::default(),
             answers: Mutex::default(),
@@ -203,6 +206,38 @@ impl Run {
     ) {
         let at = self.since_start(self.now());
         lock(&self.violations).add(Violation { invariant, at, object, what: what.into(), against });
+    }
+
+    /// The nodes whose process runs now.
+    fn running(&self) -> NodeSet {
+        let nodes = self.scenario.clusters.keys().flat_map(|cluster| self.world.nodes(cluster));
+        let running = nodes.filter(|node| self.world.life(node) == Life::Running);
+        running.map(|node| self.number(&node)).collect()
+    }
+
+    /// A write was acknowledged: perhaps with fewer usable copies than any before.
+    pub(crate) fn note_acknowledged(&self, object: ObjectNumber, entry: usize) {
+        let up = self.running();
+        let ledger = lock(&self.ledger);
+        let reach = lock(&self.reach);
+        lock(&self.closest).acknowledged(&ledger, &reach.damage, object, entry, up);
+    }
+
+    /// A fault has taken a node or bytes away: perhaps an object has fewer usable copies than ever.
+    pub(crate) fn look_for_close_call(&self) {
+        if lock(&self.closest).is_at_the_bottom() {
+            return;
+        }
+        let up = self.running();
+        let ledger = lock(&self.ledger);
+        let reach = lock(&self.reach);
+        let mut census = Census::default();
+        for node in reach.nodes().filter(|node| up.contains(*node)) {
+            for disk in self.world.disks(reach.node(node)) {
+                census.take(node, &*self.world.image(&disk), &ledger, &reach.damage);
+            }
+        }
+        lock(&self.closest).look(&ledger, &reach.damage, &census, up, self.now());
     }
 
     pub(crate) fn is_over(&self) -> bool {

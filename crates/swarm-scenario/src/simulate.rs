@@ -12,7 +12,9 @@ use swarm_cluster::sim::{self, Finished, RunError, RunOptions, TraceMode};
 
 use crate::catalogue::Loaded;
 use crate::language::model::Scenario;
-use crate::report::{ExpectationReport, FaultReport, RunReport, Verdict, ViolationReport};
+use crate::report::{
+    ClosestReport, ExpectationReport, FaultReport, RunReport, Verdict, ViolationReport,
+};
 use crate::run::{Progress, Run, RunResult, drive};
 use crate::token::Token;
 
@@ -72,6 +74,7 @@ impl RunReport {
             faults: Vec::new(),
             expectations: Vec::new(),
             violations: Vec::new(),
+            closest: None,
             story: Vec::new(),
             waived: scenario
                 .waive
@@ -130,6 +133,12 @@ fn fill_in(report: &mut RunReport, finished: Finished<RunResult>) {
             what: violation.what.clone(),
         })
         .collect();
+    report.closest = result.closest.as_ref().map(|call| ClosestReport {
+        copies: call.copies,
+        acknowledged: call.acknowledged,
+        object: call.object.clone(),
+        at: call.at,
+    });
     report.story = story(&result);
     let failed =
         !result.violations.is_empty() || result.expected.iter().any(|expected| !expected.held);

@@ -52,6 +52,12 @@ pub(crate) struct Filed {
     stamp: (u64, Id),
 }
 
+impl Filed {
+    fn version(&self) -> Stamp {
+        Stamp { version: Version(self.stamp.0), etag: Etag::from_bytes(self.stamp.1) }
+    }
+}
+
 /// Where a body lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -97,6 +103,13 @@ impl Volume {
         self.filed.iter().filter_map(|(id, filed)| Some((id, filed.extent.as_ref()?)))
     }
 
+    /// The stream, extent and version of everything filed that has bytes.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (&Id, &Extent, Stamp)> {
+        self.filed
+            .iter()
+            .filter_map(|(id, filed)| Some((id, filed.extent.as_ref()?, filed.version())))
+    }
+
     /// The versions whose extents these ranges (offset and length) meet, and whether anything else is met.
     pub(crate) fn hit_by(&self, ranges: &[(u64, u64)]) -> (BTreeSet<Stamp>, bool) {
         let meets = |range: &Range<u64>| {
@@ -108,11 +121,10 @@ impl Volume {
             .filed
             .values()
             .filter(|filed| filed.extent.is_some_and(|extent| meets(&extent.range())));
-        let stamps = bodies.map(|filed| Stamp {
-            version: Version(filed.stamp.0),
-            etag: Etag::from_bytes(filed.stamp.1),
-        });
-        (stamps.collect(), ranges.iter().any(|(offset, _)| !self.data.contains(offset)))
+        (
+            bodies.map(Filed::version).collect(),
+            ranges.iter().any(|(offset, _)| !self.data.contains(offset)),
+        )
     }
 
     /// True if every block of the extent and its table hold.

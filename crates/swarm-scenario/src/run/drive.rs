@@ -22,9 +22,19 @@ pub(crate) struct RunResult {
     pub(crate) story: Vec<String>,
     pub(crate) expected: Vec<Expected>,
     pub(crate) faults: Vec<FaultResult>,
+    pub(crate) closest: Option<Closest>,
     pub(crate) operations: u64,
     /// Actions that made no sense: the scenario is wrong.
     pub(crate) nonsense: Vec<String>,
+}
+
+/// The object that once had the fewest usable copies.
+#[derive(Debug, Clone)]
+pub(crate) struct Closest {
+    pub(crate) copies: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) object: String,
+    pub(crate) at: Duration,
 }
 
 /// One fault and what it changed.
@@ -177,7 +187,14 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
         .first()
         .map(|violation| story::tell(run, violation, &faults))
         .unwrap_or_default();
+    let closest = lock(&run.closest).fewest().map(|call| Closest {
+        copies: call.copies,
+        acknowledged: call.acknowledged,
+        object: lock(&run.ledger).object(call.object).name.clone(),
+        at: run.since_start(call.at),
+    });
     RunResult {
+        closest,
         more,
         violations,
         story,

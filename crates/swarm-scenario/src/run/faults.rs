@@ -128,6 +128,7 @@ async fn switch_off(
     }
     let applied = run.world.apply(action).await?;
     note(run, line, applied.number);
+    run.look_for_close_call();
     count(run);
     Ok(())
 }
@@ -222,6 +223,8 @@ pub(crate) async fn rot(
             // Whatever was on it, nobody can tell.
             Err(_) => reach.damage.wiped(applied.at, node),
         }
+        drop(reach);
+        run.look_for_close_call();
     }
     Ok(line)
 }

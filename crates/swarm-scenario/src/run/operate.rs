@@ -222,6 +222,9 @@ async fn answered(
             }
         }
     }
+    if ended == Ended::Acknowledged && is_write {
+        run.note_acknowledged(order.object, entry);
+    }
     answers::judge_change(run, order, entry, response.status);
     let body = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
     Done { ended, status: Some(response.status), headers: response.headers, body }

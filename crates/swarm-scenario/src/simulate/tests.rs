@@ -96,6 +96,37 @@ that = "healthy"
 }
 
 #[test]
+fn the_closest_call_is_told_with_its_object() {
+    let unharmed = run("", 3);
+    let call = unharmed.closest.as_ref().expect("objects were acknowledged");
+    assert_eq!((call.copies, call.acknowledged), (2, 2));
+    assert!(!unharmed.line().contains("closest call"), "{}", unharmed.line());
+    let wiped = r#"
+[[step]]
+after = "ingest: 30th write acknowledged"
+do = "wipe"
+nodes = "main/2"
+as = "loss"
+[[step]]
+after = "loss ends"
+wait = "1s"
+do = "start"
+nodes = "main/2"
+as = "back"
+"#;
+    let report = run(wiped, 3);
+    assert_held(&report);
+    let call = report.closest.clone().expect("objects were acknowledged");
+    assert_eq!((call.copies, call.acknowledged), (1, 2), "{}", report.line());
+    assert_eq!(call.at, report.faults[0].at, "the wipe took a copy of it");
+    assert!(report.line().contains(&format!("1 copy left of {} at ", call.object)));
+    let twice =
+        "[[step]]\nafter = \"back ends\"\nwait = \"40s\"\ndo = \"kill\"\nnodes = \"all of main\"";
+    let report = run(&format!("{wiped}{twice}"), 3);
+    assert_eq!(report.closest.map(|call| call.copies), Some(0));
+}
+
+#[test]
 fn requests_are_answered_and_their_objects_are_known_by_name() {
     let report = run(
         r#"

@@ -24,9 +24,17 @@ pub trait Clock: Send + Sync {
     /// Completes at that instant or, if it has passed, at the next poll.
     fn sleep_until(&self, at: Instant) -> Sleep;
 
-    /// The period that a background interval of `period` has now: longer while a scenario skips a quiet stretch.
-    fn background_period(&self, period: Duration) -> Duration {
-        period
+    /// Time as a background interval of `period` counts it: slower while a scenario skips a quiet stretch, by as much as
+    /// the interval is stretched there; else as fast as [`Clock::now`], behind which it stays by what was skipped.
+    fn background_now(&self, period: Duration) -> Instant {
+        let _ = period;
+        self.now()
+    }
+
+    /// Completes when [`Clock::background_now`] of this period has come to `due`.
+    fn background_until(&self, period: Duration, due: Instant) -> Sleep {
+        let _ = period;
+        self.sleep_until(due)
     }
 }
 
@@ -78,6 +86,13 @@ impl Env {
         .await
     }
 
+    /// Time as a background interval of `period` counts it. Whoever watches for the beats of such an interval compares two
+    /// readings of this clock instead of [`Env::now`]: then its patience stretches with the interval that it watches.
+    #[must_use]
+    pub fn background_now(&self, period: Duration) -> Instant {
+        self.parts.clock.background_now(period)
+    }
+
     /// An interval for background work, whose period may stretch while a scenario skips a quiet stretch. The first tick
     /// comes one period from now; a late tick delays the ones behind it.
     #[must_use]
@@ -102,7 +117,7 @@ impl Interval {
 
     /// Completes one period from now.
     pub async fn tick(&mut self) {
-        let period = self.clock.background_period(self.period);
-        self.clock.sleep_until(self.clock.now() + period).await;
+        let due = self.clock.background_now(self.period) + self.period;
+        self.clock.background_until(self.period, due).await;
     }
 }

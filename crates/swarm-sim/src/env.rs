@@ -12,7 +12,8 @@ use swarm_types::{Instant, Timestamp};
 
 use crate::dice::Dice;
 use crate::host::HostId;
-use crate::kernel::{Event, Kernel};
+use crate::kernel::{Event, Kernel, Timer};
+use crate::net::nanos;
 use crate::options::WORLD_BEGINS;
 use crate::slab::Key;
 use crate::trace::Kind;
@@ -57,19 +58,65 @@ impl Clock for HostEnv {
 
     fn wall(&self) -> Timestamp {
         let mut state = lock(&self.kernel.state);
-        let (skew, fault) = {
-            let host = state.host(self.host);
-            (host.skew_ns, host.skew_fault)
-        };
-        if skew != 0 {
-            state.bite(fault, 1);
-        }
+        let off = state.wall_off(self.host);
         let passed = i64::try_from(state.now).unwrap_or(i64::MAX);
-        Timestamp(WORLD_BEGINS.0.saturating_add(passed).saturating_add(skew))
+        Timestamp(WORLD_BEGINS.0.saturating_add(passed).saturating_add(off))
     }
 
     fn sleep_until(&self, at: Instant) -> Sleep {
-        Box::pin(SimSleep { kernel: Arc::clone(&self.kernel), at: at.0, timer: None })
+        Box::pin(SimSleep::new(Arc::clone(&self.kernel), at.0, false))
+    }
+
+    fn background_now(&self, period: Duration) -> Instant {
+        let state = lock(&self.kernel.state);
+        Instant(state.stretches.counted(state.now, nanos(period)))
+    }
+
+    fn background_until(&self, period: Duration, due: Instant) -> Sleep {
+        let kernel = Arc::clone(&self.kernel);
+        Box::pin(Beat { kernel, period: nanos(period), due: due.0, changes: 0, sleep: None })
+    }
+}
+
+/// Waits for a beat of a background interval, through the beginnings and ends of quiet stretches.
+struct Beat {
+    kernel: Arc<Kernel>,
+    period: u64,
+    /// In time as the interval counts it.
+    due: u64,
+    /// What the stretches were when the sleep was computed.
+    changes: u32,
+    sleep: Option<SimSleep>,
+}
+
+impl Future for Beat {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let (at, changes) = {
+                let mut state = lock(&self.kernel.state);
+                let (now, period) = (state.now, self.period);
+                let counted = state.stretches.counted(now, period);
+                if counted >= self.due {
+                    state.beat(period);
+                    return Poll::Ready(());
+                }
+                let at = state.stretches.reaches(now, period, counted, self.due);
+                (at, state.stretches.changes)
+            };
+            if self.sleep.is_none() || self.changes != changes {
+                let kernel = Arc::clone(&self.kernel);
+                self.changes = changes;
+                self.sleep = Some(SimSleep::new(kernel, at, true));
+            }
+            let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+            if Pin::new(sleep).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // Over, and what was counted meanwhile is looked at anew.
+            self.sleep = None;
+        }
     }
 }
 
@@ -77,7 +124,15 @@ impl Clock for HostEnv {
 struct SimSleep {
     kernel: Arc<Kernel>,
     at: u64,
+    /// It waits for a beat of a background interval.
+    background: bool,
     timer: Option<Key>,
+}
+
+impl SimSleep {
+    const fn new(kernel: Arc<Kernel>, at: u64, background: bool) -> Self {
+        Self { kernel, at, background, timer: None }
+    }
 }
 
 impl Future for SimSleep {
@@ -93,10 +148,11 @@ impl Future for SimSleep {
             match self.timer {
                 Some(timer) => {
                     let slot = state.timers.get_mut(timer);
-                    (timer, slot.and_then(|slot| register(slot, waiter)))
+                    (timer, slot.and_then(|slot| register(&mut slot.waiter, waiter)))
                 }
                 None => {
-                    let timer = state.timers.insert(Some(waiter));
+                    let background = self.background;
+                    let timer = state.timers.insert(Timer { waiter: Some(waiter), background });
                     state.schedule(self.at, Event::Timer(timer));
                     (timer, None)
                 }

@@ -1,4 +1,8 @@
-//! The controls of a world: what a harness does to hosts, links, disks and clocks, and what it may look at.
+//! The controls of a world: what a harness does to hosts and links, and what it may look at.
+//!
+//! What it does to clocks is in `clocks`.
+
+pub(crate) mod clocks;
 
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -264,12 +268,10 @@ impl SimHandle {
         })
     }
 
-    /// The process stands still until [`SimHandle::resume`]; the number of the fault, or `None` if it does not run.
+    /// The process stands still until [`SimHandle::resume`]; the number of the fault, or `None` if it does not run. Its
+    /// effects are the tasks that ran late for it.
     pub fn pause(&self, host: HostId) -> Command<Option<u64>> {
-        self.command(move |kernel| {
-            let paused = kernel.pause_host(host);
-            paused.then(|| lock(&kernel.state).new_fault(33, u64::from(host.0)))
-        })
+        self.command(move |kernel| kernel.pause_host(host))
     }
 
     /// The process goes on; false if it did not stand still.
@@ -293,9 +295,9 @@ impl SimHandle {
         self.with_state(move |state| state.cut(Breaks::Multicast, &[hosts]))
     }
 
-    /// Undoes a cut; false if there is none of this number in force.
+    /// Undoes a fault of the network or of a clock; false if there is none of this number in force.
     pub fn heal(&self, number: u64) -> Command<bool> {
-        self.with_state(move |state| state.heal(number))
+        self.with_state(move |state| state.heal(number) || state.mend_clock(number))
     }
 
     /// Damages this share of the blocks of a disk that hold data, in parts per million, at least one: the number of the
@@ -305,17 +307,6 @@ impl SimHandle {
             let fault = state.new_fault(34, u64::from(disk.0));
             let ranges = state.rot_disk(disk.0 as usize, share_ppm, fault);
             (fault, ranges)
-        })
-    }
-
-    /// Sets how far the wall clock of a host is off, in nanoseconds; the number of the fault.
-    pub fn skew(&self, host: HostId, offset_ns: i64) -> Command<u64> {
-        self.with_state(move |state| {
-            let fault = state.new_fault(35, offset_ns.cast_unsigned());
-            let host = state.host_mut(host);
-            host.skew_ns = offset_ns;
-            host.skew_fault = fault;
-            fault
         })
     }
 

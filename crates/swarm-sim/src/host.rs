@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use swarm_env::{BoxFuture, Env};
 use swarm_types::Instant;
 
+use crate::clocks::WallClock;
 use crate::dice::Dice;
 use crate::env::HostEnv;
 use crate::kernel::{Body, Kernel, OnDone, State, TaskSlot};
@@ -75,11 +76,11 @@ pub(crate) struct Host {
     pub(crate) off_fault: u64,
     pub(crate) boot: Option<Boot>,
     pub(crate) entropy: BTreeMap<&'static str, Dice>,
-    /// Added to true time, in nanoseconds.
-    pub(crate) skew_ns: i64,
-    pub(crate) skew_fault: u64,
-    /// Tasks that were woken while the process stood still.
-    parked: Vec<Key>,
+    pub(crate) clock: WallClock,
+    /// The fault that makes the process stand still, 0 for none.
+    pause_fault: u64,
+    /// Tasks that were woken while the process stood still, and when their turn would have been.
+    parked: Vec<(Key, u64)>,
     pub(crate) next_port: u16,
     pub(crate) listeners: BTreeMap<u16, Key>,
     pub(crate) sockets: BTreeMap<u16, Key>,
@@ -125,8 +126,8 @@ impl State {
             off_fault: 0,
             boot: None,
             entropy: BTreeMap::new(),
-            skew_ns: 0,
-            skew_fault: 0,
+            clock: WallClock::default(),
+            pause_fault: 0,
             parked: Vec::new(),
             next_port: FIRST_FREE_PORT,
             listeners: BTreeMap::new(),
@@ -138,12 +139,24 @@ impl State {
 
     /// Keeps a drawn task back if its host stands still.
     pub(crate) fn park_if_paused(&mut self, task: Key, host: HostId) -> bool {
+        let now = self.now;
         let host = self.host_mut(host);
         if host.life != HostLife::Paused {
             return false;
         }
-        host.parked.push(task);
+        host.parked.push((task, now));
         true
+    }
+
+    /// The tasks that were held back by a pause; each that would have run earlier than now is an effect of it.
+    fn unpark(&mut self, host: HostId) -> Vec<Key> {
+        let now = self.now;
+        let host = self.host_mut(host);
+        let (parked, fault) = (std::mem::take(&mut host.parked), host.pause_fault);
+        host.pause_fault = 0;
+        let late = parked.iter().filter(|(_, since)| *since < now).count();
+        self.bite(fault, late as u64);
+        parked.into_iter().map(|(task, _)| task).collect()
     }
 }
 
@@ -246,13 +259,14 @@ impl Kernel {
             if !state.host(id).is_on() {
                 return None;
             }
+            // What a paused host did not do in time it will not do at all.
+            drop(state.unpark(id));
             let number = state.new_fault(how as u64, u64::from(id.0));
             let now = state.now;
             let host = state.host_mut(id);
             host.life = HostLife::Off;
             host.dark = how == Ending::PowerOff;
             host.off_fault = number;
-            host.parked.clear();
             host.entropy.clear();
             let incarnation = u64::from(host.incarnation);
             state.trace.record(now, Kind::Ended, u64::from(id.0), incarnation, how as u64);
@@ -289,15 +303,19 @@ impl Kernel {
         state.panics.push(HostPanic { host: id, name, at, task, message });
     }
 
-    pub(crate) fn pause_host(&self, id: HostId) -> bool {
+    /// The number of the fault, or `None` if the process does not run.
+    pub(crate) fn pause_host(&self, id: HostId) -> Option<u64> {
         let mut state = lock(&self.state);
         let now = state.now;
         if state.host(id).life != HostLife::Running {
-            return false;
+            return None;
         }
-        state.host_mut(id).life = HostLife::Paused;
+        let fault = state.new_fault(33, u64::from(id.0));
+        let host = state.host_mut(id);
+        host.life = HostLife::Paused;
+        host.pause_fault = fault;
         state.trace.record(now, Kind::Paused, u64::from(id.0), 1, 0);
-        true
+        Some(fault)
     }
 
     pub(crate) fn resume_host(&self, id: HostId) -> bool {
@@ -308,7 +326,7 @@ impl Kernel {
             return false;
         }
         host.life = HostLife::Running;
-        let parked = std::mem::take(&mut host.parked);
+        let parked = state.unpark(id);
         state.ready.extend(parked);
         state.trace.record(now, Kind::Paused, u64::from(id.0), 0, 0);
         true

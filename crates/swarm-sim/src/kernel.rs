@@ -13,6 +13,7 @@ use std::task::Waker;
 
 use swarm_env::{BoxFuture, PlantedBugs};
 
+use crate::clocks::Stretches;
 use crate::dice::Dice;
 use crate::disk::Device;
 use crate::host::{Host, HostId, HostPanic};
@@ -59,6 +60,8 @@ pub(crate) enum Event {
     Datagram(Key),
     /// A disk operation completes.
     Disk(Key),
+    /// A quiet stretch is over.
+    StretchEnds,
     /// The driver wants to look.
     Stop,
 }
@@ -113,6 +116,13 @@ pub(crate) struct TaskSlot {
     pub(crate) on_done: Option<Arc<dyn OnDone>>,
 }
 
+/// A sleep that is not over.
+pub(crate) struct Timer {
+    pub(crate) waiter: Option<Waiter>,
+    /// It waits for a beat of a background interval, whose time a quiet stretch moves.
+    pub(crate) background: bool,
+}
+
 /// What a poll needs of a task; it leaves the slot for that long, so that nothing of it need be cloned.
 pub(crate) struct Body {
     pub(crate) future: BoxFuture<'static, ()>,
@@ -154,8 +164,9 @@ pub(crate) struct State {
     pub(crate) woken: Vec<Key>,
     pub(crate) tasks: Slab<TaskSlot>,
     pub(crate) spawned: u64,
-    pub(crate) timers: Slab<Option<Waiter>>,
+    pub(crate) timers: Slab<Timer>,
     stale_timers: usize,
+    pub(crate) stretches: Stretches,
     pub(crate) hosts: Vec<Host>,
     pub(crate) by_ip: BTreeMap<Ipv4Addr, HostId>,
     pub(crate) net: NetState,
@@ -190,6 +201,7 @@ impl Kernel {
             spawned: 0,
             timers: Slab::default(),
             stale_timers: 0,
+            stretches: Stretches::default(),
             hosts: Vec::new(),
             by_ip: BTreeMap::new(),
             net: NetState::new(seed, options.link),
@@ -266,15 +278,16 @@ impl State {
             Event::Dial(dial) => self.dial_step(dial),
             Event::Datagram(datagram) => self.datagram_arrives(datagram),
             Event::Disk(operation) => self.disk_done(operation),
+            Event::StretchEnds => self.stretches_changed(),
             Event::Stop => {}
         }
     }
 
     fn fire_timer(&mut self, timer: Key) {
         match self.timers.remove(timer) {
-            Some(waiter) => {
+            Some(gone) => {
                 self.trace.record(self.now, Kind::Timer, timer.bits(), 0, 0);
-                self.to_wake.extend(waiter);
+                self.to_wake.extend(gone.waiter);
             }
             None => self.stale_timers = self.stale_timers.saturating_sub(1),
         }
@@ -282,7 +295,7 @@ impl State {
 
     /// Forgets a timer whose event is still in the heap; sweeps the heap when most of it is such timers.
     pub(crate) fn cancel_timer(&mut self, timer: Key) -> Option<Waiter> {
-        let waiter = self.timers.remove(timer)?;
+        let gone = self.timers.remove(timer)?;
         self.stale_timers += 1;
         if self.stale_timers >= STALE_TIMERS_MIN && self.stale_timers * 2 > self.heap.len() {
             let timers = &self.timers;
@@ -292,7 +305,7 @@ impl State {
             });
             self.stale_timers = 0;
         }
-        waiter
+        gone.waiter
     }
 
     /// Wakes the tasks that wait themselves; the wakers of the others go to `wakers`, to be called without the lock.

@@ -6,6 +6,7 @@
 //!
 //! It knows nothing of Swarm. Deliberately absent: packets (streams are flows of bytes), threads, and a tokio runtime.
 
+mod clocks;
 mod dice;
 mod disk;
 mod env;
@@ -22,6 +23,7 @@ mod wake;
 
 pub use disk::DiskNumber;
 pub use disk::image::DiskImage;
+pub use handle::clocks::QuietStretch;
 pub use handle::{Command, Counts, HostTask, Sim, SimHandle};
 pub use host::{HostId, HostLife, HostPanic};
 pub use log::{LogStamp, log_clock};

@@ -1,6 +1,7 @@
 //! The simulated world from outside: what its hosts see, what its faults do, and that a seed is a run.
 
 mod basics;
+mod clocks;
 mod conformance;
 mod disks;
 mod http;

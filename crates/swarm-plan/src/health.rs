@@ -12,6 +12,8 @@ pub mod leave;
 pub mod recovery;
 pub mod retire;
 pub mod spread;
+#[cfg(test)]
+mod testing;
 pub mod visit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +42,8 @@ pub struct Copy {
     pub stamp: Stamp,
     /// What there is of it.
     pub form: CopyForm,
+    /// How full the volume is, parts per thousand: of two surplus copies the one on the fuller volume goes.
+    pub fullness: u16,
 }
 
 /// What there is of a version on a volume.

@@ -100,3 +100,80 @@ impl Standing {
 pub fn acts_first(here: VolumeId, hints: &[VolumeId], gone: &BTreeSet<VolumeId>) -> bool {
     hints.iter().filter(|hint| !gone.contains(hint)).all(|hint| here <= *hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNNING: Sighting = Sighting {
+        announced: Announced::Running,
+        mounting: false,
+        silence: Duration::ZERO,
+        listed: Some(VolumeState::Ok),
+    };
+
+    fn after(secs: u64, sighting: Sighting) -> Standing {
+        let silence = Duration::from_secs(secs);
+        standing(Sighting { silence, ..sighting }, RecoveryRules::default())
+    }
+
+    #[test]
+    fn a_node_that_falls_silent_is_given_three_minutes() {
+        assert_eq!(after(59, RUNNING), Standing::Present);
+        assert_eq!(after(60, RUNNING), Standing::Away);
+        assert_eq!(after(179, RUNNING), Standing::Away);
+        assert_eq!(after(180, RUNNING), Standing::Lost);
+    }
+
+    #[test]
+    fn a_disk_that_a_living_node_lost_is_lost_at_once() {
+        assert_eq!(after(0, Sighting { listed: None, ..RUNNING }), Standing::Lost);
+        let unavailable = Some(VolumeState::Unavailable);
+        assert_eq!(after(0, Sighting { listed: unavailable, ..RUNNING }), Standing::Lost);
+    }
+
+    #[test]
+    fn a_node_that_is_mounting_is_waited_for() {
+        let starting = Sighting { listed: None, mounting: true, ..RUNNING };
+        assert_eq!(after(5, starting), Standing::Away);
+        let mounting = Some(VolumeState::Mounting);
+        assert_eq!(after(5, Sighting { listed: mounting, ..RUNNING }), Standing::Away);
+    }
+
+    #[test]
+    fn maintenance_lasts_three_hours() {
+        let stopped = Sighting { announced: Announced::Stopped, ..RUNNING };
+        assert_eq!(after(3 * 3600 - 1, stopped), Standing::Away);
+        assert_eq!(after(3 * 3600, stopped), Standing::Lost);
+    }
+
+    #[test]
+    fn nothing_is_lost_while_recovery_is_suspended() {
+        let rules = RecoveryRules { suspended: true, ..RecoveryRules::default() };
+        let gone = [
+            Sighting { silence: Duration::from_secs(9999), ..RUNNING },
+            Sighting { listed: None, ..RUNNING },
+        ];
+        for sighting in gone {
+            assert_eq!(standing(sighting, rules), Standing::Away);
+        }
+    }
+
+    #[test]
+    fn strangers_are_waited_for_only_while_they_may_not_have_been_heard_yet() {
+        assert!(Standing::Unknown.is_waited_for(Duration::from_secs(179)));
+        assert!(!Standing::Unknown.is_waited_for(Duration::from_secs(180)));
+        assert!(Standing::Away.is_waited_for(Duration::from_secs(9999)));
+        assert!(!Standing::Lost.is_waited_for(Duration::ZERO));
+    }
+
+    #[test]
+    fn the_lowest_survivor_acts_first() {
+        let volume = |byte| VolumeId::from_bytes([byte; 16]);
+        let gone = BTreeSet::from([volume(1)]);
+        let hints = [volume(1), volume(3), volume(4)];
+        assert!(acts_first(volume(2), &hints, &gone));
+        assert!(!acts_first(volume(5), &hints, &gone));
+        assert!(acts_first(volume(9), &[volume(1)], &gone));
+    }
+}

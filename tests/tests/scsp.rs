@@ -6,6 +6,7 @@ mod contexts;
 mod domains;
 mod expect;
 mod framing;
+mod guidelines;
 mod integrity;
 mod lifepoints;
 mod metadata;

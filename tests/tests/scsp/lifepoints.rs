@@ -7,7 +7,7 @@ use crate::talk::{Wire, told};
 const X: &str = "/scans/x?domain=acme.example";
 
 /// What the node's clock will say, as a date of HTTP.
-async fn date_in(wire: &Wire, seconds: u64) -> String {
+pub(super) async fn date_in(wire: &Wire, seconds: u64) -> String {
     // The node's own clock, read from its answer; the day is far from over in these stories.
     let heard = wire.once(1, "HEAD /", &[], "").await;
     let date = heard.must("date");

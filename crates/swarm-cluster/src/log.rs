@@ -1,4 +1,4 @@
-//! The stamp in front of a line of a log: a simulated node's own time and name, else the time of this machine.
+//! The stamp in front of a line of a log: a node's own time and name in either world, else the time of this machine.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,14 +8,18 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 /// Writes `[12m3.456s main/2]` before a line from a simulated world: time since the world began, and the host whose code
-/// speaks. Live nodes have the clock of this machine, which is written in UTC.
+/// speaks. Before a line of a live node stands `[2026-11-22T01:02:03.456Z main/2]`: its own wall clock, in UTC, which is
+/// wrong if the node's is. A line of neither has the clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stamp;
 
 impl FormatTime for Stamp {
     fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
-        match swarm_sim::log_clock() {
-            Some(stamp) => write_stamp(out, &stamp),
+        if let Some(stamp) = swarm_sim::log_clock() {
+            return write_stamp(out, &stamp);
+        }
+        match swarm_env::live::log_clock() {
+            Some(stamp) => write!(out, "[{} {}]", stamp.at, stamp.host),
             None => SystemTime.format_time(out),
         }
     }
@@ -50,6 +54,7 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::sync::{Arc, Mutex, PoisonError};
 
+    use swarm_env::live::{HostSpec, LiveWorld};
     use swarm_sim::Sim;
     use tracing_subscriber::fmt::MakeWriter;
 
@@ -120,6 +125,59 @@ mod tests {
         assert_eq!(full, "[12m3.456s main/2]  INFO a volume is full");
         assert_eq!(ends, "[13m20.000s harness]  INFO it ends");
         assert!(after.starts_with("20") && after.ends_with("INFO nobody's world"), "{after}");
+    }
+
+    #[test]
+    fn a_line_of_a_live_node_has_its_own_clock_and_its_name() {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_timer(Stamp)
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(lines.clone())
+            .finish();
+        // One thread, whose lines are collected: offloaded work has a thread of its own.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime is made");
+        let world = LiveWorld::new(runtime.handle().clone());
+        let host = |name: &str| {
+            let (name, ip) = (name.to_owned(), Ipv4Addr::LOCALHOST);
+            world.host(HostSpec { name, ip, disks: Vec::new() })
+        };
+        let (early, late) = (host("main/1"), host("main/2"));
+        // Ten years: beyond whatever time the test itself takes.
+        late.set_skew(10 * 365 * 86_400 * 1_000_000_000);
+        let before = early.env().wall();
+        let after = tracing::subscriber::with_default(subscriber, || {
+            runtime.block_on(async {
+                for node in [&early, &late] {
+                    let logs =
+                        node.env().spawn("logs", async { tracing::info!("a volume is full") });
+                    logs.join().await;
+                }
+                tracing::info!("nobody's node");
+                early.env().wall()
+            })
+        });
+        let text = lines.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let [of_early, of_late, outside] = lines[..] else { panic!("three lines: {text}") };
+        let in_between = |line: &str, skew: Duration| {
+            let time = line.strip_prefix('[').and_then(|line| line.split(' ').next()).unwrap_or("");
+            // This form sorts as its times do.
+            (&*(before + skew).to_string()..=&*(after + skew).to_string()).contains(&time)
+        };
+        assert!(in_between(of_early, Duration::ZERO), "{of_early}");
+        assert!(of_early.ends_with("Z main/1]  INFO a volume is full"), "{of_early}");
+        assert_eq!(
+            of_early.len(),
+            "[2026-11-22T01:02:03.456Z main/1]  INFO a volume is full".len()
+        );
+        assert!(in_between(of_late, Duration::from_secs(10 * 365 * 86_400)), "{of_late}");
+        assert!(of_late.ends_with("Z main/2]  INFO a volume is full"), "{of_late}");
+        assert!(outside.starts_with("20") && outside.ends_with("INFO nobody's node"), "{outside}");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod clock;
 mod disk;
 mod entropy;
+mod log;
 mod net;
 mod tasks;
 #[cfg(test)]
@@ -20,15 +21,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use swarm_types::{DiskId, Instant};
+use swarm_types::{DiskId, Instant, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{Env, Parts, PlantedBugs};
 
 pub use disk::DiskFault;
+pub use log::{LogStamp, log_clock};
 
 use self::disk::LiveDisks;
 use self::tasks::Registry;
@@ -103,6 +105,7 @@ impl LiveWorld {
     #[must_use]
     pub fn host(&self, spec: HostSpec) -> LiveHost {
         let state = Arc::new(HostState {
+            name: spec.name.as_str().into(),
             world: Arc::clone(&self.shared),
             dead: AtomicBool::new(false),
             skew_ns: AtomicI64::new(0),
@@ -145,6 +148,7 @@ pub struct LiveHost {
 
 /// What the parts of one incarnation share.
 struct HostState {
+    name: Arc<str>,
     world: Arc<Shared>,
     dead: AtomicBool,
     died: Notify,
@@ -153,6 +157,17 @@ struct HostState {
 }
 
 impl HostState {
+    /// The wall clock as this host sees it.
+    fn wall(&self) -> Timestamp {
+        let nanos = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+            Err(before) => {
+                i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)
+            }
+        };
+        Timestamp(nanos.saturating_add(self.skew_ns.load(Ordering::Relaxed)))
+    }
+
     /// True if nothing may leave this host any more: it is dead, or this thread is unwinding from a panic in it.
     fn is_silent(&self) -> bool {
         self.dead.load(Ordering::Acquire) || std::thread::panicking()

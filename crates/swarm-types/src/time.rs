@@ -81,9 +81,43 @@ impl Add<Duration> for Timestamp {
     }
 }
 
+impl fmt::Display for Timestamp {
+    /// `2026-11-22T01:02:03.456Z`: UTC to the millisecond, rounded down.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = jiff::Timestamp::from_second(self.secs())
+            .expect("64-bit nanoseconds lie within jiff's years");
+        let at = jiff::tz::Offset::UTC.to_datetime(secs);
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            at.year(),
+            at.month(),
+            at.day(),
+            at.hour(),
+            at.minute(),
+            at.second(),
+            self.0.rem_euclid(1_000_000_000) / 1_000_000
+        )
+    }
+}
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (secs, nanos) = (self.0.div_euclid(1_000_000_000), self.0.rem_euclid(1_000_000_000));
         write!(f, "{secs}.{nanos:09}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_shown_in_utc_to_the_millisecond() {
+        assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        let at = Timestamp(1_772_323_199_987_654_321);
+        assert_eq!(at.to_string(), "2026-02-28T23:59:59.987Z");
+        assert_eq!(Timestamp(i64::MAX).to_string(), "2262-04-11T23:47:16.854Z");
     }
 }

@@ -1,8 +1,7 @@
 //! Real time.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use swarm_types::{Instant, Timestamp};
 
@@ -28,13 +27,7 @@ impl Clock for LiveClock {
     }
 
     fn wall(&self) -> Timestamp {
-        let nanos = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
-            Err(before) => {
-                i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)
-            }
-        };
-        Timestamp(nanos.saturating_add(self.host.skew_ns.load(Ordering::Relaxed)))
+        self.host.wall()
     }
 
     fn sleep_until(&self, at: Instant) -> Sleep {

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::{HostState, Panic};
+use super::{HostState, Panic, log};
 use crate::{BoxFuture, Tasks};
 
 /// The tasks of one incarnation, in the order they were spawned.
@@ -131,14 +131,15 @@ impl Tasks for LiveTasks {
         let Some(number) = self.host.registry.register(name) else { return };
         let registered = Registration { host: Arc::clone(&self.host), number };
         let host = Arc::clone(&self.host);
-        let running = self.host.world.runtime.spawn(async move {
+        let speaks = Arc::clone(&host);
+        let running = self.host.world.runtime.spawn(log::of_host(speaks, async move {
             // Dropped last: a task counts as running until all that it held is gone.
             let _registered = registered;
             let alive = while_alive(&host, future);
             if let Err(payload) = AssertUnwindSafe(alive).catch_unwind().await {
                 report_panic(&host, name, &*payload);
             }
-        });
+        }));
         self.host.registry.started(number, running.abort_handle());
     }
 
@@ -155,10 +156,11 @@ impl Tasks for LiveTasks {
             }
             let Ok(permit) = Arc::clone(&host.world.offload).acquire_owned().await else { return };
             let runtime = host.world.runtime.clone();
+            let speaks = Arc::clone(&host);
             let work = runtime.spawn_blocking(move || {
                 // Held by the work, not by whoever waits for it: the pool stays small even if nobody waits any more.
                 let _permit = permit;
-                std::panic::catch_unwind(AssertUnwindSafe(work))
+                std::panic::catch_unwind(AssertUnwindSafe(|| log::of_host_blocking(speaks, work)))
             });
             if let Ok(Err(payload)) = work.await {
                 report_panic(&host, name, &*payload);

@@ -1,8 +1,9 @@
-//! The controls of a world: what a harness does to hosts and links, and what it may look at.
+//! The controls of a world: what a harness does to hosts, and what it may look at.
 //!
-//! What it does to clocks is in `clocks`.
+//! What it does to clocks is in `clocks`, to the network in `net`.
 
 pub(crate) mod clocks;
+mod net;
 
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -19,7 +20,6 @@ use crate::disk::image::DiskImage;
 use crate::disk::{DiskNumber, index_entries};
 use crate::host::{Ending, HostId, HostLife, HostPanic};
 use crate::kernel::{Event, Kernel, OnDone, State};
-use crate::net::cuts::Breaks;
 use crate::options::{DiskModel, LinkModel, SimOptions};
 use crate::run::{Halt, install_panic_hook};
 use crate::trace::Checkpoint;
@@ -277,27 +277,6 @@ impl SimHandle {
     /// The process goes on; false if it did not stand still.
     pub fn resume(&self, host: HostId) -> Command<bool> {
         self.command(move |kernel| kernel.resume_host(host))
-    }
-
-    /// Separates each of these groups of hosts from every other; hosts in no group reach everybody. The fault's number,
-    /// which [`SimHandle::heal`] takes.
-    pub fn cut(&self, groups: Vec<Vec<HostId>>) -> Command<u64> {
-        self.with_state(move |state| state.cut(Breaks::Everything, &groups))
-    }
-
-    /// Loses what hosts of an earlier group send to hosts of a later one, but not the other way round.
-    pub fn cut_one_way(&self, groups: Vec<Vec<HostId>>) -> Command<u64> {
-        self.with_state(move |state| state.cut(Breaks::OneWay, &groups))
-    }
-
-    /// Loses all multicast from and to these hosts; unicast works.
-    pub fn break_multicast(&self, hosts: Vec<HostId>) -> Command<u64> {
-        self.with_state(move |state| state.cut(Breaks::Multicast, &[hosts]))
-    }
-
-    /// Undoes a fault of the network or of a clock; false if there is none of this number in force.
-    pub fn heal(&self, number: u64) -> Command<bool> {
-        self.with_state(move |state| state.heal(number) || state.mend_clock(number))
     }
 
     /// Damages this share of the blocks of a disk that hold data, in parts per million, at least one: the number of the

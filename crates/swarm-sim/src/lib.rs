@@ -27,8 +27,10 @@ pub use handle::clocks::QuietStretch;
 pub use handle::{Command, Counts, HostTask, Sim, SimHandle};
 pub use host::{HostId, HostLife, HostPanic};
 pub use log::{LogStamp, log_clock};
+pub use net::traps::{Begins, Speaker, StreamEnding, StreamTrap};
 pub use options::{
-    DiskModel, Heads, LinkModel, POLLS_WITHOUT_EVENT_MAX, SimOptions, Trace, WORLD_BEGINS,
+    DiskModel, Heads, LinkChange, LinkModel, POLLS_WITHOUT_EVENT_MAX, SimOptions, Trace,
+    WORLD_BEGINS,
 };
 pub use run::Halt;
 pub use trace::Checkpoint;

@@ -1,11 +1,14 @@
 //! The network: a flow model. Who can reach whom, how long it takes, and what a host leaves behind when it goes.
 //!
-//! Streams are in `stream`, connecting and listening in `dial`, datagrams in `datagram`, broken links in `cuts`.
+//! How long a way takes is in `links`, streams in `stream`, connecting and listening in `dial`, datagrams in `datagram`,
+//! broken links in `cuts`, and what befalls single connections in `traps`.
 
 pub(crate) mod cuts;
 pub(crate) mod datagram;
 pub(crate) mod dial;
+pub(crate) mod links;
 pub(crate) mod stream;
+pub(crate) mod traps;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,20 +20,16 @@ use swarm_env::{BoxFuture, Datagrams, Listener, Net, Stream, UdpOptions};
 use crate::dice::Dice;
 use crate::env::HostEnv;
 use crate::host::{Ending, HostId};
-use crate::kernel::{State, on_grid};
+use crate::kernel::State;
 use crate::options::LinkModel;
 use crate::slab::{Key, Slab};
 
 use cuts::Cut;
 use datagram::{Flying, Socket};
 use dial::{Dial, Listening};
+use links::Links;
 use stream::Connection;
-
-/// One way within a host: no wire, no loss.
-const LOOPBACK_LATENCY_NS: u64 = 20_000;
-
-/// Bytes of a packet on the wire; each can be lost.
-const PACKET_BYTES: u64 = 1448;
+use traps::Trap;
 
 /// Shortest retransmission time-out (RFC 6298 recommends a second, every system in use takes a fifth of it).
 pub(crate) const RETRANSMIT_NS: u64 = 200_000_000;
@@ -63,11 +62,7 @@ impl Side {
 /// Everything of the network.
 pub(crate) struct NetState {
     pub(crate) dice: Dice,
-    default_link: LinkModel,
-    /// Links by the zones of sender and receiver.
-    links: BTreeMap<(u32, u32), LinkModel>,
-    /// When a host's sending side into a zone is free again.
-    free_at: BTreeMap<(HostId, u32), u64>,
+    links: Links,
     pub(crate) connections: Slab<Connection>,
     pub(crate) dials: Slab<Dial>,
     pub(crate) listeners: Slab<Listening>,
@@ -75,15 +70,14 @@ pub(crate) struct NetState {
     pub(crate) groups: BTreeMap<SocketAddrV4, Vec<Key>>,
     pub(crate) flying: Slab<Flying>,
     pub(crate) cuts: Vec<Cut>,
+    pub(crate) traps: Vec<Trap>,
 }
 
 impl NetState {
     pub(crate) fn new(seed: u64, default_link: LinkModel) -> Self {
         Self {
             dice: Dice::kernel(seed, "network"),
-            default_link,
-            links: BTreeMap::new(),
-            free_at: BTreeMap::new(),
+            links: Links::new(default_link),
             connections: Slab::default(),
             dials: Slab::default(),
             listeners: Slab::default(),
@@ -91,11 +85,12 @@ impl NetState {
             groups: BTreeMap::new(),
             flying: Slab::default(),
             cuts: Vec::new(),
+            traps: Vec::new(),
         }
     }
 
     pub(crate) fn set_link(&mut self, from: u32, to: u32, link: LinkModel) {
-        self.links.insert((from, to), link);
+        self.links.set(from, to, link);
     }
 }
 
@@ -104,64 +99,6 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 }
 
 impl State {
-    pub(crate) fn link(&self, from: HostId, to: HostId) -> LinkModel {
-        if self.net.links.is_empty() {
-            return self.net.default_link;
-        }
-        let zones = (self.host(from).zone, self.host(to).zone);
-        self.net.links.get(&zones).copied().unwrap_or(self.net.default_link)
-    }
-
-    /// Draws a delay on the way from one host to another, in nanoseconds.
-    pub(crate) fn latency(&mut self, from: HostId, to: HostId) -> u64 {
-        if from == to {
-            return LOOPBACK_LATENCY_NS;
-        }
-        let link = self.link(from, to);
-        self.net.dice.between(nanos(link.latency_min), nanos(link.latency_max))
-    }
-
-    /// When the last of these bytes has left the sender, who has one wire into each zone.
-    pub(crate) fn departs(&mut self, from: HostId, to: HostId, bytes: usize) -> u64 {
-        if from == to {
-            return self.now;
-        }
-        let bandwidth = u128::from(self.link(from, to).bandwidth_bits.max(1));
-        let takes = bytes as u128 * 8 * 1_000_000_000 / bandwidth;
-        let zone = self.host(to).zone;
-        let free = self.net.free_at.entry((from, zone)).or_insert(0);
-        *free = (*free).max(self.now).saturating_add(u64::try_from(takes).unwrap_or(u64::MAX));
-        *free
-    }
-
-    /// Time that retransmissions add to these bytes, in nanoseconds.
-    pub(crate) fn retransmissions(&mut self, from: HostId, to: HostId, bytes: usize) -> u64 {
-        if from == to {
-            return 0;
-        }
-        let link = self.link(from, to);
-        if link.loss_ppm == 0 {
-            return 0;
-        }
-        let packets = (bytes as u64).div_ceil(PACKET_BYTES).max(1);
-        // Several losses within one window are repaired together, so that half of all windows is the limit.
-        let first = u64::from(link.loss_ppm).saturating_mul(packets).min(500_000);
-        let (mut delay, mut timeout) = (0, RETRANSMIT_NS);
-        let mut chance = u32::try_from(first).unwrap_or(500_000);
-        while timeout < RETRANSMIT_NS << 6 && self.net.dice.chance_ppm(chance) {
-            delay += timeout;
-            timeout *= 2;
-            chance = link.loss_ppm.min(500_000);
-        }
-        delay
-    }
-
-    /// When a packet without weight, sent now, arrives.
-    pub(crate) fn arrives(&mut self, from: HostId, to: HostId) -> u64 {
-        let latency = self.latency(from, to);
-        on_grid(self.now + latency)
-    }
-
     /// The process of a host is gone: its sockets close; its peers hear of it unless the power went.
     pub(crate) fn net_host_down(&mut self, host: HostId, how: Ending) {
         // First, so that what follows finds every end closed and tells nobody.

@@ -87,6 +87,36 @@ impl Default for LinkModel {
     }
 }
 
+/// What a fault makes of a link; what is not named stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkChange {
+    /// Shortest and longest delay.
+    pub latency: Option<(Duration, Duration)>,
+    /// Bits per second.
+    pub bandwidth_bits: Option<u64>,
+    /// Lost packets in a million.
+    pub loss_ppm: Option<u32>,
+    /// Doubled datagrams in a million.
+    pub duplicate_ppm: Option<u32>,
+    /// Datagrams in a million that are held back.
+    pub reorder_ppm: Option<u32>,
+}
+
+impl LinkChange {
+    pub(crate) fn of(&self, link: LinkModel) -> LinkModel {
+        let (latency_min, latency_max) =
+            self.latency.unwrap_or((link.latency_min, link.latency_max));
+        LinkModel {
+            latency_min,
+            latency_max: latency_max.max(latency_min),
+            bandwidth_bits: self.bandwidth_bits.unwrap_or(link.bandwidth_bits),
+            loss_ppm: self.loss_ppm.unwrap_or(link.loss_ppm),
+            duplicate_ppm: self.duplicate_ppm.unwrap_or(link.duplicate_ppm),
+            reorder_ppm: self.reorder_ppm.unwrap_or(link.reorder_ppm),
+        }
+    }
+}
+
 /// Speed of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskModel {

@@ -55,10 +55,10 @@ impl State {
         number
     }
 
-    /// Ends a cut; false if there is none of this number, or it is healed.
+    /// Undoes a fault of the network; false if there is none of this number in force.
     pub(crate) fn heal(&mut self, number: u64) -> bool {
         let Some(at) = self.net.cuts.iter().position(|cut| cut.number == number) else {
-            return false;
+            return self.undo_degrade(number) || self.take_trap(number);
         };
         self.net.cuts.remove(at);
         let now = self.now;

@@ -11,8 +11,8 @@ use swarm_env::{BoxFuture, Datagram, Datagrams, Reach, UdpOptions};
 
 use crate::env::HostEnv;
 use crate::host::HostId;
-use crate::kernel::{Event, State, on_grid};
-use crate::net::{dead, nanos};
+use crate::kernel::{Event, State};
+use crate::net::dead;
 use crate::slab::Key;
 use crate::trace::Kind;
 use crate::wake::{Waiter, lock, register};
@@ -52,21 +52,16 @@ impl State {
     /// Sends one copy to one receiver, by the dice of the link.
     fn send_datagram(&mut self, from: HostId, host: HostId, to: Target, datagram: Datagram) {
         let bytes = datagram.payload.len();
-        let departs = self.departs(from, host, bytes);
-        let link = self.link(from, host);
-        let mut copies = 1;
-        if from != host {
-            if self.net.dice.chance_ppm(link.loss_ppm) {
-                return;
-            }
-            copies += u32::from(self.net.dice.chance_ppm(link.duplicate_ppm));
+        let mut way = self.way(from, host);
+        let departs = self.departs(&mut way, bytes);
+        if self.loses_datagram(&way) {
+            return;
         }
+        let copies = 1 + u32::from(self.doubles_datagram(&way));
         for copy in 1..=copies {
-            let mut latency = self.latency(from, host);
-            if from != host && self.net.dice.chance_ppm(link.reorder_ppm) {
-                latency += self.net.dice.below(10 * nanos(link.latency_max));
-            }
-            let arrives = on_grid(departs + latency);
+            let mut way = way.clone();
+            let latency = self.latency(&mut way) + self.holds_back(&mut way);
+            let arrives = self.arrival(&way, departs.saturating_add(latency));
             if copy == copies {
                 // By far the most datagrams have one copy, whose payload need not be shared.
                 return self.datagram_leaves(Flying { from, to, datagram }, arrives);

@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::host::{Ending, HostId};
 use crate::kernel::{Event, Kernel, State, on_grid};
-use crate::net::{RETRANSMIT_NS, Side, dead, nanos};
+use crate::net::traps::Losing;
+use crate::net::{RETRANSMIT_NS, Side, dead};
 use crate::slab::Key;
 use crate::trace::Kind;
 use crate::wake::{Waiter, lock, register};
@@ -29,14 +30,16 @@ const SILENCE_MAX_NS: u64 = 60_000_000_000;
 
 /// One connection.
 pub(crate) struct Connection {
-    hosts: [HostId; 2],
-    addresses: [SocketAddrV4; 2],
+    pub(super) hosts: [HostId; 2],
+    pub(super) addresses: [SocketAddrV4; 2],
     ends: [End; 2],
     /// By the side that sends.
-    ways: [Way; 2],
+    pub(super) ways: [Way; 2],
     /// Counts breaks and repairs; a pending silence of another number is void.
     silence: u32,
     broken: bool,
+    /// The network has forgotten it: nothing of it arrives any more. The fault, 0 for one that has counted already.
+    void: Option<u64>,
 }
 
 /// What one host has of a connection.
@@ -56,9 +59,9 @@ struct End {
 
 /// One direction.
 #[derive(Default)]
-struct Way {
+pub(super) struct Way {
     /// On the wire, by arrival time.
-    flying: VecDeque<(u64, Segment)>,
+    pub(super) flying: VecDeque<(u64, Segment)>,
     /// Arrived and not read.
     arrived: VecDeque<Bytes>,
     /// Sent and not known by the sender to be read.
@@ -73,9 +76,13 @@ struct Way {
     delivery: bool,
     /// A credit is in the heap.
     crediting: bool,
+    /// Something was written.
+    pub(super) spoken: bool,
+    /// A trap has sprung on it.
+    pub(super) losing: Option<Losing>,
 }
 
-enum Segment {
+pub(super) enum Segment {
     Bytes(Bytes),
     /// The sender closed in order.
     End,
@@ -105,6 +112,7 @@ impl State {
             ways: Default::default(),
             silence: 0,
             broken: false,
+            void: None,
         })
     }
 
@@ -116,18 +124,23 @@ impl State {
     /// Puts a segment on the wire.
     fn send_segment(&mut self, key: Key, from: Side, segment: Segment) {
         let Some(connection) = self.net.connections.get(key) else { return };
+        if let Some(fault) = connection.void {
+            return self.bite(fault, 1);
+        }
         let (source, target) =
             (connection.hosts[from.index()], connection.hosts[from.other().index()]);
         let bytes = match &segment {
             Segment::Bytes(bytes) => bytes.len(),
             Segment::End | Segment::StopSending | Segment::Reset => 0,
         };
-        let departs = self.departs(source, target, bytes);
-        let delay = self.latency(source, target) + self.retransmissions(source, target, bytes);
+        let mut road = self.way(source, target);
+        let departs = self.departs(&mut road, bytes);
+        let delay = self.latency(&mut road) + self.retransmissions(&mut road, bytes);
+        let arrives = self.arrival(&road, departs.saturating_add(delay));
         let Some(connection) = self.net.connections.get_mut(key) else { return };
         let way = &mut connection.ways[from.index()];
         let before = way.flying.back().map_or(0, |(at, _)| *at);
-        way.flying.push_back((on_grid(departs + delay).max(before), segment));
+        way.flying.push_back((arrives.max(before), segment));
         self.schedule_delivery(key, from);
     }
 
@@ -324,8 +337,8 @@ impl State {
     fn silence_from(&mut self, key: Key, side: Side) {
         let Some(connection) = self.net.connections.get(key) else { return };
         let hosts = connection.hosts;
-        let link = self.link(hosts[side.index()], hosts[side.other().index()]);
-        let last = on_grid(self.now + nanos(link.latency_max));
+        let way = self.way(hosts[side.index()], hosts[side.other().index()]);
+        let last = on_grid(self.now + way.latency_max());
         let Some(connection) = self.net.connections.get_mut(key) else { return };
         let end = &mut connection.ends[side.index()];
         end.closed = true;
@@ -373,7 +386,8 @@ impl State {
                 let again = on_grid(self.now + self.net.dice.between(1, RETRANSMIT_NS));
                 let Some(connection) = self.net.connections.get_mut(key) else { continue };
                 // An end that lost power answers what it is sent; a peer that sends nothing still runs out of patience.
-                connection.broken = connection.ends.iter().any(|end| end.lost);
+                connection.broken =
+                    connection.void.is_some() || connection.ends.iter().any(|end| end.lost);
                 for (at, _) in &mut connection.ways[from.index()].flying {
                     *at = again.max(*at);
                 }
@@ -389,7 +403,7 @@ impl State {
         if connection.silence != which || !connection.broken {
             return;
         }
-        let hosts = connection.hosts;
+        let (hosts, void) = (connection.hosts, connection.void);
         connection.ways.iter_mut().for_each(Way::clear);
         for end in &mut connection.ends {
             if !end.closed {
@@ -398,8 +412,36 @@ impl State {
             self.to_wake.extend(end.reader.take());
             self.to_wake.extend(end.writer.take());
         }
-        let fault = self.stalled(hosts, Side::A).or_else(|| self.stalled(hosts, Side::B));
+        let stalled = || self.stalled(hosts, Side::A).or_else(|| self.stalled(hosts, Side::B));
+        let fault = void.or_else(stalled);
         self.bite(fault.unwrap_or(0), 1);
+    }
+
+    /// From now on nothing of a connection arrives, in either direction; its ends run out of patience.
+    pub(super) fn forget_connection(&mut self, key: Key, fault: u64) {
+        let at = self.now + SILENCE_MAX_NS;
+        let Some(connection) = self.net.connections.get_mut(key) else { return };
+        if connection.void.is_some() {
+            return;
+        }
+        connection.void = Some(fault);
+        connection.broken = true;
+        connection.silence += 1;
+        let silence = connection.silence;
+        self.schedule(at, Event::Silence(key, silence));
+    }
+
+    /// Something between the two ends tells both that the connection is over. What is under way arrives before.
+    pub(super) fn reset_both(&mut self, key: Key) {
+        // The answer to a repetition, which comes after what was sent.
+        let at = on_grid(self.now + RETRANSMIT_NS);
+        for from in [Side::A, Side::B] {
+            let Some(connection) = self.net.connections.get_mut(key) else { return };
+            let way = &mut connection.ways[from.index()];
+            let before = way.flying.back().map_or(0, |(at, _)| *at);
+            way.flying.push_back((at.max(before), Segment::Reset));
+            self.schedule_delivery(key, from);
+        }
     }
 
     fn read_from(&mut self, key: Key, side: Side, out: &mut ReadBuf<'_>) -> Reading {
@@ -455,9 +497,22 @@ impl State {
         let digest = self.trace.digest(&bytes);
         let (now, id) = (self.now, key.bits() << 1 | side.index() as u64);
         self.trace.record(now, Kind::Sent, id, bytes.len() as u64, digest);
-        if let Some(connection) = self.net.connections.get_mut(key) {
-            connection.ways[side.index()].unacknowledged += bytes.len();
-            self.send_segment(key, side, Segment::Bytes(bytes));
+        if !self.net.traps.is_empty() {
+            self.spring_trap(key, side, &bytes);
+        }
+        let Some(connection) = self.net.connections.get_mut(key) else { return };
+        let way = &mut connection.ways[side.index()];
+        way.unacknowledged += bytes.len();
+        way.spoken = true;
+        if way.losing.is_none() {
+            return self.send_segment(key, side, Segment::Bytes(bytes));
+        }
+        let (kept, ending) = self.lose(key, side, bytes);
+        if !kept.is_empty() {
+            self.send_segment(key, side, Segment::Bytes(kept));
+        }
+        if let Some(ending) = ending {
+            self.end_cut_short(key, ending);
         }
     }
 

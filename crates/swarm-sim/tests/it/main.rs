@@ -8,4 +8,5 @@ mod http;
 mod lives;
 mod networks;
 mod seeds;
+mod ways;
 mod world;

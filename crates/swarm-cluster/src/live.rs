@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use swarm_env::Env;
 use swarm_env::live::{HostSpec, LiveDisk, LiveHost};
 use swarm_http::{HttpConfig, Server};
-use swarm_node::{Node, NodeConfig, NodeState};
+use swarm_node::{Node, NodeConfig, NodeState, VolumeState};
 
 pub use folder::{Contents, Folder, FolderError};
 pub use swarm_env::live::LiveWorld;
@@ -449,8 +449,10 @@ impl LiveCluster {
                 return Some(format!("{node} is off"));
             };
             let status = process.status();
-            if let Some(volume) = status.volumes.iter().find(|volume| volume.state != "ok") {
-                let problem = volume.problem.as_deref().unwrap_or(volume.state);
+            if let Some(volume) =
+                status.volumes.iter().find(|volume| volume.state != VolumeState::Ok)
+            {
+                let problem = volume.problem.as_deref().unwrap_or(volume.state.word());
                 return Some(format!("{node}, disk {}: {problem}", volume.disk));
             }
             if status.state != NodeState::Ok {

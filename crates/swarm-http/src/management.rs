@@ -76,7 +76,7 @@ impl VolumeJson {
         Self {
             id: volume.id.map(|id| id.to_string()),
             disk: volume.disk,
-            state: volume.state,
+            state: volume.state.word(),
             problem: volume.problem,
             capacity: volume.capacity,
             used: volume.used,

@@ -51,7 +51,7 @@ impl Node {
                 return Ok(Reply::Redirect(Redirect {
                     node: keeper.node,
                     nonce: Nonce(keeper.nonce),
-                    permanent: false,
+                    permanent: self.inner.sends_clients_away(),
                     domain: place.domain,
                 }));
             }
@@ -143,7 +143,7 @@ impl Node {
         }
         here?;
         let durable_holders = holders.intersection(&done).count();
-        let reachable = answers.iter().count();
+        let reachable = answers.memories();
         if delete_is_safe(holders.len(), durable_holders, done.len() + 1, reachable) {
             self.inner.count("deletes");
             Ok(())

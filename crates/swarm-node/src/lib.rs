@@ -17,6 +17,8 @@ mod node;
 mod nonces;
 pub mod read;
 pub mod settings;
+mod slots;
+mod state;
 mod status;
 mod volumes;
 mod wire;
@@ -24,4 +26,6 @@ pub mod write;
 
 pub use node::{Node, NodeConfig, StartError, WeakNode};
 pub use settings::{SettingError, Settings};
-pub use status::{NodeState, NodeStatus, VolumeStatus};
+pub use slots::RetireError;
+pub use status::{MemberStatus, NodeStatus, VolumeStatus};
+pub use swarm_plan::membership::{NodeState, VolumeState};

@@ -214,8 +214,9 @@ impl Node {
         };
         let id = wire::stream_id(id);
         let _background = self.inner.background();
+        self.inner.wake();
         let room =
-            if self.inner.is_serving() { self.inner.volumes.stage(id, length) } else { None };
+            if self.inner.takes_replicas() { self.inner.volumes.stage(id, length) } else { None };
         let Some((volume, mut staged)) = room else {
             return self.reply(link, &Frame::Refused { why: "no room".to_owned() }).await;
         };

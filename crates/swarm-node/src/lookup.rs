@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use swarm_plan::bids::JITTER;
+use swarm_plan::bids::{JITTER, offered};
 use swarm_plan::lookup::{Answer, Answers, Course, Form, Step, next_step};
+use swarm_plan::membership::Bidding;
 use swarm_types::{NodeId, StreamId};
 use tokio::sync::mpsc;
 
@@ -133,11 +134,12 @@ impl Node {
         let inner = &self.inner;
         let id = query.id.map(StreamId::from_bytes);
         let holding = id.and_then(|id| inner.volumes.holding(id, self.env().wall()));
-        let serving = inner.is_serving();
+        let admission = inner.state().admission();
+        let serving = admission.read != Bidding::Never;
         let write_cost = query
             .size
-            .filter(|_| serving)
-            .and_then(|size| inner.volumes.write_cost(id, size, jitter(query.request, inner.id)));
+            .and_then(|size| inner.volumes.write_cost(id, size, jitter(query.request, inner.id)))
+            .and_then(|cost| offered(admission.write, cost));
         let delivers = serving
             && holding.is_some_and(|held| matches!(held.form, Form::Replica(_) | Form::Damaged(_)));
         // Only a node to which a client may be sent issues a token.
@@ -147,7 +149,9 @@ impl Node {
             0
         };
         let read_cost = if delivers { inner.volumes.read_cost(id) } else { 0 };
-        Answer { node: inner.id, holding, serving, read_cost, write_cost, nonce }
+        let read_cost = offered(admission.read, read_cost).unwrap_or(0);
+        let room = inner.slots.room();
+        Answer { node: inner.id, holding, serving, room, read_cost, write_cost, nonce }
     }
 
     /// Answers a peer's query.
@@ -157,6 +161,7 @@ impl Node {
             request: query.request,
             holding: answer.holding.map(Into::into),
             serving: answer.serving,
+            room: answer.room.into(),
             read_cost: answer.read_cost,
             write_cost: answer.write_cost,
             nonce: answer.nonce,

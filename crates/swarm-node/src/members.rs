@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use swarm_plan::membership::{Announced, Presence, presence};
-use swarm_types::{Instant, NodeId};
+use swarm_types::{Instant, NodeId, VolumeId};
 
-use crate::NodeState;
-use crate::wire::{Beacon, StateWire};
+use crate::wire::{Beacon, VolumeWire};
+use crate::{MemberStatus, NodeState, VolumeState};
 
 /// The members that this node knows, itself left out.
 #[derive(Default)]
@@ -16,31 +16,45 @@ pub(crate) struct Members {
     table: Mutex<BTreeMap<NodeId, Member>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Member {
     heard: Instant,
     incarnation: u64,
     /// Number of its newest beacon.
     number: u64,
-    state: StateWire,
+    state: NodeState,
     capacity: u64,
     free: u64,
+    /// Number and content of its newest list of volumes; none was heard yet where there is none.
+    volumes: Option<(u32, Vec<(VolumeId, VolumeState)>)>,
 }
 
 impl Member {
     /// One of which no beacon was heard yet: any beacon is news.
     const fn newcomer(heard: Instant) -> Self {
-        let state = StateWire::Initializing;
-        Self { heard, incarnation: 0, number: 0, state, capacity: 0, free: 0 }
+        let state = NodeState::Initializing;
+        Self { heard, incarnation: 0, number: 0, state, capacity: 0, free: 0, volumes: None }
+    }
+
+    const fn announced(&self) -> Announced {
+        match self.state {
+            NodeState::Maintenance => Announced::Stopped,
+            _ => Announced::Running,
+        }
     }
 
     fn presence(&self, now: Instant) -> Presence {
-        let announced = match self.state {
-            StateWire::Maintenance => Announced::Stopped,
-            _ => Announced::Running,
-        };
-        presence(announced, now.since(self.heard))
+        presence(self.announced(), now.since(self.heard))
     }
+}
+
+/// What a beacon leaves to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AfterBeacon {
+    /// The sender was not known as present: it should hear from us at once.
+    pub(crate) is_news: bool,
+    /// The sender's volumes have changed, and it did not say how: it is to be asked.
+    pub(crate) volumes_unknown: bool,
 }
 
 /// Whom a lookup waits for.
@@ -52,23 +66,33 @@ pub(crate) struct Expectation {
 }
 
 impl Members {
-    /// Takes note of a beacon. True if the sender was not known as present: it should hear from us at once.
-    pub(crate) fn beacon(&self, node: NodeId, beacon: &Beacon, now: Instant) -> bool {
-        let Beacon { incarnation, number, .. } = *beacon;
-        let overtaken = |known: &Member| known.incarnation == incarnation && known.number >= number;
-        if self.lock().get(&node).is_some_and(overtaken) {
-            return false;
+    /// Takes note of a beacon; what it leaves to be done.
+    pub(crate) fn beacon(&self, node: NodeId, beacon: Beacon, now: Instant) -> AfterBeacon {
+        let Beacon { incarnation, number, roster, .. } = beacon;
+        let told =
+            beacon.volumes.map(|volumes| volumes.into_iter().map(VolumeWire::told).collect());
+        let mut table = self.lock();
+        let known = table.get_mut(&node);
+        let is_news = known.as_ref().is_none_or(|known| known.presence(now) != Presence::Present);
+        let same_life = known.as_ref().is_some_and(|known| known.incarnation == incarnation);
+        if same_life && known.as_ref().is_some_and(|known| known.number >= number) {
+            return AfterBeacon { is_news: false, volumes_unknown: false };
         }
+        let before = known.and_then(|known| known.volumes.take());
+        // Until the next life of a node tells its volumes, those of the last one are as good as any guess.
+        let volumes_unknown = told.is_none()
+            && !before.as_ref().is_some_and(|(known, _)| same_life && *known == roster);
         let member = Member {
             heard: now,
             incarnation,
             number,
-            state: beacon.state,
+            state: beacon.state.into(),
             capacity: beacon.capacity,
             free: beacon.free,
+            volumes: told.map(|told| (roster, told)).or(before),
         };
-        let before = self.lock().insert(node, member);
-        before.is_none_or(|before| before.presence(now) != Presence::Present)
+        table.insert(node, member);
+        AfterBeacon { is_news, volumes_unknown }
     }
 
     /// Takes note of any other message: the sender is there. False if it was not known: its beacons were lost, and it
@@ -81,7 +105,7 @@ impl Members {
             return false;
         };
         // What a stopped node sent before its last beacon does not bring it back.
-        if member.state != StateWire::Maintenance {
+        if member.state != NodeState::Maintenance {
             member.heard = now;
         }
         true
@@ -90,9 +114,9 @@ impl Members {
     /// Takes note of an answer: the sender has mounted its volumes, even if the beacon that said so was lost.
     pub(crate) fn answered(&self, node: NodeId) {
         if let Some(member) = self.lock().get_mut(&node)
-            && member.state == StateWire::Mounting
+            && member.state == NodeState::Mounting
         {
-            member.state = StateWire::Initializing;
+            member.state = NodeState::Initializing;
         }
     }
 
@@ -102,7 +126,7 @@ impl Members {
         for (node, member) in self.lock().iter() {
             match member.presence(now) {
                 // It cannot know yet what it holds, and keeps silent.
-                Presence::Present if member.state == StateWire::Mounting => continue,
+                Presence::Present if member.state == NodeState::Mounting => continue,
                 Presence::Present => expectation.present.insert(*node),
                 Presence::Unreachable | Presence::Offline => expectation.missing.insert(*node),
                 Presence::Maintenance => continue,
@@ -114,6 +138,18 @@ impl Members {
     /// Every member and what it counts as, by address.
     pub(crate) fn states(&self, now: Instant) -> Vec<(NodeId, NodeState)> {
         self.lock().iter().map(|(node, member)| (*node, shown(member, now))).collect()
+    }
+
+    /// Everything that is known of every member, by address.
+    pub(crate) fn all(&self, now: Instant) -> Vec<MemberStatus> {
+        let status = |(node, member): (&NodeId, &Member)| MemberStatus {
+            node: *node,
+            state: shown(member, now),
+            announced: member.announced(),
+            silence: now.since(member.heard),
+            volumes: member.volumes.as_ref().map(|(_, volumes)| volumes.clone()),
+        };
+        self.lock().iter().map(status).collect()
     }
 
     /// Sums of capacity and free space over the members that are present, bytes.
@@ -137,12 +173,6 @@ fn shown(member: &Member, now: Instant) -> NodeState {
         Presence::Maintenance => NodeState::Maintenance,
         Presence::Unreachable => NodeState::Unreachable,
         Presence::Offline => NodeState::Offline,
-        Presence::Present => match member.state {
-            StateWire::Mounting => NodeState::Mounting,
-            StateWire::Initializing => NodeState::Initializing,
-            StateWire::Ok => NodeState::Ok,
-            StateWire::Finalizing => NodeState::Finalizing,
-            StateWire::Maintenance => NodeState::Maintenance,
-        },
+        Presence::Present => member.state,
     }
 }

@@ -7,7 +7,7 @@ use swarm_types::{NodeId, Stamp};
 
 use crate::Node;
 use crate::lookup::Heard;
-use crate::volumes::DISK_TIMEOUT;
+use crate::slots::DISK_TIMEOUT;
 use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, RetractWire};
 
 /// Pieces of disk work begun by datagrams and still under way; beyond that a datagram is dropped, as the network might
@@ -39,7 +39,7 @@ impl Node {
     fn handle(&self, peer: NodeId, message: Message) {
         let now = self.env().now();
         match message {
-            Message::Beacon(beacon) => return self.hear_beacon(peer, &beacon),
+            Message::Beacon(beacon) => return self.hear_beacon(peer, beacon),
             // Before its volumes are mounted, or after, a node can neither say that it has nothing nor carry anything out.
             Message::Query(_) | Message::Bury(_) | Message::Retract(_) | Message::Superseded(_)
                 if !self.inner.knows_its_holdings() => {}
@@ -49,6 +49,7 @@ impl Node {
                     node: peer,
                     holding: answer.holding.map(Into::into),
                     serving: answer.serving,
+                    room: answer.room.into(),
                     read_cost: answer.read_cost,
                     write_cost: answer.write_cost,
                     nonce: answer.nonce,
@@ -62,6 +63,7 @@ impl Node {
                     .hear(done.request, Heard::Done { node: peer, durable: done.durable });
             }
             Message::Bury(order) => {
+                self.inner.wake();
                 self.carry_out("bury", peer, order.request, |node| node.bury(order))
             }
             Message::Retract(order) => {
@@ -77,15 +79,17 @@ impl Node {
         }
         if !self.inner.members.heard(peer, now) {
             // It may not know us either, and a lookup must know whom to wait for.
-            self.inner.send(peer, &Message::Beacon(self.inner.beacon(true)));
+            self.inner.send(peer, &Message::Beacon(self.inner.beacon(true, true)));
         }
     }
 
-    fn hear_beacon(&self, peer: NodeId, beacon: &Beacon) {
-        let news = self.inner.members.beacon(peer, beacon, self.env().now());
+    fn hear_beacon(&self, peer: NodeId, beacon: Beacon) {
+        let hello = beacon.hello;
+        let after = self.inner.members.beacon(peer, beacon, self.env().now());
         // Whoever has just come, or come back, learns at once that we are here.
-        if beacon.hello || news {
-            self.inner.send(peer, &Message::Beacon(self.inner.beacon(false)));
+        if hello || after.is_news || after.volumes_unknown {
+            let answer = self.inner.beacon(after.volumes_unknown, true);
+            self.inner.send(peer, &Message::Beacon(answer));
         }
     }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use swarm_env::{Datagrams, Env, Listener, UdpOptions};
-use swarm_plan::membership::BEACON_EVERY;
-use swarm_types::{ClusterName, NodeId};
+use swarm_plan::membership::{BEACON_EVERY, Clients, Phase};
+use swarm_types::{ClusterName, NodeId, VolumeId};
 
 use crate::contexts::ContextCache;
 use crate::links::Links;
@@ -16,9 +16,11 @@ use crate::lookup::Pending;
 use crate::members::Members;
 use crate::nonces::Nonces;
 use crate::settings::Settings;
-use crate::volumes::{DISK_TIMEOUT, Volumes};
-use crate::wire::{self, Beacon, ClusterTag, Message, StateWire};
-use crate::{NodeState, NodeStatus};
+use crate::slots::{RetireError, Slots};
+use crate::state::StateFacts;
+use crate::volumes::Volumes;
+use crate::wire::{self, ClusterTag, Message};
+use crate::{MemberStatus, NodeState, NodeStatus, VolumeState};
 
 /// How often a disk is looked at and its last-touched time renewed (disk heartbeat, KB on I/O errors).
 const DISK_TICK: Duration = Duration::from_secs(60);
@@ -101,13 +103,14 @@ pub(crate) struct Inner {
     pub(crate) tag: ClusterTag,
     pub(crate) nonces: Nonces,
     pub(crate) members: Members,
-    pub(crate) volumes: Arc<Volumes>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) volumes: Volumes,
     pub(crate) pending: Pending,
     pub(crate) contexts: ContextCache,
     pub(crate) links: Links,
     pub(crate) datagrams: Box<dyn Datagrams>,
-    state: Mutex<StateWire>,
-    incarnation: u64,
+    pub(crate) state_facts: StateFacts,
+    pub(crate) incarnation: u64,
     /// Beacons sent so far.
     beacons: AtomicU64,
     requests: AtomicU64,
@@ -144,17 +147,20 @@ impl Node {
         let datagrams = env.net().udp(options).await.map_err(listen(config.group.port()))?;
         let listener =
             env.net().listen(config.peer_port).await.map_err(listen(config.peer_port))?;
+        let slots = Slots::new(&env, config.cluster.clone(), settings.obsolete_timeout);
+        let slots = Arc::new(slots);
         let inner = Inner {
             id: NodeId(ip),
             tag: ClusterTag::of(&config.cluster),
             nonces: Nonces::new(&env),
             members: Members::default(),
-            volumes: Arc::new(Volumes::new(&env)),
+            volumes: Volumes::new(&env, Arc::clone(&slots)),
+            slots,
             pending: Pending::default(),
             contexts: ContextCache::default(),
             links: Links::default(),
             datagrams,
-            state: Mutex::new(StateWire::Mounting),
+            state_facts: StateFacts::new(env.now()),
             incarnation: env.random_u64("incarnation"),
             beacons: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -175,13 +181,13 @@ impl Node {
     /// Graceful stop: tells the peers, refuses new requests, waits up to 30 s for open ones, unmounts the volumes. Peers
     /// show the node as `maintenance` afterwards.
     pub async fn stop(&self) {
-        self.enter(StateWire::Finalizing);
+        self.inner.enter(Phase::Finalizing);
         let until = self.env().now() + FINISHING;
         while self.inner.is_busy() && self.env().now() < until {
             self.env().sleep(FINISHING_POLL).await;
         }
         // Before the first volume goes: from here on the node cannot say any more what it holds.
-        self.enter(StateWire::Maintenance);
+        self.inner.enter(Phase::Stopped);
         for volume in self.inner.volumes.mounted() {
             if let Err(error) = volume.unmount().await {
                 tracing::warn!(node = self.env().name(), volume = %volume.id(), %error, "not unmounted cleanly");
@@ -218,18 +224,12 @@ impl Node {
     pub fn status(&self) -> NodeStatus {
         let inner = &self.inner;
         let now = self.env().now();
-        let (capacity, free) = inner.volumes.space();
+        let (capacity, free) = inner.slots.space();
         let (others_capacity, others_free) = inner.members.space(now);
         NodeStatus {
             id: inner.id,
-            state: match inner.state() {
-                StateWire::Mounting => NodeState::Mounting,
-                StateWire::Initializing => NodeState::Initializing,
-                StateWire::Ok => NodeState::Ok,
-                StateWire::Finalizing => NodeState::Finalizing,
-                StateWire::Maintenance => NodeState::Maintenance,
-            },
-            volumes: inner.volumes.status(),
+            state: inner.state(),
+            volumes: inner.slots.status(),
             members: inner.members.states(now),
             requests: inner.requests.load(Ordering::Relaxed),
             background: inner.background.load(Ordering::Relaxed),
@@ -239,50 +239,67 @@ impl Node {
         }
     }
 
+    /// The state that the node shows now.
+    #[must_use]
+    pub fn state(&self) -> NodeState {
+        self.inner.state()
+    }
+
+    /// Everything that the node knows of the other members, by address.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberStatus> {
+        self.inner.members.all(self.env().now())
+    }
+
+    /// Takes one of the node's volumes out of service: from now on it delivers, takes nothing new and is emptied into the
+    /// cluster. An empty one is retired at once; one that is retiring or retired already stays so.
+    ///
+    /// # Errors
+    /// See [`RetireError`].
+    pub async fn retire(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
+        let state = self.inner.slots.retire(volume).await;
+        self.inner.tell_changes();
+        state
+    }
+
+    /// Puts a volume that is being emptied back into service. A retired one stays retired.
+    ///
+    /// # Errors
+    /// See [`RetireError`].
+    pub async fn cancel_retire(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
+        let state = self.inner.slots.cancel_retire(volume).await;
+        self.inner.tell_changes();
+        state
+    }
+
     /// Mounts, learns the members, and opens for clients.
     async fn join(self) {
         let inner = &self.inner;
-        self.enter(StateWire::Mounting);
-        inner.volumes.mount_all(&inner.config, &inner.settings).await;
-        self.enter(StateWire::Initializing);
+        inner.enter(Phase::Mounting);
+        inner.slots.mount_all().await;
+        inner.enter(Phase::Initializing);
         let until = self.env().now() + JOIN_WAIT;
         for _ in 0..JOIN_HELLOS {
-            inner.multicast(&Message::Beacon(inner.beacon(true)));
+            inner.multicast(&Message::Beacon(inner.beacon(true, true)));
             self.env().sleep(JOIN_WAIT / JOIN_HELLOS).await;
         }
         self.env().sleep_until(until).await;
-        self.enter(StateWire::Ok);
+        inner.enter(Phase::Open);
         drop(self.env().spawn("disk-tick", self.clone().tick_disks()));
         let mut beacons = self.env().background("beacon", BEACON_EVERY);
         loop {
             beacons.tick().await;
-            inner.multicast(&Message::Beacon(inner.beacon(false)));
+            let changed = inner.take_stock();
+            inner.multicast(&Message::Beacon(inner.beacon(false, changed)));
         }
-    }
-
-    /// Changes the state and tells everybody at once.
-    fn enter(&self, state: StateWire) {
-        *self.inner.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-        tracing::info!(node = self.env().name(), ?state, "node state");
-        self.inner.multicast(&Message::Beacon(self.inner.beacon(false)));
     }
 
     async fn tick_disks(self) {
         let mut ticks = self.env().background("disk-tick", DISK_TICK);
         loop {
             ticks.tick().await;
-            for volume in self.inner.volumes.mounted() {
-                // A disk that does not answer must not keep the others from being looked at.
-                match self.env().timeout(DISK_TIMEOUT, volume.touch()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => {
-                        tracing::warn!(node = self.env().name(), volume = %volume.id(), %error, "disk tick failed");
-                    }
-                    Err(_) => {
-                        tracing::warn!(node = self.env().name(), volume = %volume.id(), "disk does not answer");
-                    }
-                }
-            }
+            self.inner.slots.heartbeat().await;
+            self.inner.tell_changes();
         }
     }
 
@@ -305,37 +322,31 @@ impl Node {
 }
 
 impl Inner {
-    pub(crate) fn state(&self) -> StateWire {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether all that the node has is mounted, so that it can say what it holds, and change it.
     pub(crate) fn knows_its_holdings(&self) -> bool {
-        match self.state() {
-            StateWire::Initializing | StateWire::Ok | StateWire::Finalizing => true,
-            StateWire::Mounting | StateWire::Maintenance => false,
+        match self.phase() {
+            Phase::Initializing | Phase::Open | Phase::Finalizing => true,
+            Phase::Mounting | Phase::Stopped => false,
         }
     }
 
-    /// Whether the node serves clients and takes replicas now.
-    pub(crate) fn is_serving(&self) -> bool {
-        self.state() == StateWire::Ok
+    /// Whether the node takes replicas from its peers now.
+    pub(crate) fn takes_replicas(&self) -> bool {
+        self.state().admission().replicas
+    }
+
+    /// Whether clients that are sent on are to ask elsewhere from now on.
+    pub(crate) fn sends_clients_away(&self) -> bool {
+        self.state().admission().clients == Clients::SentAway
     }
 
     fn is_busy(&self) -> bool {
         self.requests.load(Ordering::Relaxed) + self.background.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn beacon(&self, hello: bool) -> Beacon {
-        let (capacity, free) = self.volumes.space();
-        Beacon {
-            hello,
-            incarnation: self.incarnation,
-            number: self.beacons.fetch_add(1, Ordering::Relaxed),
-            state: self.state(),
-            capacity,
-            free,
-        }
+    /// The number of the next beacon.
+    pub(crate) fn next_beacon(&self) -> u64 {
+        self.beacons.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Sends to one peer, best effort.
@@ -382,13 +393,17 @@ impl Inner {
 
     /// Lets a request in, unless the node is not ready, stopping or full.
     pub(crate) fn admit(self: &Arc<Self>) -> Result<Busy, crate::api::Refusal> {
-        let why = match self.state() {
-            StateWire::Ok if self.requests.load(Ordering::Relaxed) < REQUESTS_MAX => {
-                return Ok(self.request());
+        let why = match (self.state().admission().clients, self.phase()) {
+            (Clients::Served | Clients::SentAway, _) => {
+                if self.requests.load(Ordering::Relaxed) < REQUESTS_MAX {
+                    self.wake();
+                    return Ok(self.request());
+                }
+                "the node has too many requests"
             }
-            StateWire::Ok => "the node has too many requests",
-            StateWire::Mounting | StateWire::Initializing => "the node is starting",
-            StateWire::Finalizing | StateWire::Maintenance => "the node is stopping",
+            (Clients::Unanswered, _) => "the node is retired",
+            (Clients::Refused, Phase::Mounting | Phase::Initializing) => "the node is starting",
+            (Clients::Refused, _) => "the node is stopping",
         };
         Err(crate::api::Refusal::Unavailable { why })
     }

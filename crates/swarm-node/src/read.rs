@@ -10,7 +10,8 @@ use crate::api::{BodyBroken, BodyWish, Nonce, ReadReply, ReadRequest, Redirect, 
 use crate::contexts::Place;
 use crate::node::Busy;
 use crate::nonces::Purpose;
-use crate::volumes::{DISK_TIMEOUT, Found, has_ended};
+use crate::slots::DISK_TIMEOUT;
+use crate::volumes::{Found, has_ended};
 
 /// How often a read starts over when the replica that it chose turns out damaged or gone: once per replica of the
 /// largest policy.
@@ -84,7 +85,7 @@ impl Node {
                 return Ok(Reply::Redirect(Redirect {
                     node: chosen.node,
                     nonce: Nonce(chosen.nonce),
-                    permanent: false,
+                    permanent: self.inner.sends_clients_away(),
                     domain: place.domain,
                 }));
             }

@@ -28,6 +28,11 @@ pub struct Settings {
     pub enforce_tenancy: bool,
     /// `disk.obsoleteTimeout`: a volume away for longer is refused, seconds; default 1209600.
     pub obsolete_timeout: Duration,
+    /// `power.sleepAfter`: time without SCSP activity after which a node is idle, seconds, 0 for never; default 7200.
+    pub sleep_after: Duration,
+    /// `power.wakeAfter`: time without SCSP activity after which an idle node wakes to check what it holds, seconds, 0 for
+    /// never; default 28800.
+    pub wake_after: Duration,
     /// `security.administrators`: passwords by user; default `{'admin': 'ourpwdofchoicehere'}`.
     pub administrators: BTreeMap<String, String>,
 }
@@ -45,6 +50,8 @@ impl Default for Settings {
             query_retry_multiplier_permille: 1000,
             enforce_tenancy: false,
             obsolete_timeout: Duration::from_secs(1_209_600),
+            sleep_after: Duration::from_secs(7200),
+            wake_after: Duration::from_secs(28_800),
             administrators: BTreeMap::from([("admin".to_owned(), "ourpwdofchoicehere".to_owned())]),
         }
     }
@@ -89,6 +96,18 @@ const KNOWN: &[(&str, &str, &str, Take)] = &[
                 .map(|value| s.replicas = value)
                 .map_err(|error: swarm_policy::ReplicaPolicyError| error.to_string())
         },
+    ),
+    (
+        "power.sleepAfter",
+        "7200",
+        "seconds without SCSP activity after which a node is idle; 0: never",
+        |s, v| seconds(v).map(|value| s.sleep_after = value),
+    ),
+    (
+        "power.wakeAfter",
+        "28800",
+        "seconds without SCSP activity after which an idle node wakes to check what it holds; 0: never",
+        |s, v| seconds(v).map(|value| s.wake_after = value),
     ),
     ("scsp.allowPutCreate", "False", "PUT creates named objects that do not exist", |s, v| {
         boolean(v).map(|value| s.allow_put_create = value)

@@ -1,7 +1,9 @@
 //! What a node tells of itself: snapshots for `GET /` and the management port.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use swarm_plan::membership::{Announced, NodeState, VolumeState};
 use swarm_types::{NodeId, VolumeId};
 
 /// A snapshot of one node's state and of what it knows of the others.
@@ -27,6 +29,21 @@ pub struct NodeStatus {
     pub cluster_free: u64,
 }
 
+/// What a node knows of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Which node.
+    pub node: NodeId,
+    /// What it counts as.
+    pub state: NodeState,
+    /// What it last announced of itself.
+    pub announced: Announced,
+    /// Since when nothing was heard of it.
+    pub silence: Duration,
+    /// The volumes that it last named, with their states; `None` before it has named any.
+    pub volumes: Option<Vec<(VolumeId, VolumeState)>>,
+}
+
 /// One volume of a node.
 #[derive(Debug, Clone)]
 pub struct VolumeStatus {
@@ -34,9 +51,9 @@ pub struct VolumeStatus {
     pub id: Option<VolumeId>,
     /// Serial of its disk.
     pub disk: String,
-    /// `ok`, `mounting` or `unavailable`.
-    pub state: &'static str,
-    /// Why it is not `ok`, for the operator.
+    /// Its state.
+    pub state: VolumeState,
+    /// What is wrong with it, for the operator.
     pub problem: Option<String>,
     /// Size of the data region, bytes: `used + free + trapped = capacity`.
     pub capacity: u64,
@@ -48,39 +65,4 @@ pub struct VolumeStatus {
     pub trapped: u64,
     /// Live streams.
     pub streams: u64,
-}
-
-/// States of a node (Viewing and Managing Chassis); `unreachable` is our name for one that missed six beacons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NodeState {
-    /// At least one volume is being mounted.
-    Mounting,
-    /// Mounted, learning the cluster; not ready for clients.
-    Initializing,
-    /// Normal.
-    Ok,
-    /// Finishing open requests before a graceful stop.
-    Finalizing,
-    /// Stopped by its administrator; expected back.
-    Maintenance,
-    /// Silent for 60 s: not asked for bids.
-    Unreachable,
-    /// Silent for 120 s.
-    Offline,
-}
-
-impl NodeState {
-    /// The word shown to users, lower case.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Mounting => "mounting",
-            Self::Initializing => "initializing",
-            Self::Ok => "ok",
-            Self::Finalizing => "finalizing",
-            Self::Maintenance => "maintenance",
-            Self::Unreachable => "unreachable",
-            Self::Offline => "offline",
-        }
-    }
 }

@@ -1,46 +1,30 @@
-//! The volumes of one node: mounting them, finding what they hold together, choosing one for a new stream.
+//! The volumes of one node as one: finding what they hold together, choosing one for a new stream.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use swarm_env::Env;
 use swarm_plan::bids::{self, VolumeFacts};
 use swarm_plan::lookup::{Form, Holding};
+use swarm_plan::membership::VolumeState;
 use swarm_plan::outcome::Made;
 use swarm_policy::Lifecycle;
 use swarm_store::{
-    AppendError, FormatOptions, MountError, MountOptions, Publish, PublishError, Record,
-    RecordState, Staged, Tombstone, Volume,
+    AppendError, Publish, PublishError, Record, RecordState, Staged, Tombstone, Volume,
 };
-use swarm_types::{DiskId, ObjectMeta, Stamp, StreamId, Timestamp};
+use swarm_types::{ObjectMeta, Stamp, StreamId, Timestamp};
 
-use crate::{NodeConfig, Settings, VolumeStatus};
+use crate::slots::{DISK_TIMEOUT, Slots};
 
 /// How many damaged replicas a node remembers; beyond that the oldest id is forgotten and found out again.
 const DAMAGED_MAX: usize = 65_536;
 
-/// How long one operation of a disk may take before it counts as failed (our choice).
-pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// The volumes of one node.
 pub(crate) struct Volumes {
     env: Env,
-    slots: Mutex<Vec<Slot>>,
+    slots: Arc<Slots>,
     /// Replicas of which a damaged block was met: they serve nobody.
     damaged: Mutex<BTreeSet<(StreamId, Stamp)>>,
-}
-
-struct Slot {
-    disk: DiskId,
-    state: SlotState,
-}
-
-#[derive(Clone)]
-enum SlotState {
-    Mounting,
-    Mounted(Volume),
-    Unavailable(String),
 }
 
 /// What was found under an id.
@@ -51,54 +35,13 @@ pub(crate) struct Found {
 }
 
 impl Volumes {
-    pub(crate) fn new(env: &Env) -> Self {
-        let slots = env
-            .disks()
-            .list()
-            .into_iter()
-            .map(|disk| Slot { disk, state: SlotState::Mounting })
-            .collect();
-        Self { env: env.clone(), slots: Mutex::new(slots), damaged: Mutex::new(BTreeSet::new()) }
-    }
-
-    /// Mounts every disk, one task each; blank ones are formatted first. Returns when each is mounted or given up.
-    pub(crate) async fn mount_all(self: &Arc<Self>, config: &NodeConfig, settings: &Settings) {
-        let disks: Vec<DiskId> = self.lock().iter().map(|slot| slot.disk.clone()).collect();
-        let mut mounts = Vec::new();
-        for (index, disk) in disks.into_iter().enumerate() {
-            let (volumes, env) = (Arc::clone(self), self.env.clone());
-            let options = MountOptions {
-                cluster: config.cluster.clone(),
-                obsolete_after: settings.obsolete_timeout,
-                force_stale: false,
-            };
-            mounts.push(self.env.spawn("mount", async move {
-                let state = match mount(&env, &disk, options).await {
-                    Ok(volume) => SlotState::Mounted(volume),
-                    Err(problem) => {
-                        tracing::error!(node = env.name(), %disk, problem, "volume not mounted");
-                        SlotState::Unavailable(problem)
-                    }
-                };
-                if let Some(slot) = volumes.lock().get_mut(index) {
-                    slot.state = state;
-                }
-            }));
-        }
-        for mount in mounts {
-            mount.join().await;
-        }
+    pub(crate) fn new(env: &Env, slots: Arc<Slots>) -> Self {
+        Self { env: env.clone(), slots, damaged: Mutex::new(BTreeSet::new()) }
     }
 
     /// The mounted volumes, in the order of their disks.
     pub(crate) fn mounted(&self) -> Vec<Volume> {
-        self.lock()
-            .iter()
-            .filter_map(|slot| match &slot.state {
-                SlotState::Mounted(volume) => Some(volume.clone()),
-                SlotState::Mounting | SlotState::Unavailable(_) => None,
-            })
-            .collect()
+        self.slots.mounted()
     }
 
     /// The newest record under an id on any volume.
@@ -200,14 +143,9 @@ impl Volumes {
             .any(|volume| volume.find(id).is_some_and(|record| record.stamp > stamp))
     }
 
-    /// A volume that closed itself takes part in nothing any more.
+    /// A volume that closed itself is to be mounted again.
     fn give_up(&self, volume: &Volume) {
-        tracing::error!(node = self.env.name(), volume = %volume.id(), "volume closed");
-        for slot in self.lock().iter_mut() {
-            if matches!(&slot.state, SlotState::Mounted(mounted) if mounted.id() == volume.id()) {
-                slot.state = SlotState::Unavailable("its index failed".to_owned());
-            }
-        }
+        self.slots.give_up(volume.id(), "its index failed", true);
     }
 
     fn best_volume(&self, id: Option<StreamId>, size: u64, jitter: u64) -> Option<(u64, Volume)> {
@@ -220,20 +158,24 @@ impl Volumes {
             };
             bids::write_cost(facts, size, jitter)
         };
-        let filed = id.and_then(|id| self.find(id)).map(|found| found.volume);
+        let filed = id
+            .and_then(|id| self.find(id))
+            .map(|found| found.volume)
+            .filter(|volume| self.slots.takes_streams(volume.id()));
         if let Some((cost, volume)) =
             filed.and_then(|volume| cost(&volume).map(|cost| (cost, volume)))
         {
             return Some((cost, volume));
         }
-        self.mounted()
+        self.slots
+            .mounted_where(VolumeState::takes_streams)
             .into_iter()
             .filter_map(|volume| cost(&volume).map(|cost| (cost, volume)))
             .min_by_key(|(cost, volume)| (*cost, volume.id()))
     }
 
-    /// Files a tombstone where the id is filed, else on the emptiest volume, and drops older records elsewhere. Durable
-    /// on return. `Ok` also where something newer is filed.
+    /// Files a tombstone where the id is filed, else on the emptiest volume, else on any that can remember it, and drops
+    /// older records elsewhere. Durable on return. `Ok` also where something newer is filed.
     pub(crate) async fn bury(
         &self,
         id: StreamId,
@@ -245,7 +187,8 @@ impl Volumes {
                 .find(id)
                 .map(|found| found.volume)
                 .or_else(|| self.best_volume(None, 0, 0).map(|(_, v)| v));
-            let Some(volume) = volume.or_else(|| self.mounted().into_iter().next()) else {
+            let any = || self.slots.mounted_where(VolumeState::takes_tombstones).into_iter().next();
+            let Some(volume) = volume.or_else(any) else {
                 return Err(PublishError::Append(AppendError::Closed));
             };
             match volume.bury(id, tombstone).await {
@@ -273,7 +216,7 @@ impl Volumes {
     /// Removes exactly this replica, wherever it is. True if it is certainly gone.
     pub(crate) async fn retract(&self, id: StreamId, stamp: Stamp) -> bool {
         // A volume that is not mounted may hold it.
-        let mut gone = self.lock().iter().all(|slot| matches!(slot.state, SlotState::Mounted(_)));
+        let mut gone = self.slots.all_mounted();
         for volume in self.mounted() {
             gone &= volume.remove(id, stamp).await.is_ok();
         }
@@ -291,25 +234,6 @@ impl Volumes {
 
     fn is_damaged(&self, id: StreamId, stamp: Stamp) -> bool {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(&(id, stamp))
-    }
-
-    /// Capacity and free bytes over all mounted volumes.
-    pub(crate) fn space(&self) -> (u64, u64) {
-        self.mounted()
-            .iter()
-            .map(Volume::space)
-            .fold((0, 0), |(capacity, free), space| (capacity + space.capacity, free + space.free))
-    }
-
-    /// Every volume, for the operator.
-    pub(crate) fn status(&self) -> Vec<VolumeStatus> {
-        let slots: Vec<(DiskId, SlotState)> =
-            self.lock().iter().map(|slot| (slot.disk.clone(), slot.state.clone())).collect();
-        slots.into_iter().map(|(disk, state)| volume_status(&disk, &state)).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -330,55 +254,4 @@ fn not_published(error: &AppendError) -> Made {
         | AppendError::Long { .. }
         | AppendError::MetadataTooLarge { .. } => Made::NotStored,
     }
-}
-
-async fn mount(env: &Env, disk: &DiskId, options: MountOptions) -> Result<Volume, String> {
-    let device = env
-        .disks()
-        .open(disk)
-        .await
-        .map_err(|error| format!("the disk cannot be opened: {error}"))?;
-    let cluster = options.cluster.clone();
-    match Volume::mount(env, Arc::clone(&device), options.clone()).await {
-        Ok((volume, _)) => return Ok(volume),
-        Err(MountError::Blank) => {}
-        Err(error) => return Err(error.to_string()),
-    }
-    Volume::format(env, &device, FormatOptions { cluster })
-        .await
-        .map_err(|error| error.to_string())?;
-    Volume::mount(env, device, options)
-        .await
-        .map(|(volume, _)| volume)
-        .map_err(|error| error.to_string())
-}
-
-fn volume_status(disk: &DiskId, state: &SlotState) -> VolumeStatus {
-    let mut status = VolumeStatus {
-        id: None,
-        disk: disk.to_string(),
-        state: "mounting",
-        problem: None,
-        capacity: 0,
-        used: 0,
-        free: 0,
-        trapped: 0,
-        streams: 0,
-    };
-    match state {
-        SlotState::Mounting => {}
-        SlotState::Unavailable(problem) => {
-            status.state = "unavailable";
-            status.problem = Some(problem.clone());
-        }
-        SlotState::Mounted(volume) => {
-            let space = volume.space();
-            status.id = Some(volume.id());
-            status.state = "ok";
-            (status.capacity, status.used) = (space.capacity, space.used);
-            (status.free, status.trapped) = (space.free, space.trapped);
-            status.streams = space.streams;
-        }
-    }
-    status
 }

@@ -4,7 +4,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
-use swarm_plan::lookup::{Form, Holding};
+use swarm_plan::lookup::{Form, Holding, Room};
+use swarm_plan::membership::{NodeState, VolumeState};
 use swarm_types::{
     ClusterName, Etag, Header, HeaderList, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, Version,
     VolumeId,
@@ -61,6 +62,25 @@ pub(crate) struct Beacon {
     pub(crate) state: StateWire,
     pub(crate) capacity: u64,
     pub(crate) free: u64,
+    /// Counts the changes of the sender's volumes.
+    pub(crate) roster: u32,
+    /// The sender's volumes, where it has something to tell of them; whoever has not heard of the last change asks.
+    pub(crate) volumes: Option<Vec<VolumeWire>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VolumeWire {
+    id: [u8; 16],
+    state: VolumeStateWire,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum VolumeStateWire {
+    Mounting,
+    Ok,
+    Retiring,
+    Retired,
+    Unavailable,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +90,10 @@ pub(crate) enum StateWire {
     Ok,
     Finalizing,
     Maintenance,
+    Idle,
+    Error,
+    Retiring,
+    Retired,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,9 +110,17 @@ pub(crate) struct AnswerWire {
     pub(crate) request: u64,
     pub(crate) holding: Option<HoldingWire>,
     pub(crate) serving: bool,
+    pub(crate) room: RoomWire,
     pub(crate) read_cost: u64,
     pub(crate) write_cost: Option<u64>,
     pub(crate) nonce: u128,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RoomWire {
+    Nothing,
+    Tombstones,
+    Streams,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -280,6 +312,85 @@ pub(crate) fn frame(body: &[u8]) -> std::io::Result<Frame> {
         .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
 }
 
+impl From<NodeState> for StateWire {
+    fn from(state: NodeState) -> Self {
+        match state {
+            NodeState::Mounting => Self::Mounting,
+            NodeState::Initializing => Self::Initializing,
+            NodeState::Ok => Self::Ok,
+            NodeState::Idle => Self::Idle,
+            NodeState::Error => Self::Error,
+            NodeState::Retiring => Self::Retiring,
+            NodeState::Retired => Self::Retired,
+            NodeState::Finalizing => Self::Finalizing,
+            // Nobody announces that it is silent; a node that did would be on its way out.
+            NodeState::Maintenance | NodeState::Unreachable | NodeState::Offline => {
+                Self::Maintenance
+            }
+        }
+    }
+}
+
+impl From<StateWire> for NodeState {
+    fn from(wire: StateWire) -> Self {
+        match wire {
+            StateWire::Mounting => Self::Mounting,
+            StateWire::Initializing => Self::Initializing,
+            StateWire::Ok => Self::Ok,
+            StateWire::Idle => Self::Idle,
+            StateWire::Error => Self::Error,
+            StateWire::Retiring => Self::Retiring,
+            StateWire::Retired => Self::Retired,
+            StateWire::Finalizing => Self::Finalizing,
+            StateWire::Maintenance => Self::Maintenance,
+        }
+    }
+}
+
+impl VolumeWire {
+    pub(crate) fn new(id: VolumeId, state: VolumeState) -> Self {
+        let state = match state {
+            VolumeState::Mounting => VolumeStateWire::Mounting,
+            VolumeState::Ok => VolumeStateWire::Ok,
+            VolumeState::Retiring => VolumeStateWire::Retiring,
+            VolumeState::Retired => VolumeStateWire::Retired,
+            VolumeState::Unavailable => VolumeStateWire::Unavailable,
+        };
+        Self { id: *id.as_bytes(), state }
+    }
+
+    pub(crate) const fn told(self) -> (VolumeId, VolumeState) {
+        let state = match self.state {
+            VolumeStateWire::Mounting => VolumeState::Mounting,
+            VolumeStateWire::Ok => VolumeState::Ok,
+            VolumeStateWire::Retiring => VolumeState::Retiring,
+            VolumeStateWire::Retired => VolumeState::Retired,
+            VolumeStateWire::Unavailable => VolumeState::Unavailable,
+        };
+        (VolumeId::from_bytes(self.id), state)
+    }
+}
+
+impl From<Room> for RoomWire {
+    fn from(room: Room) -> Self {
+        match room {
+            Room::Nothing => Self::Nothing,
+            Room::Tombstones => Self::Tombstones,
+            Room::Streams => Self::Streams,
+        }
+    }
+}
+
+impl From<RoomWire> for Room {
+    fn from(wire: RoomWire) -> Self {
+        match wire {
+            RoomWire::Nothing => Self::Nothing,
+            RoomWire::Tombstones => Self::Tombstones,
+            RoomWire::Streams => Self::Streams,
+        }
+    }
+}
+
 impl From<Stamp> for StampWire {
     fn from(stamp: Stamp) -> Self {
         Self { version: stamp.version.0, etag: *stamp.etag.as_bytes() }
@@ -417,6 +528,14 @@ mod tests {
     fn a_message_comes_back_as_it_was() {
         let bytes = encode(tag("main"), &bury()).expect("small");
         assert_eq!(decode(tag("main"), &bytes), Decoded::Message(bury()));
+    }
+
+    #[test]
+    fn a_state_that_a_node_announces_is_the_state_that_its_peers_show() {
+        let unannounced = [NodeState::Unreachable, NodeState::Offline];
+        for state in NodeState::ALL.into_iter().filter(|state| !unannounced.contains(state)) {
+            assert_eq!(NodeState::from(StateWire::from(state)), state);
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::contexts::Place;
 use crate::links::PeerReplica;
 use crate::node::Busy;
 use crate::nonces::Purpose;
-use crate::volumes::DISK_TIMEOUT;
+use crate::slots::DISK_TIMEOUT;
 use crate::wire::{Message, RetractWire};
 
 /// How long what a lookup told is good enough to choose a version by. A write whose body took longer asks again.
@@ -226,8 +226,7 @@ impl Node {
         let needed = copies.min(2);
         let found = u32::try_from(bids.len()).unwrap_or(u32::MAX);
         if found < needed {
-            let serving = answers.iter().filter(|answer| answer.serving).count();
-            let enough_nodes = u32::try_from(serving).unwrap_or(u32::MAX) >= needed;
+            let enough_nodes = u32::try_from(answers.candidates()).unwrap_or(u32::MAX) >= needed;
             return Err(if enough_nodes {
                 Refusal::NoSpace
             } else {
@@ -245,7 +244,7 @@ impl Node {
             return Ok(Reply::Redirect(Redirect {
                 node: winner,
                 nonce: Nonce(nonce),
-                permanent: false,
+                permanent: self.inner.sends_clients_away(),
                 domain,
             }));
         }

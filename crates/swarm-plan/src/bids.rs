@@ -5,10 +5,14 @@
 
 use swarm_types::NodeId;
 
+use crate::membership::Bidding;
+
 /// Weight of a full volume, squared share: an empty one costs nothing, a full one this much.
 const UTILISATION_WEIGHT: u64 = 1000;
 /// Weight of each operation that the volume has in flight.
 const ACTIVITY_WEIGHT: u64 = 20;
+/// Added to the bids of an idle node: more than a full volume costs, so that it is left to sleep while anybody is awake.
+const IDLE_PREMIUM: u64 = 5000;
 /// Bids of equal volumes differ by less than this, so that they take turns.
 pub const JITTER: u64 = 10;
 /// Free space that must be left beside a new stream, in sizes of that stream: room for defragmentation to move it.
@@ -48,6 +52,16 @@ pub fn write_cost(facts: VolumeFacts, size: u64, jitter: u64) -> Option<u64> {
 #[must_use]
 pub fn read_cost(in_flight: u32) -> u64 {
     u64::from(in_flight) * ACTIVITY_WEIGHT
+}
+
+/// A cost as a node bids it that bids in this way; `None` where it does not bid.
+#[must_use]
+pub const fn offered(bidding: Bidding, cost: u64) -> Option<u64> {
+    match bidding {
+        Bidding::Never => None,
+        Bidding::ByCost => Some(cost),
+        Bidding::AtPremium => Some(cost.saturating_add(IDLE_PREMIUM)),
+    }
 }
 
 /// One node's offer.
@@ -93,6 +107,14 @@ mod tests {
         assert!(write_cost(facts(30, 0), 10, 0).is_some());
         assert_eq!(write_cost(facts(1000, 0), u64::MAX, 0), None);
         assert_eq!(write_cost(VolumeFacts { capacity: 0, free: 0, in_flight: 0 }, 0, 0), None);
+    }
+
+    #[test]
+    fn an_idle_node_is_asked_only_when_nobody_is_awake() {
+        let full = write_cost(facts(30, 40), 10, 9).expect("it has room");
+        let empty = write_cost(facts(1000, 0), 10, 0).expect("it has room");
+        assert!(offered(Bidding::AtPremium, empty) > offered(Bidding::ByCost, full));
+        assert_eq!(offered(Bidding::Never, empty), None);
     }
 
     #[test]

@@ -55,6 +55,17 @@ impl Form {
     }
 }
 
+/// For what the volumes of a node have a place, however full they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Nothing new.
+    Nothing,
+    /// A tombstone at most: every volume that works is being emptied.
+    Tombstones,
+    /// Streams.
+    Streams,
+}
+
 /// One node's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
@@ -64,6 +75,8 @@ pub struct Answer {
     pub holding: Option<Holding>,
     /// Whether the node serves clients now.
     pub serving: bool,
+    /// For what its volumes have a place.
+    pub room: Room,
     /// Cost of delivering the stream from there.
     pub read_cost: u64,
     /// Cost of storing the stream there; `None` where it does not bid.
@@ -202,6 +215,20 @@ impl Answers {
         self.iter().filter(|answer| answer.holding.is_some()).map(|answer| answer.node)
     }
 
+    /// How many nodes could take a stream if they were not full.
+    #[must_use]
+    pub fn candidates(&self) -> usize {
+        self.iter().filter(|answer| answer.serving && answer.room == Room::Streams).count()
+    }
+
+    /// How many nodes can remember a delete: those that hold something under the id, and those with a place for a tombstone.
+    #[must_use]
+    pub fn memories(&self) -> usize {
+        let remembers =
+            |answer: &&Answer| answer.holding.is_some() || answer.room >= Room::Tombstones;
+        self.iter().filter(remembers).count()
+    }
+
     /// The bids for a write.
     #[must_use]
     pub fn write_bids(&self) -> Vec<Bid> {
@@ -229,7 +256,9 @@ mod tests {
     }
 
     fn answer(last: u8, holding: Option<Holding>, read_cost: u64) -> Answer {
-        Answer { node: node(last), holding, serving: true, read_cost, write_cost: None, nonce: 0 }
+        let room = Room::Streams;
+        let node = node(last);
+        Answer { node, holding, serving: true, room, read_cost, write_cost: None, nonce: 0 }
     }
 
     const VOLUME: VolumeId = VolumeId::from_bytes([7; 16]);
@@ -287,6 +316,18 @@ mod tests {
         let mut answers = Answers::default();
         answers.add(answer(1, Some(ended), 0));
         assert_eq!(answers.existing(), None);
+    }
+
+    #[test]
+    fn who_can_take_and_who_can_remember_is_told_apart() {
+        let mut answers = Answers::default();
+        answers.add(answer(1, None, 0));
+        answers.add(Answer { room: Room::Tombstones, ..answer(2, None, 0) });
+        answers.add(Answer { room: Room::Nothing, ..answer(3, None, 0) });
+        let held = Some(holding(5, Form::Tombstone));
+        answers.add(Answer { room: Room::Nothing, ..answer(4, held, 0) });
+        answers.add(Answer { serving: false, ..answer(5, None, 0) });
+        assert_eq!((answers.candidates(), answers.memories()), (1, 4));
     }
 
     #[test]

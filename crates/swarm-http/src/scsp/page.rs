@@ -43,7 +43,8 @@ pub(crate) fn html(status: &NodeStatus, config: &NodeConfig) -> String {
         let _ = writeln!(page, "<tr><td>{}</td><td>{}</td></tr>\r", escape(name), escape(value));
     };
     for volume in &status.volumes {
-        let used = format!("{}, {} of {} bytes used", volume.state, volume.used, volume.capacity);
+        let used =
+            format!("{}, {} of {} bytes used", volume.state.word(), volume.used, volume.capacity);
         row(&volume.disk, &used);
     }
     for (node, state) in &status.members {

@@ -11,9 +11,10 @@ use swarm_node::api::{
     Address, BodyWish, DeleteRequest, DomainChoice, Nonce, ReadRequest, Refusal, Replicate, Reply,
     Target, WriteKind, WriteReply, WriteRequest,
 };
-use swarm_node::{Node, NodeConfig, NodeState, NodeStatus};
+use swarm_node::{Node, NodeConfig, NodeState, NodeStatus, RetireError, VolumeState};
 use swarm_sim::{DiskModel, DiskNumber, HostId, Sim, SimHandle, SimOptions};
-use swarm_types::{ClusterName, HeaderList, Uuid};
+use swarm_store::{FormatOptions, Volume};
+use swarm_types::{ClusterName, HeaderList, Uuid, VolumeId};
 
 const DISK: u64 = 64 << 20;
 
@@ -220,6 +221,69 @@ impl Cluster {
     pub(crate) fn start(&mut self, number: u8) {
         assert!(self.world().start(self.host(number)).done(), "it was off");
         self.run_for(Duration::from_secs(2));
+    }
+
+    /// Takes a node down and brings it up again with its last disk formatted for another cluster.
+    pub(crate) fn restart_with_a_strangers_disk(&mut self, number: u8) {
+        self.power_off(number);
+        let host = self.host(number);
+        self.world().set_boot(host, |env| async move {
+            let disk = env.disks().list().pop().expect("a disk");
+            let disk = env.disks().open(&disk).await.expect("a working disk");
+            let cluster = ClusterName::from("other");
+            let formatted = Volume::format(&env, &disk, FormatOptions { cluster }).await;
+            formatted.expect("a working disk");
+        });
+        self.start(number);
+        self.power_off(number);
+        boot(self.world(), host, &self.client.slots[usize::from(number) - 1], &[]);
+        self.start(number);
+    }
+
+    /// What a node shows of itself, and then what each of the others shows of it.
+    pub(crate) fn seen(&self, number: u8) -> Vec<NodeState> {
+        let count = u8::try_from(self.client.hosts.len()).expect("few nodes");
+        let own = self.status(number);
+        let others = (1..=count).filter(|other| *other != number).map(|other| {
+            let status = self.status(other);
+            let known = status.members.into_iter().find(|(id, _)| *id == own.id);
+            known.expect("every node knows every other").1
+        });
+        std::iter::once(own.state).chain(others).collect()
+    }
+
+    /// Retires a volume, the first of a node being 0.
+    pub(crate) fn retire(&mut self, number: u8, volume: usize) -> Result<VolumeState, RetireError> {
+        let id = self.volume(number, volume);
+        self.on(number, move |node| async move { node.retire(id).await })
+    }
+
+    /// Puts a retiring volume back into service.
+    pub(crate) fn cancel_retire(
+        &mut self,
+        number: u8,
+        volume: usize,
+    ) -> Result<VolumeState, RetireError> {
+        let id = self.volume(number, volume);
+        self.on(number, move |node| async move { node.cancel_retire(id).await })
+    }
+
+    fn volume(&self, number: u8, volume: usize) -> VolumeId {
+        self.status(number).volumes[volume].id.expect("a volume that was mounted")
+    }
+
+    /// Runs something on a node.
+    pub(crate) fn on<T, F>(
+        &mut self,
+        number: u8,
+        work: impl FnOnce(Node) -> F + Send + 'static,
+    ) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let client = self.client();
+        self.block_on(async move { client.on(number, work).await }).expect("the node lived on")
     }
 
     /// Damages every block of a node's disks that holds data.

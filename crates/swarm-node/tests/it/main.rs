@@ -3,5 +3,6 @@
 mod cluster;
 mod hostile;
 mod regressions;
+mod states;
 mod stories;
 mod stress;

@@ -79,6 +79,11 @@ pub(crate) async fn status(run: &Run, node: &NodeRef) -> Result<Status, String> 
         .map_err(|error| format!("tells a status that cannot be read ({error})"))
 }
 
+/// A node that sleeps for want of work is as well as one that is awake.
+fn is_well(state: &str) -> bool {
+    matches!(state, "ok" | "idle")
+}
+
 /// The statuses of all nodes of a cluster, if it is healthy.
 ///
 /// # Errors
@@ -88,7 +93,7 @@ pub(crate) async fn healthy(run: &Run, cluster: &str) -> Result<Vec<Status>, Str
     let mut statuses = Vec::with_capacity(nodes.len());
     for node in &nodes {
         let status = status(run, node).await.map_err(|why| format!("{node} {why}"))?;
-        if status.state != "ok" {
+        if !is_well(&status.state) {
             return Err(format!("{node} is {}", status.state));
         }
         if let Some(volume) =
@@ -103,7 +108,7 @@ pub(crate) async fn healthy(run: &Run, cluster: &str) -> Result<Vec<Status>, Str
     for (node, status) in nodes.iter().zip(&statuses) {
         for (other, name) in nodes.iter().zip(&statuses).filter(|(other, _)| *other != node) {
             let known = status.members.iter().find(|member| member.node == name.node);
-            if known.is_none_or(|member| member.state != "ok") {
+            if known.is_none_or(|member| !is_well(&member.state)) {
                 let as_what = known.map_or("not at all", |member| member.state.as_str());
                 return Err(format!("{node} knows {other} as {as_what}"));
             }

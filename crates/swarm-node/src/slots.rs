@@ -1,0 +1,487 @@
+//! The disks of one node and what has become of each: mounting it, watching it, giving it up, and whether its volume is in
+//! service. The node's rules depend on [`VolumeState`] alone, which is told here.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use swarm_env::{Disk, Env};
+use swarm_plan::lookup::Room;
+use swarm_plan::membership::{VolumeCounts, VolumeState};
+use swarm_store::{AppendError, FormatError, FormatOptions, MountError, MountOptions, Volume};
+use swarm_types::{ClusterName, DiskId, VolumeId};
+
+use crate::VolumeStatus;
+
+/// How long one operation of a disk may take before it counts as failed (our choice).
+pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a starting node waits for its volumes. One that takes longer goes on mounting while the node serves from the
+/// others: a disk that hangs must not keep them away (our choice; long against reading any journal).
+const MOUNT_PATIENCE: Duration = Duration::from_secs(300);
+/// How much is read to see whether a disk that takes no writes still delivers: one block.
+const PROBE_LEN: usize = 4096;
+
+/// Whether a volume is in service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    InService,
+    Retiring,
+    Retired,
+}
+
+/// A volume that does not do what an operator asks of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RetireError {
+    /// The node has no such volume.
+    #[error("no such volume")]
+    NoSuchVolume,
+    /// Its state does not allow it.
+    #[error("the volume is {}", .0.word())]
+    State(VolumeState),
+    /// The disk does not take the note that says so durably.
+    #[error("the volume cannot be marked: {0}")]
+    Disk(String),
+}
+
+/// The disks of one node.
+pub(crate) struct Slots {
+    env: Env,
+    options: MountOptions,
+    table: Mutex<Vec<Slot>>,
+}
+
+struct Slot {
+    disk: DiskId,
+    /// The volume that was mounted here last.
+    volume: Option<VolumeId>,
+    content: Content,
+    duty: Duty,
+    /// What is wrong with a volume that works all the same.
+    trouble: Option<String>,
+}
+
+#[derive(Clone)]
+enum Content {
+    Mounting,
+    Mounted(Mounted),
+    Unavailable { why: String, hope: Hope },
+}
+
+#[derive(Clone)]
+struct Mounted {
+    volume: Volume,
+    device: Arc<dyn Disk>,
+}
+
+/// What would have to happen before a volume is mounted again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hope {
+    /// Nothing: the next heartbeat tries.
+    Retry,
+    /// Its disk must be unplugged first: it would be refused again.
+    Refused,
+    /// Its disk must come back.
+    Gone,
+}
+
+/// A volume that was not mounted.
+struct NotMounted {
+    why: String,
+    hope: Hope,
+}
+
+impl Slot {
+    const fn new(disk: DiskId) -> Self {
+        let (content, duty) = (Content::Mounting, Duty::InService);
+        Self { disk, volume: None, content, duty, trouble: None }
+    }
+
+    const fn state(&self) -> VolumeState {
+        match (&self.content, self.duty) {
+            (Content::Mounting, _) => VolumeState::Mounting,
+            (Content::Unavailable { .. }, _) => VolumeState::Unavailable,
+            (Content::Mounted(_), Duty::InService) => VolumeState::Ok,
+            (Content::Mounted(_), Duty::Retiring) => VolumeState::Retiring,
+            (Content::Mounted(_), Duty::Retired) => VolumeState::Retired,
+        }
+    }
+
+    const fn mounted(&self) -> Option<&Mounted> {
+        match &self.content {
+            Content::Mounted(mounted) => Some(mounted),
+            Content::Mounting | Content::Unavailable { .. } => None,
+        }
+    }
+
+    fn holds(&self, volume: VolumeId) -> bool {
+        self.mounted().is_some_and(|mounted| mounted.volume.id() == volume)
+    }
+
+    const fn hope(&self) -> Option<Hope> {
+        match self.content {
+            Content::Unavailable { hope, .. } => Some(hope),
+            Content::Mounting | Content::Mounted(_) => None,
+        }
+    }
+
+    fn status(&self) -> VolumeStatus {
+        let mut status = VolumeStatus {
+            id: self.volume,
+            disk: self.disk.to_string(),
+            state: self.state(),
+            problem: self.trouble.clone(),
+            capacity: 0,
+            used: 0,
+            free: 0,
+            trapped: 0,
+            streams: 0,
+        };
+        match &self.content {
+            Content::Mounting => {}
+            Content::Unavailable { why, .. } => status.problem = Some(why.clone()),
+            Content::Mounted(Mounted { volume, .. }) => {
+                let space = volume.space();
+                (status.capacity, status.used) = (space.capacity, space.used);
+                (status.free, status.trapped) = (space.free, space.trapped);
+                status.streams = space.streams;
+            }
+        }
+        status
+    }
+}
+
+impl Slots {
+    /// The disks plugged in now, none of them mounted yet.
+    pub(crate) fn new(env: &Env, cluster: ClusterName, obsolete_after: Duration) -> Self {
+        let options = MountOptions { cluster, obsolete_after, force_stale: false };
+        let table = env.disks().list().into_iter().map(Slot::new).collect();
+        Self { env: env.clone(), options, table: Mutex::new(table) }
+    }
+
+    /// Mounts every disk, one task each; blank ones are formatted first. Returns when each is mounted or given up, or after
+    /// five minutes.
+    pub(crate) async fn mount_all(self: &Arc<Self>) {
+        let disks: Vec<DiskId> = self.lock().iter().map(|slot| slot.disk.clone()).collect();
+        let mounts: Vec<_> = disks.into_iter().map(|disk| self.mount_in_task(disk)).collect();
+        let all = async {
+            for mount in mounts {
+                mount.join().await;
+            }
+        };
+        if self.env.timeout(MOUNT_PATIENCE, all).await.is_err() {
+            tracing::error!(node = self.env.name(), "a disk hangs, the node goes on without it");
+        }
+    }
+
+    fn mount_in_task(self: &Arc<Self>, disk: DiskId) -> swarm_env::Task<()> {
+        let slots = Arc::clone(self);
+        self.env.spawn("mount", async move {
+            let content = match mount(&slots.env, &disk, &slots.options).await {
+                Ok((mounted, blank)) => {
+                    if blank {
+                        slots.forget_one_that_is_gone(&disk);
+                    }
+                    Content::Mounted(mounted)
+                }
+                Err(NotMounted { why, hope }) => {
+                    tracing::error!(node = slots.env.name(), %disk, why, "volume not mounted");
+                    Content::Unavailable { why, hope }
+                }
+            };
+            slots.put(&disk, content);
+        })
+    }
+
+    /// A blank disk replaces one that was pulled: nobody waits for that one here any more.
+    fn forget_one_that_is_gone(&self, blank: &DiskId) {
+        let mut table = self.lock();
+        let gone =
+            table.iter().position(|slot| slot.hope() == Some(Hope::Gone) && slot.disk != *blank);
+        if let Some(gone) = gone {
+            table.remove(gone);
+        }
+    }
+
+    fn put(&self, disk: &DiskId, content: Content) {
+        let before = self.lock().iter_mut().find(|slot| slot.disk == *disk).map(|slot| {
+            if let Content::Mounted(mounted) = &content {
+                let id = mounted.volume.id();
+                if slot.volume != Some(id) {
+                    slot.duty = Duty::InService;
+                }
+                slot.volume = Some(id);
+            }
+            slot.trouble = None;
+            std::mem::replace(&mut slot.content, content)
+        });
+        // A volume may end here, and its disk with it: not under the lock.
+        drop(before);
+    }
+
+    /// The mounted volumes, in the order of their disks.
+    pub(crate) fn mounted(&self) -> Vec<Volume> {
+        self.lock().iter().filter_map(|slot| Some(slot.mounted()?.volume.clone())).collect()
+    }
+
+    /// The mounted volumes in states like these, in the order of their disks.
+    pub(crate) fn mounted_where(&self, fits: impl Fn(VolumeState) -> bool) -> Vec<Volume> {
+        let table = self.lock();
+        let fitting = table.iter().filter(|slot| slot.trouble.is_none() && fits(slot.state()));
+        fitting.filter_map(|slot| Some(slot.mounted()?.volume.clone())).collect()
+    }
+
+    /// True if a new stream may be stored on this volume.
+    pub(crate) fn takes_streams(&self, volume: VolumeId) -> bool {
+        let takes = |slot: &Slot| slot.trouble.is_none() && slot.state().takes_streams();
+        self.lock().iter().any(|slot| slot.holds(volume) && takes(slot))
+    }
+
+    /// True if everything that the node may have is mounted.
+    pub(crate) fn all_mounted(&self) -> bool {
+        self.lock().iter().all(|slot| slot.mounted().is_some())
+    }
+
+    /// For what there is a place.
+    pub(crate) fn room(&self) -> Room {
+        let place = |slot: &Slot| match slot.state() {
+            state if slot.trouble.is_none() && state.takes_streams() => Room::Streams,
+            state if slot.trouble.is_none() && state.takes_tombstones() => Room::Tombstones,
+            _ => Room::Nothing,
+        };
+        self.lock().iter().map(place).max().unwrap_or(Room::Nothing)
+    }
+
+    /// How many volumes there are, and in what states.
+    pub(crate) fn counts(&self) -> VolumeCounts {
+        let mut counts = VolumeCounts::default();
+        for slot in self.lock().iter() {
+            let state = slot.state();
+            counts.all += 1;
+            counts.retiring += usize::from(state == VolumeState::Retiring);
+            counts.retired += usize::from(state == VolumeState::Retired);
+            let in_trouble = state == VolumeState::Unavailable || slot.trouble.is_some();
+            counts.in_trouble += usize::from(in_trouble);
+        }
+        counts
+    }
+
+    /// The volumes that the node has, or had and misses, with their states.
+    pub(crate) fn states(&self) -> Vec<(VolumeId, VolumeState)> {
+        self.lock().iter().filter_map(|slot| Some((slot.volume?, slot.state()))).collect()
+    }
+
+    /// Capacity of all volumes that are not retired, and free bytes of those that take streams.
+    pub(crate) fn space(&self) -> (u64, u64) {
+        let mut sums = (0, 0);
+        for slot in self.lock().iter().filter(|slot| slot.state() != VolumeState::Retired) {
+            if let Some(mounted) = slot.mounted() {
+                let space = mounted.volume.space();
+                sums.0 += space.capacity;
+                sums.1 += if slot.state().takes_streams() { space.free } else { 0 };
+            }
+        }
+        sums
+    }
+
+    /// Every volume, for the operator.
+    pub(crate) fn status(&self) -> Vec<VolumeStatus> {
+        self.lock().iter().map(Slot::status).collect()
+    }
+
+    /// A volume that closed itself takes part in nothing until it is mounted again.
+    pub(crate) fn give_up(&self, volume: VolumeId, why: &str, may_return: bool) {
+        tracing::error!(node = self.env.name(), %volume, why, "volume given up");
+        let disk = self.lock().iter().find(|slot| slot.holds(volume)).map(|slot| slot.disk.clone());
+        if let Some(disk) = disk {
+            let hope = if may_return { Hope::Retry } else { Hope::Refused };
+            self.put(&disk, Content::Unavailable { why: why.to_owned(), hope });
+        }
+    }
+
+    /// Takes a volume out of service, to be emptied. An empty one is retired at once. Saying it again changes nothing.
+    ///
+    /// # Errors
+    /// See [`RetireError`].
+    pub(crate) async fn retire(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
+        match self.state_of(volume)? {
+            VolumeState::Ok => self.set_duty(volume, Duty::Retiring),
+            VolumeState::Retiring | VolumeState::Retired => {}
+            state => return Err(RetireError::State(state)),
+        }
+        self.finish_retires().await;
+        self.state_of(volume)
+    }
+
+    /// Puts a volume that is being emptied back into service.
+    ///
+    /// # Errors
+    /// See [`RetireError`]; a retired volume stays retired.
+    pub(crate) async fn cancel_retire(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
+        match self.state_of(volume)? {
+            VolumeState::Ok => {}
+            VolumeState::Retiring => self.set_duty(volume, Duty::InService),
+            state => return Err(RetireError::State(state)),
+        }
+        self.state_of(volume)
+    }
+
+    fn state_of(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
+        let table = self.lock();
+        let slot = table.iter().find(|slot| slot.volume == Some(volume));
+        slot.map(Slot::state).ok_or(RetireError::NoSuchVolume)
+    }
+
+    fn set_duty(&self, volume: VolumeId, duty: Duty) {
+        tracing::info!(node = self.env.name(), %volume, ?duty, "duty of a volume");
+        for slot in self.lock().iter_mut().filter(|slot| slot.holds(volume)) {
+            slot.duty = duty;
+        }
+    }
+
+    /// Retires the volumes that have been emptied: tombstones are streams too, and must have found another place.
+    async fn finish_retires(&self) {
+        for volume in self.mounted_where(|state| state == VolumeState::Retiring) {
+            let space = volume.space();
+            if space.streams == 0 && space.tombstones == 0 {
+                self.set_duty(volume.id(), Duty::Retired);
+            }
+        }
+    }
+
+    /// Looks at every disk: which have come, which are gone, which do not work. Returns when each mounted one has answered
+    /// or was given up; mounts go on in tasks of their own.
+    pub(crate) async fn heartbeat(self: &Arc<Self>) {
+        for disk in self.compare_with_plugged() {
+            drop(self.mount_in_task(disk));
+        }
+        let mounted: Vec<Mounted> =
+            self.lock().iter().filter_map(|slot| slot.mounted().cloned()).collect();
+        // A disk that does not answer must not keep the others from being looked at.
+        join_all(mounted.into_iter().map(|mounted| self.beat(mounted))).await;
+        self.finish_retires().await;
+    }
+
+    /// Takes note of disks that were pulled or plugged in. Returns those to be mounted.
+    fn compare_with_plugged(&self) -> Vec<DiskId> {
+        let plugged = self.env.disks().list();
+        let mut ended = Vec::new();
+        let mut to_mount = Vec::new();
+        let mut table = self.lock();
+        for slot in table.iter_mut().filter(|slot| !plugged.contains(&slot.disk)) {
+            if slot.hope() != Some(Hope::Gone) {
+                let why = "its disk is gone".to_owned();
+                let gone = Content::Unavailable { why, hope: Hope::Gone };
+                slot.trouble = None;
+                ended.push(std::mem::replace(&mut slot.content, gone));
+            }
+        }
+        // Nobody misses what had nothing on it.
+        table.retain(|slot| slot.duty != Duty::Retired || slot.hope() != Some(Hope::Gone));
+        for disk in plugged {
+            let known = table.iter_mut().find(|slot| slot.disk == disk);
+            match known {
+                Some(slot) if matches!(slot.hope(), Some(Hope::Gone | Hope::Retry)) => {
+                    ended.push(std::mem::replace(&mut slot.content, Content::Mounting));
+                    to_mount.push(disk);
+                }
+                Some(_) => {}
+                None => {
+                    let at = table.partition_point(|slot| slot.disk < disk);
+                    table.insert(at, Slot::new(disk.clone()));
+                    to_mount.push(disk);
+                }
+            }
+        }
+        drop(table);
+        drop(ended);
+        to_mount
+    }
+
+    /// Renews a volume's last-touched time, which shows whether its disk takes writes. One that does not, but still
+    /// delivers, keeps delivering and takes nothing new; one that does neither is given up until it answers again.
+    async fn beat(&self, mounted: Mounted) {
+        let Mounted { volume, device } = mounted;
+        let why = match self.env.timeout(DISK_TIMEOUT, volume.touch()).await {
+            Ok(Ok(())) => return self.note_trouble(volume.id(), None),
+            Ok(Err(AppendError::Closed)) => {
+                return self.give_up(volume.id(), "it closed itself", true);
+            }
+            Ok(Err(error)) => in_full(&error),
+            Err(_) => "no answer".to_owned(),
+        };
+        let why = match self.env.timeout(DISK_TIMEOUT, device.read_at(0, PROBE_LEN)).await {
+            Ok(Ok(_)) => {
+                let why = format!("its disk takes no writes: {why}");
+                return self.note_trouble(volume.id(), Some(why));
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        self.give_up(volume.id(), &format!("its disk has failed: {why}"), true);
+    }
+
+    fn note_trouble(&self, volume: VolumeId, trouble: Option<String>) {
+        for slot in self.lock().iter_mut().filter(|slot| slot.holds(volume)) {
+            if slot.trouble != trouble {
+                tracing::warn!(node = self.env.name(), %volume, ?trouble, "trouble with a disk");
+                slot.trouble.clone_from(&trouble);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Mounts a disk, formatting it first if it is blank; true if it was.
+async fn mount(
+    env: &Env,
+    disk: &DiskId,
+    options: &MountOptions,
+) -> Result<(Mounted, bool), NotMounted> {
+    let device = env.disks().open(disk).await.map_err(|error| NotMounted {
+        why: format!("the disk cannot be opened: {error}"),
+        hope: if error.kind() == io::ErrorKind::NotFound { Hope::Gone } else { Hope::Retry },
+    })?;
+    let again = |device: &Arc<dyn Disk>| Volume::mount(env, Arc::clone(device), options.clone());
+    match again(&device).await {
+        Ok((volume, _)) => return Ok((Mounted { volume, device }, false)),
+        Err(MountError::Blank) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let cluster = options.cluster.clone();
+    Volume::format(env, &device, FormatOptions { cluster }).await?;
+    let (volume, _) = again(&device).await?;
+    Ok((Mounted { volume, device }, true))
+}
+
+impl From<MountError> for NotMounted {
+    fn from(error: MountError) -> Self {
+        let hope = match error {
+            MountError::Disk { .. } | MountError::Blank => Hope::Retry,
+            MountError::OtherCluster { .. }
+            | MountError::Stale { .. }
+            | MountError::TooSmall { .. }
+            | MountError::JournalDamaged { .. }
+            | MountError::Version { .. } => Hope::Refused,
+        };
+        Self { why: in_full(&error), hope }
+    }
+}
+
+impl From<FormatError> for NotMounted {
+    fn from(error: FormatError) -> Self {
+        let hope = match error {
+            FormatError::Disk { .. } => Hope::Retry,
+            FormatError::TooSmall { .. } | FormatError::ClusterNameTooLong { .. } => Hope::Refused,
+        };
+        Self { why: in_full(&error), hope }
+    }
+}
+
+/// An error with what is behind it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}

@@ -5,7 +5,7 @@ use swarm_plan::health::Subcluster;
 use swarm_plan::membership::VolumeState;
 use swarm_plan::outcome::Made;
 use swarm_store::{Publish, Staged, Tombstone, Volume};
-use swarm_types::{NodeId, Stamp, StreamId};
+use swarm_types::{NodeId, Stamp, StreamId, VolumeId};
 
 /// The node that the health processor runs on.
 pub trait Home: Send + Sync + 'static {
@@ -15,9 +15,8 @@ pub trait Home: Send + Sync + 'static {
     /// Its subcluster (`node.subcluster`).
     fn subcluster(&self) -> Subcluster;
 
-    /// Whether the node has mounted what it has and may say, and change, what it holds. The health processor rests while
-    /// it does not.
-    fn is_open(&self) -> bool;
+    /// Whether the health processor may walk: the node is open, and not asleep. Whatever others ask is done even so.
+    fn may_walk(&self) -> bool;
 
     /// Whether the node takes copies from others.
     fn takes_copies(&self) -> bool;
@@ -25,15 +24,15 @@ pub trait Home: Send + Sync + 'static {
     /// Whether clients keep the node busy: health work waits a little then.
     fn is_busy(&self) -> bool;
 
-    /// The mounted volumes in the order of their disks, and their states: ok, retiring or retired.
+    /// The mounted volumes in the order of their disks, and their states.
     fn volumes(&self) -> Vec<(Volume, VolumeState)>;
 
-    /// The cost of storing a stream of this length here on a volume that does not hold this version already; `None` where
-    /// none has room. The volume of an older version comes first.
-    fn copy_cost(&self, id: StreamId, stamp: Option<Stamp>, length: u64) -> Option<u64>;
+    /// The cost of storing a stream of this length here; `None` where no volume that takes streams has room. A volume
+    /// that files the id already comes first, so that an older or damaged replica is replaced in one step.
+    fn copy_cost(&self, id: StreamId, length: u64) -> Option<u64>;
 
-    /// Reserves room for a copy on the volume that [`Home::copy_cost`] means.
-    fn stage(&self, id: StreamId, stamp: Stamp, length: u64) -> Option<(Volume, Staged)>;
+    /// Reserves room for a stream on the volume that [`Home::copy_cost`] means.
+    fn stage(&self, id: StreamId, length: u64) -> Option<(Volume, Staged)>;
 
     /// Publishes a copy and drops what is older on the other volumes, unless one of them files something newer.
     fn publish(
@@ -48,9 +47,12 @@ pub trait Home: Send + Sync + 'static {
     /// it is durable, or something newer is.
     fn bury(&self, id: StreamId, tombstone: Tombstone) -> BoxFuture<'_, bool>;
 
-    /// Counts an error of a volume's disk; enough of them retire it.
-    fn disk_failed(&self, volume: &Volume);
+    /// Whether requests have met a damaged block in this replica that no visit has seen yet.
+    fn is_suspect(&self, id: StreamId, stamp: Stamp) -> bool;
 
-    /// Whether a replica is known to have a damaged block.
-    fn is_damaged(&self, volume: &Volume, id: StreamId, stamp: Stamp) -> bool;
+    /// The replica was verified, quarantined or replaced: what requests met of it no longer matters.
+    fn clear_suspicion(&self, id: StreamId, stamp: Stamp);
+
+    /// A retiring volume is empty and durably marked as retired.
+    fn retired(&self, volume: VolumeId);
 }

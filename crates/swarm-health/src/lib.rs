@@ -2,13 +2,31 @@
 //!
 //! What to do is decided by [`swarm_plan::health`]; this crate gathers the facts, carries the answers out, keeps the pace
 //! and counts. It reaches its own node through [`Home`] and the others through [`Peers`], both of which `swarm-node`
-//! implements, and answers what others ask of it.
+//! implements, and answers what others ask of it: surveys with [`Health::report`], orders with [`Health::make_here`] and
+//! [`Health::trim_here`].
 
+mod claims;
+mod copies;
+mod cycle;
 mod home;
+mod leaving;
 mod peers;
+mod recovery;
+mod report;
+mod service;
+mod settings;
+mod soon;
+mod space;
+mod status;
+mod store;
+mod tombstones;
+mod visit;
 
 pub use home::Home;
 pub use peers::{
-    Answer, Claim, FetchError, Incoming, LeaveOutcome, MakeOrder, MakeOutcome, Member, Peers, Pull,
+    Claim, FetchError, Incoming, LeaveOutcome, MakeOrder, MakeOutcome, Member, Peers, Pull,
     Question, Recovery, RecoveryCause, TrimOrder, Whom,
 };
+pub use service::Health;
+pub use settings::HealthSettings;
+pub use status::{HealthStatus, Walks};

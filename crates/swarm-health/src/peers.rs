@@ -10,7 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 use swarm_env::BoxFuture;
 use swarm_plan::health::recovery::Standing;
-use swarm_plan::health::{Place, Report, Subcluster, Survey};
+use swarm_plan::health::{Place, Subcluster, Survey};
 use swarm_store::Tombstone;
 use swarm_types::{NodeId, ObjectMeta, Stamp, StreamId, VolumeId};
 
@@ -208,6 +208,3 @@ pub enum RecoveryCause {
     /// It is being retired fast: it is still there, but its copies do not count.
     Retiring,
 }
-
-/// An answer to a [`Question`] of another node; see [`crate::Health::report`].
-pub type Answer = Report;

@@ -1,0 +1,142 @@
+//! The walk: every stream of every volume once in a cycle, evenly over its time.
+//!
+//! One task walks all volumes of the node, with a cursor for each. A cycle is divided into beats, one background interval
+//! each, so that in a quiet stretch whole cycles stretch and not single visits.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use swarm_plan::membership::VolumeState;
+use swarm_store::Volume;
+use swarm_types::{Instant, VolumeId};
+
+use crate::service::Health;
+use crate::status::Walks;
+use crate::store::{Coming, Walk};
+use crate::visit::Mode;
+
+/// Beats of a cycle. A quiet stretch of about 200 beats is five cycles.
+const BEATS: u32 = 40;
+/// Streams taken from the index at once.
+const PAGE_MAX: u64 = 32;
+/// How long a visit waits for clients at most, and how often it looks.
+const YIELD_MAX: u32 = 20;
+const YIELD_POLL: Duration = Duration::from_millis(50);
+
+/// How far the walk over one volume is.
+struct Cursor {
+    walk: Walk,
+    beats: u32,
+    /// Actions of the node when the cycle began.
+    actions: u64,
+    walks: Walks,
+}
+
+impl Health {
+    /// Walks for ever.
+    pub(crate) async fn walk_for_ever(self) {
+        let beat = self.settings().cycle_time / BEATS;
+        // Nodes that start together need not walk in step.
+        let stagger = self.env().random_below("health-stagger", as_nanos(beat));
+        self.env().sleep(Duration::from_nanos(stagger)).await;
+        let mut beats = self.env().background("health", beat);
+        let mut cursors: BTreeMap<VolumeId, Cursor> = BTreeMap::new();
+        loop {
+            beats.tick().await;
+            if !self.home().may_walk() {
+                continue;
+            }
+            let volumes = self.walked_volumes();
+            let mut walks = Vec::with_capacity(volumes.len());
+            for (volume, state) in volumes {
+                let cursor = cursors.remove(&volume.id()).unwrap_or_else(|| self.begin(None));
+                walks.push(self.beat(volume, state, cursor));
+            }
+            cursors = join_all(walks).await.into_iter().collect();
+            self.forget_walks(|volume| cursors.contains_key(&volume));
+        }
+    }
+
+    /// The next cycle of a volume.
+    fn begin(&self, last: Option<Walks>) -> Cursor {
+        let began = self.env().now();
+        let fresh = Walks { cycles: 0, began, last: None, quiet_cycles: 0, percent: 0 };
+        let walks = Walks { began, percent: 0, ..last.unwrap_or(fresh) };
+        let walk = Walk::seeded(self.env().random_u64("health-walk"));
+        Cursor { walk, beats: 0, actions: self.actions(), walks }
+    }
+
+    async fn beat(
+        &self,
+        volume: Volume,
+        state: VolumeState,
+        mut cursor: Cursor,
+    ) -> (VolumeId, Cursor) {
+        cursor.beats += 1;
+        let share = f64::from(cursor.beats) / f64::from(BEATS);
+        let space = volume.space();
+        let page = (space.streams + space.tombstones) / u64::from(BEATS);
+        let page = usize::try_from(page.clamp(1, PAGE_MAX)).unwrap_or(1);
+        while !cursor.walk.is_done() && (cursor.beats >= BEATS || cursor.walk.share_done() < share)
+        {
+            let records = volume.walk(&mut cursor.walk, page);
+            if records.is_empty() {
+                break;
+            }
+            for record in records {
+                self.let_clients_go_first().await;
+                let began = self.env().now();
+                self.visit(&volume, record.id, Mode::Walk).await;
+                self.keep_pace(began).await;
+            }
+        }
+        if state == VolumeState::Retiring {
+            self.retire_if_empty(&volume).await;
+        }
+        if cursor.walk.is_done() && cursor.beats >= BEATS {
+            self.complete(&volume, &mut cursor);
+        }
+        let percent = (cursor.walk.share_done() * 100.0) as u8;
+        cursor.walks.percent = if cursor.beats == 0 { 0 } else { percent };
+        self.note_walks(volume.id(), cursor.walks);
+        (volume.id(), cursor)
+    }
+
+    fn complete(&self, volume: &Volume, cursor: &mut Cursor) {
+        let quiet = self.actions() == cursor.actions && self.status().recoveries.is_empty();
+        let walks = &mut cursor.walks;
+        walks.cycles += 1;
+        walks.quiet_cycles = if quiet { walks.quiet_cycles + 1 } else { 0 };
+        let took = self.env().now().since(walks.began);
+        walks.last = Some(took);
+        tracing::debug!(
+            node = self.env().name(), volume = %volume.id(), cycle = walks.cycles, ?took, quiet, "health cycle"
+        );
+        *cursor = self.begin(Some(*walks));
+    }
+
+    pub(crate) async fn let_clients_go_first(&self) {
+        for _ in 0..YIELD_MAX {
+            if !self.home().is_busy() {
+                return;
+            }
+            self.env().sleep(YIELD_POLL).await;
+        }
+    }
+
+    async fn keep_pace(&self, began: Instant) {
+        let Some(slot) = Duration::from_secs(1).checked_div(self.settings().visits_per_second)
+        else {
+            return;
+        };
+        let rest = slot.saturating_sub(self.env().now().since(began));
+        if !rest.is_zero() {
+            self.env().sleep(rest).await;
+        }
+    }
+}
+
+fn as_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

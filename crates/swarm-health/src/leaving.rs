@@ -1,0 +1,76 @@
+//! Letting a copy go: the only way in which a sound copy of the newest version is ever erased.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use swarm_plan::health::leave::may_go;
+use swarm_plan::membership::VolumeState;
+use swarm_store::Record;
+use swarm_types::{NodeId, StreamId, VolumeId};
+
+use crate::service::{DISK_TIMEOUT, Health, Shared, lock};
+use crate::store::Coming;
+use crate::{LeaveOutcome, Question, TrimOrder, Whom};
+
+/// While it lives, nobody is told to count on this copy.
+struct Mark {
+    shared: Arc<Shared>,
+    copy: (VolumeId, StreamId),
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        lock(&self.shared.leaving).remove(&self.copy);
+    }
+}
+
+impl Health {
+    /// Looks whether a copy of this node is surplus, and erases it if enough others vouch for theirs. An order that comes
+    /// twice is carried out once; while it is, the second one is answered [`LeaveOutcome::Unknown`], which the caller need
+    /// not pass on.
+    pub async fn trim_here(&self, order: TrimOrder) -> LeaveOutcome {
+        let Some((volume, state)) = self.volume(order.victim) else { return LeaveOutcome::Stays };
+        let filed = volume.find(order.id).filter(|record| record.stamp == order.stamp);
+        let Some(record) = filed.filter(|record| !record.is_tombstone()) else {
+            return LeaveOutcome::Gone;
+        };
+        let Some(_mark) = self.mark(order.victim, order.id) else { return LeaveOutcome::Unknown };
+        // The one who orders may go by another clock.
+        let own_wish = if state == VolumeState::Ok { self.wanted(&record) } else { 0 };
+        let mut others: BTreeSet<NodeId> = order.others.iter().map(|place| place.node).collect();
+        others.remove(&self.home().node());
+        let question = Question { id: order.id, size: None, whom: Whom::Nodes(others) };
+        let mut fresh = self.peers().survey(question.clone()).await;
+        fresh.add(self.report(&question));
+        if !may_go(order.victim, order.stamp, order.wanted.max(own_wish), &fresh) {
+            self.count("trims refused", 1);
+            return LeaveOutcome::Stays;
+        }
+        match self.env().timeout(DISK_TIMEOUT, volume.remove(order.id, order.stamp)).await {
+            Ok(Ok(_)) => {
+                tracing::info!(node = self.env().name(), stream = %order.id, volume = %order.victim, "copy let go");
+                self.act("copies trimmed");
+                LeaveOutcome::Gone
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(node = self.env().name(), stream = %order.id, %error, "copy not let go");
+                LeaveOutcome::Unknown
+            }
+            Err(_) => {
+                volume.note_slow();
+                LeaveOutcome::Unknown
+            }
+        }
+    }
+
+    fn mark(&self, volume: VolumeId, id: StreamId) -> Option<Mark> {
+        let copy = (volume, id);
+        let new = lock(&self.shared.leaving).insert(copy);
+        new.then(|| Mark { shared: Arc::clone(&self.shared), copy })
+    }
+
+    /// How many copies there must be by this node's clock; none of what has ended.
+    pub(crate) fn wanted(&self, record: &Record) -> u32 {
+        self.demand(record).map_or(0, swarm_policy::Demand::copies)
+    }
+}

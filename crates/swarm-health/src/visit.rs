@@ -1,0 +1,529 @@
+//! One visit: gather the facts, decide, carry out, look again.
+//!
+//! Cheap tests and deletions come first, so that no work is spent on what goes anyway; integrity before replication, so
+//! that a damaged replica is never counted or copied.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use swarm_plan::health::visit::{Action, Facts, Newer, Trouble, Why, decide, ended, hints};
+use swarm_plan::health::{CopyForm, Place, Subcluster, Survey};
+use swarm_plan::membership::VolumeState;
+use swarm_policy::{Demand, Lifecycle, Severity, demand, diagnose};
+use swarm_store::{Hints, Record, RecordState, Tombstone, Volume};
+use swarm_types::{NodeId, ObjectMeta, Stamp, StreamId, VolumeId};
+
+use crate::claims::CLAIM_HOLDS;
+use crate::service::{DISK_TIMEOUT, Health, lock};
+use crate::store::{Coming, Verdict};
+use crate::{Claim, LeaveOutcome, MakeOrder, MakeOutcome, Question, TrimOrder, Whom};
+
+/// How often a visit looks again at what its actions have changed; what is left then waits for the next visit.
+const ROUNDS: u32 = 6;
+/// How long a visitor that is about to make copies listens for others that are (our choice: a few round trips).
+const CLAIM_WAIT: Duration = Duration::from_millis(20);
+/// A superseded replica is kept for lookups that may have heard the holders of the newer version before they had it.
+const SUPERSEDED_FOR: Duration = Duration::from_secs(60);
+/// Slowest verification that does not count as a failure of the disk, bytes per second.
+const VERIFY_RATE: u64 = 1 << 20;
+/// Versions remembered whose lifepoints were complained about; beyond that some are complained about again.
+const COMPLAINED_MAX: usize = 65_536;
+
+/// What a visit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The walk has come by: everything is looked at.
+    Walk,
+    /// Copies are known to be missing: everybody is asked, and the body is left to the walk.
+    Repair,
+}
+
+/// What came of a visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Visited {
+    /// Something was done.
+    pub(crate) acted: bool,
+    /// Something is left to be done.
+    pub(crate) short: bool,
+}
+
+/// What is visited.
+struct Subject<'a> {
+    volume: &'a Volume,
+    state: VolumeState,
+    record: &'a Record,
+    meta: &'a ObjectMeta,
+    wanted: u32,
+}
+
+impl Subject<'_> {
+    fn id(&self) -> StreamId {
+        self.record.id
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.record.stamp
+    }
+}
+
+/// What one round of actions came to.
+enum Round {
+    /// Nothing could be done.
+    Idle,
+    /// Something was done, so the facts have changed.
+    Acted,
+    /// The replica here is gone, or not ours to care for.
+    Over,
+}
+
+impl Health {
+    /// Visits what a volume has filed under an id.
+    pub(crate) async fn visit(&self, volume: &Volume, id: StreamId, mode: Mode) -> Visited {
+        let Some((_, state)) = self.volume(volume.id()) else { return Visited::default() };
+        let Some(record) = volume.find(id) else { return Visited::default() };
+        self.count("visits", 1);
+        let before = self.actions();
+        let short = match &record.state {
+            RecordState::Tombstone(tombstone) => {
+                self.visit_tombstone(volume, state, &record, tombstone).await;
+                false
+            }
+            RecordState::Live { meta, .. } => {
+                self.visit_replica(volume, state, &record, meta, mode).await
+            }
+        };
+        Visited { acted: self.actions() > before, short }
+    }
+
+    /// What the object's lifepoints demand by this node's clock; `None` for a tombstone.
+    pub(crate) fn demand(&self, record: &Record) -> Option<Demand> {
+        let meta = record.meta()?;
+        let written = record.stamp.version.timestamp();
+        let (lifecycle, _) = Lifecycle::of_headers(&meta.headers, written);
+        Some(demand(meta.kind, &lifecycle, &self.settings().rules, self.env().wall()))
+    }
+
+    /// True if something is left to be done.
+    async fn visit_replica(
+        &self,
+        volume: &Volume,
+        state: VolumeState,
+        record: &Record,
+        meta: &ObjectMeta,
+        mode: Mode,
+    ) -> bool {
+        if mode == Mode::Walk && !self.verify(volume, record).await {
+            return true;
+        }
+        self.complain(record, meta);
+        let Some(demand) = self.demand(record) else { return false };
+        let subject = Subject { volume, state, record, meta, wanted: demand.copies() };
+        if demand.has_ended() {
+            return self.end_everywhere(&subject).await;
+        }
+        let mut survey = self.first_survey(&subject, mode).await;
+        for _ in 0..ROUNDS {
+            let Some(now) = volume.find(subject.id()).filter(|now| now.stamp == subject.stamp())
+            else {
+                return false;
+            };
+            let actions = self.with_facts(&subject, &now, &survey, decide);
+            if actions.is_empty() {
+                self.refresh_hints(&subject, &now, &survey).await;
+                return false;
+            }
+            if let [Action::AskEverybody(why)] = actions[..] {
+                tracing::debug!(node = self.env().name(), stream = %subject.id(), ?why, "everybody is asked");
+                survey = self.survey_everybody(&subject).await;
+                continue;
+            }
+            match self.carry_out(&subject, &survey, actions).await {
+                Round::Over => return false,
+                Round::Acted => survey = self.survey_everybody(&subject).await,
+                Round::Idle => {
+                    self.refresh_hints(&subject, &now, &survey).await;
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Reads the whole body. False if the visit must end: the disk does not answer, or the replica has gone meanwhile.
+    async fn verify(&self, volume: &Volume, record: &Record) -> bool {
+        let (id, stamp) = (record.id, record.stamp);
+        let length = record.meta().map_or(0, |meta| meta.length);
+        let limit = DISK_TIMEOUT + Duration::from_secs(length / VERIFY_RATE);
+        let bad = match self.env().timeout(limit, volume.verify(record)).await {
+            Ok(Verdict::Whole) => None,
+            Ok(Verdict::Gone) => return false,
+            Ok(Verdict::Damaged { blocks, table }) => {
+                Some(format!("blocks at {blocks:?} damaged, table damaged: {table}"))
+            }
+            Ok(Verdict::Unreadable { at, source }) => {
+                Some(format!("byte {at} cannot be read: {source}"))
+            }
+            Err(_) => {
+                volume.note_slow();
+                return false;
+            }
+        };
+        self.count("bodies verified", 1);
+        let quarantined = bad.is_some();
+        if quarantined != record.is_quarantined() {
+            let marked = volume.set_quarantined(id, stamp, quarantined);
+            if !matches!(self.env().timeout(DISK_TIMEOUT, marked).await, Ok(Ok(true))) {
+                return false;
+            }
+            match bad {
+                Some(why) => {
+                    tracing::error!(node = self.env().name(), stream = %id, volume = %volume.id(), why, "replica quarantined");
+                    self.act("replicas quarantined");
+                }
+                // A disk that failed to read for a while has found its bytes again.
+                None => self.act("replicas released"),
+            }
+        }
+        self.home().clear_suspicion(id, stamp);
+        true
+    }
+
+    /// Logs what is wrong with an object's lifepoints, once.
+    fn complain(&self, record: &Record, meta: &ObjectMeta) {
+        if meta.headers.get(swarm_policy::lifepoint::HEADER).is_none() {
+            return;
+        }
+        let mut complained = lock(&self.shared.complained);
+        if complained.contains(&(record.id, record.stamp)) {
+            return;
+        }
+        if complained.len() >= COMPLAINED_MAX {
+            complained.pop_first();
+        }
+        complained.insert((record.id, record.stamp));
+        drop(complained);
+        let written = record.stamp.version.timestamp();
+        for found in diagnose(meta.kind, &meta.headers, written, &self.settings().rules) {
+            let (code, stream) = (found.complaint.code(), record.id);
+            match found.severity() {
+                Severity::Error => {
+                    tracing::error!(node = self.env().name(), %stream, code, "{found}");
+                }
+                Severity::Warning => {
+                    tracing::warn!(node = self.env().name(), %stream, code, "{found}");
+                }
+            }
+            self.count("lifepoint complaints", 1);
+        }
+    }
+
+    /// Asks the hinted holders or, without hints, by the dice, and where copies are known to be missing, everybody.
+    async fn first_survey(&self, subject: &Subject<'_>, mode: Mode) -> Survey {
+        let hints = subject.record.hints();
+        let percent = u64::from(self.settings().multicast_percent);
+        let drawn = self.env().random_below("health-multicast", 100) < percent;
+        if hints.is_empty() || drawn || mode == Mode::Repair {
+            return self.survey_everybody(subject).await;
+        }
+        let question =
+            Question { id: subject.id(), size: None, whom: Whom::Volumes(hints.to_vec()) };
+        let mut survey = self.peers().survey(question.clone()).await;
+        survey.add(self.report(&question));
+        survey
+    }
+
+    async fn survey_everybody(&self, subject: &Subject<'_>) -> Survey {
+        self.count("multicasts", 1);
+        let size = Some(subject.meta.length);
+        let question = Question { id: subject.id(), size, whom: Whom::Everybody };
+        let mut survey = self.peers().survey(question.clone()).await;
+        survey.everybody = true;
+        survey.add(self.report(&question));
+        survey
+    }
+
+    fn with_facts<T>(
+        &self,
+        subject: &Subject<'_>,
+        record: &Record,
+        survey: &Survey,
+        plan: impl FnOnce(&Facts<'_>) -> T,
+    ) -> T {
+        let own: BTreeSet<VolumeId> =
+            self.home().volumes().iter().map(|(volume, _)| volume.id()).collect();
+        let waited_for = |volume: &VolumeId| {
+            !own.contains(volume) && self.peers().standing(*volume).is_waited_for(self.uptime())
+        };
+        let away: BTreeSet<VolumeId> = record.hints().iter().copied().filter(waited_for).collect();
+        let mut takers: BTreeMap<NodeId, Subcluster> = self
+            .peers()
+            .members()
+            .into_iter()
+            .filter(|member| member.takes_copies)
+            .map(|member| (member.node, member.subcluster))
+            .collect();
+        if self.home().takes_copies() {
+            takers.insert(self.home().node(), self.home().subcluster());
+        }
+        plan(&Facts {
+            here: self.place(subject.volume),
+            stamp: subject.stamp(),
+            form: self.copy(subject.volume, subject.state, record).form,
+            wanted: subject.wanted,
+            survey,
+            away: &away,
+            takers: &takers,
+        })
+    }
+
+    fn place(&self, volume: &Volume) -> Place {
+        Place { node: self.home().node(), volume: volume.id() }
+    }
+
+    async fn refresh_hints(&self, subject: &Subject<'_>, record: &Record, survey: &Survey) {
+        let before = record.hints();
+        let own: BTreeSet<VolumeId> =
+            self.home().volumes().iter().map(|(volume, _)| volume.id()).collect();
+        let present = swarm_plan::health::recovery::Standing::Present;
+        let gone =
+            |volume: &VolumeId| !own.contains(volume) && self.peers().standing(*volume) != present;
+        let gone: BTreeSet<VolumeId> = before.iter().copied().filter(gone).collect();
+        let known = self.with_facts(subject, record, survey, |facts| hints(facts, before, &gone));
+        let known = Hints::new(known);
+        let same: BTreeSet<_> = known.volumes().iter().collect();
+        if same == before.iter().collect() {
+            return;
+        }
+        let set = subject.volume.set_hints(subject.id(), subject.stamp(), known);
+        match self.env().timeout(DISK_TIMEOUT, set).await {
+            Ok(Ok(_)) => self.count("hints refreshed", 1),
+            Ok(Err(error)) => {
+                tracing::debug!(node = self.env().name(), stream = %subject.id(), %error, "hints not refreshed");
+            }
+            Err(_) => subject.volume.note_slow(),
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        subject: &Subject<'_>,
+        survey: &Survey,
+        actions: Vec<Action>,
+    ) -> Round {
+        let makes: Vec<(NodeId, Why)> = actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::Make { at, why } => Some((*at, *why)),
+                _ => None,
+            })
+            .collect();
+        let mut round = Round::Idle;
+        if !makes.is_empty() {
+            match self.make_copies(subject, survey, &makes).await {
+                Some(made) if made > 0 => round = Round::Acted,
+                Some(_) => {}
+                None => return Round::Over,
+            }
+        }
+        for action in actions {
+            match action {
+                Action::AskEverybody(_) | Action::Make { .. } => {}
+                Action::Tell(trouble) => self.tell(subject, trouble),
+                Action::Supersede(newer) => return self.supersede(subject, newer).await,
+                Action::DropDamaged => return self.drop_damaged(subject).await,
+                Action::Trim { victim, wanted, others, why } => {
+                    let order = TrimOrder {
+                        id: subject.id(),
+                        stamp: subject.stamp(),
+                        victim: victim.volume,
+                        wanted,
+                        others,
+                    };
+                    let here = victim == self.place(subject.volume);
+                    tracing::info!(node = self.env().name(), stream = %order.id, victim = %order.victim, ?why, "a copy may go");
+                    let outcome = if victim.node == self.home().node() {
+                        self.trim_here(order).await
+                    } else {
+                        self.peers().trim(victim.node, order).await
+                    };
+                    match outcome {
+                        LeaveOutcome::Gone if here => return Round::Over,
+                        LeaveOutcome::Gone => {
+                            self.act("trims ordered");
+                            round = Round::Acted;
+                        }
+                        LeaveOutcome::Stays | LeaveOutcome::Unknown => {}
+                    }
+                }
+            }
+        }
+        round
+    }
+
+    /// Has copies made, all at once. The number made; `None` where somebody else makes them.
+    async fn make_copies(
+        &self,
+        subject: &Subject<'_>,
+        survey: &Survey,
+        makes: &[(NodeId, Why)],
+    ) -> Option<u32> {
+        if !self.claim(subject, survey, makes.len()).await {
+            self.count("creations deferred", 1);
+            self.visit_later(subject.volume.id(), subject.id(), CLAIM_HOLDS, Mode::Repair);
+            return None;
+        }
+        let order = self.make_order(subject, survey);
+        let made = join_all(makes.iter().map(|(at, why)| {
+            let order = order.clone();
+            async move {
+                tracing::info!(node = self.env().name(), stream = %order.id, target = %at, ?why, "a copy is to be made");
+                let outcome = if *at == self.home().node() {
+                    self.make_here(order).await
+                } else {
+                    self.peers().make(*at, order).await
+                };
+                tracing::debug!(node = self.env().name(), stream = %subject.id(), target = %at, ?outcome, "copy ordered");
+                matches!(outcome, MakeOutcome::Made(_))
+            }
+        }));
+        let mut number = 0;
+        for made in made.await {
+            if made {
+                self.act("copies made");
+                number += 1;
+            } else {
+                self.count("copies not made", 1);
+            }
+        }
+        Some(number)
+    }
+
+    fn make_order(&self, subject: &Subject<'_>, survey: &Survey) -> MakeOrder {
+        let here = self.place(subject.volume);
+        let mut sources = Vec::new();
+        let mut hints = Vec::new();
+        for form in [CopyForm::Sound, CopyForm::Retiring, CopyForm::Leaving] {
+            let mut places = survey.places(subject.stamp(), form);
+            // The one who is here need not be asked for long.
+            places.sort_by_key(|place| (*place != here, *place));
+            for place in places {
+                if form != CopyForm::Leaving {
+                    hints.push(place.volume);
+                }
+                if !sources.contains(&place.node) {
+                    sources.push(place.node);
+                }
+            }
+        }
+        MakeOrder { id: subject.id(), stamp: subject.stamp(), sources, hints }
+    }
+
+    /// Tells the other holders who makes the copies. False if somebody else does.
+    async fn claim(&self, subject: &Subject<'_>, survey: &Survey, missing: usize) -> bool {
+        let (id, stamp) = (subject.id(), subject.stamp());
+        if lock(&self.shared.claims).holds(id, stamp, self.env().now()) {
+            return false;
+        }
+        let mut to: BTreeSet<NodeId> = survey
+            .copies()
+            .into_iter()
+            .filter(|(_, copy)| copy.stamp == stamp)
+            .map(|(place, _)| place.node)
+            .collect();
+        to.remove(&self.home().node());
+        if to.is_empty() {
+            return true;
+        }
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        let claim = Claim { id, stamp, visitor: subject.volume.id(), missing };
+        self.peers().claim(&to, claim);
+        self.env().sleep(CLAIM_WAIT).await;
+        !lock(&self.shared.claims).yields(claim, self.env().now())
+    }
+
+    fn tell(&self, subject: &Subject<'_>, trouble: Trouble) {
+        let stream = subject.id();
+        match trouble {
+            Trouble::NoneSound => {
+                self.count("visits without a sound copy", 1);
+                tracing::error!(node = self.env().name(), %stream, "no sound copy answers, the damaged ones are kept");
+            }
+            Trouble::TooFew { have, wanted } => {
+                self.count("visits without room for a copy", 1);
+                tracing::warn!(node = self.env().name(), %stream, have, wanted, "no node can take another copy");
+            }
+        }
+    }
+
+    async fn supersede(&self, subject: &Subject<'_>, newer: Newer) -> Round {
+        let (id, stamp, volume) = (subject.id(), subject.stamp(), subject.volume);
+        match newer {
+            Newer::Tombstone { stamp, kind, written } => {
+                if self.home().bury(id, Tombstone { stamp, kind, written }).await {
+                    tracing::info!(node = self.env().name(), stream = %id, "a delete was missed here");
+                    self.act("deletes made up for");
+                }
+            }
+            Newer::Version(by) => {
+                // By the clocks of two nodes; a little longer does no harm.
+                if self.env().wall().since(by.version.timestamp()) < SUPERSEDED_FOR {
+                    return Round::Over;
+                }
+                match self.env().timeout(DISK_TIMEOUT, volume.remove(id, stamp)).await {
+                    Ok(Ok(true)) => {
+                        tracing::info!(node = self.env().name(), stream = %id, by = %by.version, "superseded replica erased");
+                        self.act("superseded replicas erased");
+                    }
+                    Ok(_) => {}
+                    Err(_) => volume.note_slow(),
+                }
+            }
+        }
+        Round::Over
+    }
+
+    async fn drop_damaged(&self, subject: &Subject<'_>) -> Round {
+        let (id, stamp, volume) = (subject.id(), subject.stamp(), subject.volume);
+        match self.env().timeout(DISK_TIMEOUT, volume.remove(id, stamp)).await {
+            Ok(Ok(true)) => {
+                tracing::info!(node = self.env().name(), stream = %id, volume = %volume.id(), "damaged replica erased");
+                self.act("damaged replicas erased");
+                self.home().clear_suspicion(id, stamp);
+            }
+            Ok(_) => {}
+            Err(_) => volume.note_slow(),
+        }
+        Round::Over
+    }
+
+    /// Its lifepoint has ended it: buries it wherever it is. True if that is not complete.
+    async fn end_everywhere(&self, subject: &Subject<'_>) -> bool {
+        let (id, stamp) = (subject.id(), subject.stamp());
+        let survey = self.survey_everybody(subject).await;
+        let record = subject.record;
+        let newer = self.with_facts(subject, record, &survey, decide);
+        if let [Action::Supersede(newer)] = newer[..] {
+            self.supersede(subject, newer).await;
+            return false;
+        }
+        let kind = subject.meta.kind;
+        let tombstone = Tombstone { stamp: ended(stamp), kind, written: self.env().wall() };
+        let holders = survey.reports.values().filter(|report| !report.copies.is_empty());
+        let mut others: BTreeSet<NodeId> = holders.map(|report| report.node).collect();
+        others.remove(&self.home().node());
+        if others.is_empty() {
+            // A second node remembers it, in case this one is lost.
+            let member = self.peers().members().into_iter().find(|member| member.takes_copies);
+            others.extend(member.map(|member| member.node));
+        }
+        let told = others.len();
+        let done = self.peers().bury(others, id, tombstone).await;
+        let here = self.home().bury(id, tombstone).await;
+        if here {
+            tracing::info!(node = self.env().name(), stream = %id, told, done = done.len(), "ended by its lifepoint");
+            self.act("objects ended by lifepoint");
+        }
+        !here || done.len() < told
+    }
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use swarm_scenario::catalogue::{self, FOLDER, LoadError, Loaded};
-use swarm_scenario::language::words;
+use swarm_scenario::language::words::{self, Word};
 
 /// The scenario or the command line is wrong.
 const WRONG: u8 = 2;
@@ -114,9 +114,8 @@ fn check(files: &[String]) -> ExitCode {
 fn verbs() -> ExitCode {
     println!("Verbs (`do`):");
     for verb in words::VERBS.iter().filter(|verb| verb.word.built) {
-        let arguments: Vec<&str> = verb.arguments.iter().map(|word| word.word).collect();
-        println!("  {:<16} {}", verb.word.word, verb.says);
-        let mut notes = vec![format!("takes {}", or_nothing(&arguments.join(", ")))];
+        println!("  {:<16} {}", verb.word.word, verb.word.says);
+        let mut notes = vec![format!("takes {}", or_nothing(&arguments(verb.arguments)))];
         if !verb.undo.is_empty() {
             notes.push(format!("undone by {}", verb.undo));
         }
@@ -125,35 +124,42 @@ fn verbs() -> ExitCode {
         }
         println!("  {:<16} {}", "", notes.join("; "));
     }
-    let later: Vec<&str> =
-        words::VERBS.iter().filter(|verb| !verb.word.built).map(|verb| verb.word.word).collect();
-    println!("  not yet: {}", later.join(", "));
+    not_built(words::VERBS.iter().map(|verb| verb.word));
+    println!("\nSelectors (`nodes`, `disks`, `object`):");
+    for (form, says) in words::SELECTORS {
+        println!("  {:<34} {says}", form.replace('`', ""));
+    }
     println!("\nEvents (`after`, `until`):");
-    for (form, says) in words::EVENTS {
-        println!("  {form:<34} {says}");
+    for event in words::EVENTS {
+        println!("  {:<34} {}", event.form, if event.built { event.says } else { "not yet" });
     }
     println!("\nSubjects (`that`):");
     for subject in words::SUBJECTS.iter().filter(|subject| subject.word.built) {
-        let arguments: Vec<&str> =
-            subject.arguments.iter().filter(|word| word.built).map(|word| word.word).collect();
-        println!(
-            "  {:<16} {} Takes {}.",
-            subject.word.word,
-            subject.says,
-            or_nothing(&arguments.join(", "))
-        );
+        println!("  {:<16} {}", subject.word.word, subject.word.says);
+        println!("  {:<16} takes {}", "", or_nothing(&arguments(subject.arguments)));
     }
-    let later: Vec<&str> = words::SUBJECTS
-        .iter()
-        .filter(|subject| !subject.word.built)
-        .map(|subject| subject.word.word)
-        .collect();
-    println!("  not yet: {}", later.join(", "));
-    println!("\nMetrics of a workload (`metric`):");
-    for (form, says) in words::METRICS {
-        println!("  {form:<24} {says}");
+    not_built(words::SUBJECTS.iter().map(|subject| subject.word));
+    println!("\nMetrics (`metric`):");
+    for metric in words::METRICS {
+        let says = if metric.built { metric.says } else { "not yet" };
+        println!("  {:<24} of a {}: {says}", metric.form, metric.of);
     }
+    println!("\nStates (`state`):");
+    println!("  of a node: {}", words::NODE_STATES.join(", "));
+    println!("  of a disk: {}", words::DISK_STATES.join(", "));
     ExitCode::SUCCESS
+}
+
+fn arguments(words: &[Word]) -> String {
+    let built = words.iter().filter(|word| word.built);
+    built.map(|word| word.word).collect::<Vec<_>>().join(", ")
+}
+
+fn not_built(words: impl Iterator<Item = Word>) {
+    let later: Vec<&str> = words.filter(|word| !word.built).map(|word| word.word).collect();
+    if !later.is_empty() {
+        println!("  not yet: {}", later.join(", "));
+    }
 }
 
 fn or_nothing(arguments: &str) -> &str {

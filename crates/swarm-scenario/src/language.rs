@@ -3,12 +3,14 @@
 //! Knows nothing of how a scenario is carried out.
 
 pub mod model;
+pub mod pattern;
 mod read;
 mod reader;
 mod source;
+pub(crate) mod tell;
 pub mod units;
 pub mod words;
 
 pub use read::read;
-pub use reader::Word;
 pub use source::{Problem, nearest};
+pub use words::Word;

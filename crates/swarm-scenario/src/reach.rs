@@ -133,6 +133,7 @@ impl Reach {
         let what = match cut {
             Cut::Isolate(nodes) | Cut::Multicast(nodes) => What::Apart(set(nodes)),
             Cut::Partition(groups) => What::Groups(groups.iter().map(set).collect()),
+            Cut::OneWay { from, to } => What::Groups(vec![set(from), set(to)]),
         };
         self.begin(at, what)
     }

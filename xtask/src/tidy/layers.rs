@@ -84,7 +84,7 @@ const LAYERS: &[Layer] = &[
     ] },
     // Harness.
     Layer { name: "swarm-scenario", ours: &["swarm-types", "swarm-client", "swarm-cluster"], others: &[
-        "base64", "bytes", "crc32c", "futures-util", "http", "rand", "rand_chacha", "serde", "serde_json", "strsim",
+        "base64", "bytes", "crc32c", "futures-util", "http", "rand", "rand_chacha", "regex", "serde", "serde_json", "strsim",
         "thiserror", "tokio", "toml", "tracing",
     ] },
     Layer { name: "swarm-cli", ours: &["swarm-scenario", "swarm-cluster", "swarm-client"], others: &[

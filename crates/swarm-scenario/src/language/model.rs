@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use swarm_cluster::{ClusterSpec, DiskRef, NodeRef};
 
+use super::pattern::Pattern;
 use super::units::{Rate, Span};
 
 /// One scenario.
@@ -208,7 +209,7 @@ pub enum Kind {
 }
 
 /// Which node of a cluster is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Via {
     /// One drawn for each request.
     AnyNode,
@@ -283,6 +284,8 @@ pub enum Event {
     Healthy(String),
     /// Nothing but beacons for ten minutes.
     AtRest(String),
+    /// An object that was there answers 404.
+    Gone(ObjectRef),
 }
 
 /// Something that is done to the clusters.
@@ -393,6 +396,8 @@ pub enum Verb {
     StartWorkload(String),
     /// Ends a workload.
     StopWorkload(String),
+    /// Notes which content every object of a cluster has.
+    Remember(String),
 }
 
 impl Verb {
@@ -404,7 +409,8 @@ impl Verb {
             | Self::Heal(_)
             | Self::Request(_)
             | Self::StartWorkload(_)
-            | Self::StopWorkload(_) => false,
+            | Self::StopWorkload(_)
+            | Self::Remember(_) => false,
             Self::Power(..)
             | Self::Isolate(_)
             | Self::Partition(_)
@@ -492,6 +498,17 @@ pub enum Subject {
     Readable(ObjectRef),
     /// The object answers 404.
     Gone(ObjectRef),
+    /// So many disks of the cluster hold a whole copy of the object.
+    Copies(ObjectRef, Is),
+    /// The object answers with this header.
+    Header {
+        /// The object.
+        object: ObjectRef,
+        /// Name of the header.
+        name: String,
+        /// What its value must be.
+        is: Is,
+    },
     /// The answer to a request.
     Answer {
         /// The request's name.
@@ -500,24 +517,49 @@ pub enum Subject {
         status: Option<u16>,
         /// A header of it: name and value.
         header: Option<(String, String)>,
+        /// A trailer of it: name and value.
+        trailer: Option<(String, String)>,
         /// A part of its body.
         body: Option<String>,
     },
-    /// A metric of a workload.
+    /// Nodes or disks are in this state.
+    State {
+        /// All of them.
+        of: Targets,
+        /// The word for the state.
+        is: String,
+    },
+    /// The cluster shows clients what it showed when the snapshot was taken.
+    Equals {
+        /// The cluster.
+        cluster: String,
+        /// Name of the `remember` that took it.
+        snapshot: String,
+    },
+    /// A metric.
     Metric {
-        /// The workload.
-        of: String,
-        /// The metric.
+        /// Whose, and which.
         metric: Metric,
         /// How it compares.
         is: Comparison,
-        /// The value, in the metric's own unit: nanoseconds, parts per million, a count.
+        /// The value, in the metric's own unit: nanoseconds, parts per million, bytes, a count.
         value: u64,
     },
 }
 
-/// An object as a file names it.
+/// What a value of an answer is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Is {
+    /// This text.
+    Text(String),
+    /// A text with such a part.
+    Matches(Pattern),
+    /// A whole number.
+    Number(Comparison, u64),
+}
+
+/// An object as a file names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectRef {
     /// A path, or the name of a request.
     pub object: String,
@@ -527,15 +569,31 @@ pub struct ObjectRef {
     pub via: Via,
 }
 
+/// A metric, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Metric {
+    /// Of a workload.
+    Workload(String, WorkloadMetric),
+    /// Of a cluster.
+    Cluster(String, ClusterMetric),
+}
+
 /// A metric of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
+pub enum WorkloadMetric {
     /// Latency in nanoseconds.
     Latency(Counted, Percentile),
     /// Failed share in parts per million.
     FailedShare(Counted),
     /// Acknowledged operations.
     AcknowledgedCount(Counted),
+}
+
+/// A metric of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterMetric {
+    /// Bytes of live streams on all volumes.
+    UsedSpace,
 }
 
 /// A point of a distribution.
@@ -576,6 +634,9 @@ impl Comparison {
             Self::AtLeast => left >= right,
         }
     }
+
+    /// All of them, the longer ones first, so that a text that begins with one is read right.
+    pub const ALL: [Self; 5] = [Self::AtMost, Self::AtLeast, Self::Less, Self::More, Self::Equal];
 
     /// As the language writes it.
     #[must_use]

@@ -4,6 +4,7 @@
 //! speak of a workload further down.
 
 mod expect;
+mod metric;
 mod select;
 mod step;
 mod workload;
@@ -67,7 +68,8 @@ pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Problem>> {
 struct Names {
     clusters: BTreeMap<String, (u32, u32)>,
     domains: BTreeSet<String>,
-    buckets: BTreeSet<String>,
+    /// Buckets, and the clusters that their `on` names; empty where it is left out.
+    buckets: BTreeMap<String, String>,
     workloads: BTreeSet<String>,
     /// Steps with a name, and their verbs.
     steps: BTreeMap<String, String>,
@@ -83,6 +85,19 @@ impl Names {
 
     fn requests(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().filter(|(_, verb)| *verb == "request").map(|(name, _)| name.as_str())
+    }
+
+    fn snapshots(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter(|(_, verb)| *verb == "remember").map(|(name, _)| name.as_str())
+    }
+
+    /// The cluster of the bucket that a path begins with.
+    fn cluster_of_path(&self, path: &str) -> Option<&str> {
+        let in_bucket = |bucket: &str| {
+            path.strip_prefix(bucket).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+        };
+        let (_, on) = self.buckets.iter().find(|(bucket, _)| in_bucket(bucket))?;
+        if on.is_empty() { self.only_cluster() } else { Some(on) }
     }
 
     /// The one cluster of a file that has only one.
@@ -206,7 +221,11 @@ impl<'v> File<'v> {
             names.workloads.insert(name.value);
         }
         names.domains.extend(self.named_tables("domain").into_iter().map(|(name, _)| name.value));
-        names.buckets.extend(self.named_tables("bucket").into_iter().map(|(name, _)| name.value));
+        names.buckets.extend(self.named_tables("bucket").into_iter().map(|(name, value)| {
+            let on = value.get_ref().as_table().and_then(|table| table.get("on"));
+            let on = on.and_then(|on| on.get_ref().as_str()).unwrap_or("").to_owned();
+            (name.value, on)
+        }));
         for value in self.top.get("step").map(|value| self.reader.list(value)).unwrap_or_default() {
             let Some(table) = value.get_ref().as_table() else { continue };
             let text = |key: &str| {

@@ -13,25 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::source::{Problem, Source, nearest};
 use super::units::{self, Rate, Span};
-
-/// A key, verb or other word of the language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Word {
-    /// As it is written.
-    pub word: &'static str,
-    /// False for a word of the language that this version refuses as "not yet".
-    pub built: bool,
-}
-
-/// A word that works.
-pub(crate) const fn word(word: &'static str) -> Word {
-    Word { word, built: true }
-}
-
-/// A word of the language that is refused as "not yet".
-pub(crate) const fn later(word: &'static str) -> Word {
-    Word { word, built: false }
-}
+use super::words::Word;
 
 /// A value and where the file says it.
 #[derive(Debug, Clone, PartialEq, Eq)]

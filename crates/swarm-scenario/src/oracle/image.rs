@@ -127,6 +127,16 @@ impl Volume {
         )
     }
 
+    /// True if it holds a whole copy of one of these versions.
+    pub(crate) fn holds_whole(&self, image: &dyn Image, stamps: &BTreeSet<Stamp>) -> bool {
+        self.filed.iter().any(|(stream, filed)| {
+            let (version, etag) = filed.stamp;
+            let stamp = Stamp { version: Version(version), etag: Etag::from_bytes(etag) };
+            stamps.contains(&stamp)
+                && filed.extent.is_some_and(|extent| self.is_whole(image, stream, &extent))
+        })
+    }
+
     /// True if every block of the extent and its table hold.
     pub(crate) fn is_whole(&self, image: &dyn Image, stream: &Id, extent: &Extent) -> bool {
         let table_len = usize::try_from(4 * extent.blocks()).unwrap_or(0);

@@ -21,6 +21,7 @@ pub(crate) struct Answer {
     /// `None` where there was none.
     pub(crate) status: Option<u16>,
     pub(crate) headers: HeaderList,
+    pub(crate) trailers: HeaderList,
     pub(crate) body: Bytes,
 }
 

@@ -38,6 +38,11 @@ impl Board {
         self.wanted.contains(event)
     }
 
+    /// Everything that somebody may wait for.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = &Event> {
+        self.wanted.iter()
+    }
+
     /// Notes that it has happened; only the first time counts.
     pub(crate) fn fire(&self, event: Event, at: Instant) {
         {

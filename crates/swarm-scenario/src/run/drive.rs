@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Expected, Run, expect, finish, lock, setup, steps, story, watch, workload};
+use super::{Expected, Run, expect, finish, lock, look, setup, steps, story, watch, workload};
 use crate::language::model::Event;
 use crate::verdict::{Invariant, Violation};
 
@@ -117,6 +117,11 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
                     run.board.fire(Event::AtRest(cluster), run.now());
                 }),
             );
+        }
+    }
+    for event in run.board.wanted() {
+        if let Event::Gone(object) = event.clone() {
+            set_out("gone", Box::pin(look::tell_when_gone(Arc::clone(run), object)));
         }
     }
     let tasks: Vec<_> = tasks

@@ -10,6 +10,7 @@ use swarm_cluster::{Action, Cut, DiskRef, Life, NodeRef};
 
 use super::{Run, lock};
 use crate::language::model::Power;
+use crate::language::tell::{listed, show_offset};
 use crate::oracle::image;
 use crate::reach::TroubleNumber;
 
@@ -81,7 +82,7 @@ pub(crate) async fn power(
     power: Power,
     nodes: &[NodeRef],
 ) -> Result<usize, String> {
-    let line = begin(run, step, format!("{} {}", word(power), names(nodes)));
+    let line = begin(run, step, format!("{} {}", power, listed(nodes)));
     let all = nodes.iter().map(|node| async move {
         match power {
             Power::Start => switch_on(run, node).await,
@@ -126,8 +127,12 @@ async fn switch_off(
     if power == Power::Wipe {
         lock(&run.reach).damage.wiped(run.now(), number);
     }
-    let applied = run.world.apply(action).await?;
-    note(run, line, applied.number);
+    match run.world.apply(action).await {
+        Ok(applied) => note(run, line, applied.number),
+        // Another step was faster while this one was at work.
+        Err(_) if run.world.life(node) == Life::Off => {}
+        Err(why) => return Err(why),
+    }
     run.look_for_close_call();
     count(run);
     Ok(())
@@ -201,7 +206,7 @@ pub(crate) async fn rot(
     disks: &[DiskRef],
     share_ppm: u32,
 ) -> Result<usize, String> {
-    let line = begin(run, step, format!("rot {}", names(disks)));
+    let line = begin(run, step, format!("rot {}", listed(disks)));
     for disk in disks {
         // The journal as it was tells what lies where; afterwards it may be damaged itself.
         let before = image::read(&*run.world.image(disk));
@@ -239,9 +244,7 @@ pub(crate) async fn skew(
     nodes: &[NodeRef],
     offset_ns: i64,
 ) -> Result<usize, String> {
-    let sign = if offset_ns < 0 { '-' } else { '+' };
-    let size = crate::language::units::show(Duration::from_nanos(offset_ns.unsigned_abs()));
-    let line = begin(run, step, format!("skew {} by {sign}{size}", names(nodes)));
+    let line = begin(run, step, format!("skew {} by {}", listed(nodes), show_offset(offset_ns)));
     for node in nodes {
         let applied = run.world.apply(Action::Skew { node: node.clone(), offset_ns }).await?;
         note(run, line, applied.number);
@@ -287,27 +290,12 @@ pub(crate) async fn mend_all(run: &Arc<Run>) -> Result<(), String> {
 
 fn describe(cut: &Cut) -> String {
     match cut {
-        Cut::Isolate(nodes) => format!("isolate {}", names(nodes)),
-        Cut::Multicast(nodes) => format!("break-multicast {}", names(nodes)),
+        Cut::Isolate(nodes) => format!("isolate {}", listed(nodes)),
+        Cut::Multicast(nodes) => format!("break-multicast {}", listed(nodes)),
+        Cut::OneWay { from, to } => format!("cut {} from {}", listed(to), listed(from)),
         Cut::Partition(groups) => {
-            let groups: Vec<String> = groups.iter().map(|group| names(group)).collect();
+            let groups: Vec<String> = groups.iter().map(|group| listed(group)).collect();
             format!("partition {}", groups.join(" | "))
         }
-    }
-}
-
-fn names<T: std::fmt::Display>(things: &[T]) -> String {
-    things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-const fn word(power: Power) -> &'static str {
-    match power {
-        Power::Kill => "kill",
-        Power::PowerOff => "power-off",
-        Power::Stop => "stop",
-        Power::Start => "start",
-        Power::Restart(_) => "restart",
-        Power::Pause => "pause",
-        Power::Wipe => "wipe",
     }
 }

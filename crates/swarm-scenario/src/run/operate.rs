@@ -105,6 +105,7 @@ pub(crate) struct Done {
     pub(crate) ended: Ended,
     pub(crate) status: Option<u16>,
     pub(crate) headers: HeaderList,
+    pub(crate) trailers: HeaderList,
     pub(crate) body: Bytes,
 }
 
@@ -114,6 +115,7 @@ impl Done {
             ended: Ended::Broken(how),
             status: None,
             headers: HeaderList::default(),
+            trailers: HeaderList::default(),
             body: Bytes::new(),
         }
     }
@@ -227,7 +229,13 @@ async fn answered(
     }
     answers::judge_change(run, order, entry, response.status);
     let body = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
-    Done { ended, status: Some(response.status), headers: response.headers, body }
+    Done {
+        ended,
+        status: Some(response.status),
+        trailers: trailers(&response),
+        headers: response.headers,
+        body,
+    }
 }
 
 /// One try of a read.
@@ -262,6 +270,7 @@ async fn fetch(run: &Arc<Run>, order: &Order, node: &NodeRef, with_body: bool) -
     Done {
         ended: Ended::of_status(response.status),
         status: Some(response.status),
+        trailers: trailers(&response),
         headers: response.headers,
         body: kept.into(),
     }
@@ -293,12 +302,18 @@ pub(crate) async fn plain(
             Done {
                 ended: Ended::of_status(status),
                 status: Some(status),
+                trailers: trailers(&response),
                 headers: response.headers,
                 body,
             }
         }
         Err(error) => Done::broken(Broken::of(&error).how),
     }
+}
+
+/// The trailers of an answer whose body has been read to its end.
+fn trailers(response: &Response) -> HeaderList {
+    response.body.trailers().cloned().unwrap_or_default()
 }
 
 fn broken_read(run: &Run, order: &Order, node: &NodeRef, started: Instant, error: &Error) -> Done {

@@ -9,6 +9,7 @@ use swarm_types::Instant;
 
 use super::faults::{self, InForce};
 use super::operate::{Ask, Done, Ended, Order, perform};
+use super::snapshot::{self, Snapshot};
 use super::{Run, answers::Answer, lock, operate, watch};
 use crate::language::model::{
     DiskSelector, Event, NodeSelector, Power, Request, Retry, Start, Step, Targets, Verb,
@@ -27,6 +28,8 @@ pub(crate) struct State {
     chosen: BTreeMap<String, Chosen>,
     /// Objects that named requests touched.
     pub(crate) objects: BTreeMap<String, ObjectNumber>,
+    /// What named `remember`s saw.
+    pub(crate) snapshots: BTreeMap<String, Snapshot>,
     /// Actions that made no sense, as sentences.
     pub(crate) nonsense: Vec<String>,
     /// Requests that were not answered as `expect_status` says.
@@ -91,11 +94,11 @@ async fn occur(run: &Arc<Run>, number: usize, step: &Step) -> Result<(), String>
     let Some(each) = &step.each else { return once(run, number, step, &Current::default()).await };
     let targets: Vec<Current> = match &each.targets {
         Targets::Nodes(selector) => {
-            let nodes = choose_nodes(run, selector, &Current::default(), &[]);
+            let nodes = choose_nodes(run, selector);
             nodes.into_iter().map(|node| Current { node: Some(node), disk: None }).collect()
         }
         Targets::Disks(selector) => {
-            let disks = choose_disks(run, selector, &Current::default());
+            let disks = choose_disks(run, selector);
             disks.into_iter().map(|disk| Current { node: None, disk: Some(disk) }).collect()
         }
     };
@@ -119,9 +122,8 @@ async fn occur(run: &Arc<Run>, number: usize, step: &Step) -> Result<(), String>
 
 /// Does it, and undoes it after `for`.
 async fn once(run: &Arc<Run>, number: usize, step: &Step, current: &Current) -> Result<(), String> {
-    let nodes = |selector: &NodeSelector| {
-        remember_nodes(run, step, choose_nodes(run, selector, current, &[]))
-    };
+    let nodes =
+        |selector: &NodeSelector| remember_nodes(run, step, nodes_of(run, selector, current, &[]));
     match &step.verb {
         Verb::Power(power, selector) => {
             let nodes = nodes(selector);
@@ -149,7 +151,7 @@ async fn once(run: &Arc<Run>, number: usize, step: &Step, current: &Current) -> 
             faults::heal(run, cuts).await?;
         }
         Verb::Rot(selector, share_ppm) => {
-            let disks = choose_disks(run, selector, current);
+            let disks = disks_of(run, selector, current);
             if let Some(name) = &step.name {
                 lock(&run.steps).chosen.entry(name.clone()).or_default().disks.clone_from(&disks);
             }
@@ -167,6 +169,11 @@ async fn once(run: &Arc<Run>, number: usize, step: &Step, current: &Current) -> 
         Verb::Request(wanted) => request(run, number, step, wanted).await,
         Verb::StartWorkload(workload) => run.board.fire(Event::Starts(workload.clone()), run.now()),
         Verb::StopWorkload(workload) => run.workloads[workload].stop(),
+        Verb::Remember(cluster) => {
+            let snapshot = snapshot::take(run, cluster).await;
+            let name = step.name.clone().unwrap_or_default();
+            lock(&run.steps).snapshots.insert(name, snapshot);
+        }
     }
     Ok(())
 }
@@ -199,7 +206,17 @@ fn some_of<T: Clone>(run: &Run, count: u32, of: &[T]) -> Vec<T> {
     drawn.into_iter().map(|number| of[number].clone()).collect()
 }
 
-fn choose_nodes(
+/// The nodes of a selector outside of `each` and of groups.
+pub(crate) fn choose_nodes(run: &Run, selector: &NodeSelector) -> Vec<NodeRef> {
+    nodes_of(run, selector, &Current::default(), &[])
+}
+
+/// The disks of a selector outside of `each`.
+pub(crate) fn choose_disks(run: &Run, selector: &DiskSelector) -> Vec<DiskRef> {
+    disks_of(run, selector, &Current::default())
+}
+
+fn nodes_of(
     run: &Run,
     selector: &NodeSelector,
     current: &Current,
@@ -239,13 +256,13 @@ fn choose_groups(run: &Run, groups: &[NodeSelector], current: &Current) -> Vec<V
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|number| rank(&groups[*number]));
     for number in order {
-        chosen[number] = choose_nodes(run, &groups[number], current, &taken);
+        chosen[number] = nodes_of(run, &groups[number], current, &taken);
         taken.extend(chosen[number].iter().cloned());
     }
     chosen
 }
 
-fn choose_disks(run: &Run, selector: &DiskSelector, current: &Current) -> Vec<DiskRef> {
+fn disks_of(run: &Run, selector: &DiskSelector, current: &Current) -> Vec<DiskRef> {
     let all = |cluster: &str| -> Vec<DiskRef> {
         run.world.nodes(cluster).iter().flat_map(|node| run.world.disks(node)).collect()
     };
@@ -283,7 +300,8 @@ async fn request(run: &Arc<Run>, number: usize, step: &Step, wanted: &Request) {
         lock(&run.steps).unexpected.push((number, at, what));
     }
     if let Some(name) = &step.name {
-        let answer = Answer { status, headers: done.headers, body: done.body };
+        let Done { headers, trailers, body, .. } = done;
+        let answer = Answer { status, headers, trailers, body };
         lock(&run.answers).insert(name.clone(), answer);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct VolumeStatus {
     pub(crate) disk: String,
-    state: String,
+    pub(crate) state: String,
     problem: Option<String>,
     pub(crate) capacity: u64,
     pub(crate) used: u64,
@@ -51,6 +51,13 @@ pub(crate) struct VolumeStatus {
 struct Member {
     node: String,
     state: String,
+}
+
+impl Status {
+    /// The state in which this node knows the one with this id.
+    pub(crate) fn state_of(&self, id: &str) -> Option<&str> {
+        self.members.iter().find(|member| member.node == id).map(|member| member.state.as_str())
+    }
 }
 
 /// Asks a node for its status.

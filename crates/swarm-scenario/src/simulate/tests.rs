@@ -173,6 +173,155 @@ body = "CAStor Node"
 }
 
 #[test]
+fn an_object_that_is_gone_is_an_event_and_its_copies_are_counted_on_the_disks() {
+    let report = run(
+        r#"
+[[step]]
+at = "1s"
+do = "request"
+method = "POST"
+path = "acme.example/scans/cat.jpg"
+headers = { "X-Trace-Meta-Team" = "radiology" }
+size = "10KiB"
+as = "cat"
+expect_status = 201
+[[step]]
+at = "20s"
+do = "request"
+method = "DELETE"
+path = "acme.example/scans/cat.jpg"
+[[step]]
+after = "cat is gone"
+wait = "10s"
+do = "request"
+method = "HEAD"
+path = "acme.example/scans/cat.jpg"
+expect_status = 404
+as = "late"
+[[expect]]
+at = "10s"
+that = "copies"
+object = "cat"
+is = "= 2"
+[[expect]]
+at = "10s"
+that = "header"
+object = "cat"
+name = "X-Trace-Meta-Team"
+is = "/^radio/"
+[[expect]]
+at = "10s"
+that = "header"
+object = "acme.example/scans/cat.jpg"
+name = "Content-Length"
+is = ">= 10240"
+[[expect]]
+after = "late ends"
+within = "1m"
+that = "copies"
+object = "cat"
+is = "= 0"
+[[expect]]
+at = "end"
+that = "metric"
+of = "main"
+metric = "used space"
+is = "<= 2MiB"
+[[expect]]
+during = "0s..30s"
+that = "metric"
+of = "main"
+metric = "used space"
+is = ">= 20KiB"
+"#,
+        11,
+    );
+    assert_held(&report);
+    let details: Vec<&str> =
+        report.expectations.iter().map(|expectation| expectation.detail.as_str()).collect();
+    assert_eq!(details.len(), 6);
+    assert!(details[0].starts_with("2 on main/"), "{details:?}");
+}
+
+#[test]
+fn a_state_is_told_by_the_node_or_by_those_who_miss_it() {
+    let report = run(
+        r#"
+[[step]]
+at = "1s"
+do = "kill"
+nodes = "1 of main"
+for = "5m"
+as = "dead"
+[[expect]]
+after = "dead starts"
+within = "4m"
+that = "state"
+node = "dead"
+is = "offline"
+[[expect]]
+after = "dead starts"
+within = "4m"
+that = "state"
+disk = "dead"
+is = "gone"
+[[expect]]
+at = "end"
+that = "state"
+disk = "all disks of main"
+is = "ok"
+[[expect]]
+at = "end"
+that = "state"
+node = "all of main"
+is = "maintenance"
+"#,
+        12,
+    );
+    assert_eq!(report.verdict, Verdict::Failed);
+    let held: Vec<bool> = report.expectations.iter().map(|expectation| expectation.held).collect();
+    assert_eq!(held, [true, true, true, false], "{:?}", report.expectations);
+    assert!(report.expectations[3].detail.contains("main/2 is ok"), "{:?}", report.expectations);
+}
+
+#[test]
+fn a_cluster_equals_what_was_remembered_until_something_is_written() {
+    let report = run(
+        r#"
+[[step]]
+after = "ingest ends"
+wait = "10s"
+do = "remember"
+as = "before"
+[[step]]
+after = "before ends"
+wait = "2m"
+do = "request"
+method = "POST"
+path = "acme.example/scans/new.jpg"
+size = "1KiB"
+as = "new"
+[[expect]]
+after = "before ends"
+within = "1m"
+that = "equals"
+snapshot = "before"
+[[expect]]
+at = "end"
+that = "equals"
+snapshot = "before"
+"#,
+        13,
+    );
+    assert_eq!(report.verdict, Verdict::Failed);
+    assert!(report.expectations[0].held, "{:?}", report.expectations);
+    assert_eq!(
+        report.expectations[1].detail,
+        "1 objects differ, among them acme.example/scans/new.jpg: write 1 instead of 404"
+    );
+}
+
+#[test]
 fn an_expectation_that_fails_is_told_with_what_was_seen() {
     let report = run(
         r#"

@@ -3,13 +3,15 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Names, cluster_of, select, workload};
+use super::{Names, cluster_of, metric, select, workload};
 use crate::language::model::{
-    Comparison, Counted, Expect, Metric, ObjectRef, Percentile, Subject, Via, When, Window,
+    Comparison, DiskSelector, Expect, Is, NodeSelector, ObjectRef, Subject, Targets, Via, When,
+    Window,
 };
-use crate::language::reader::{At, Reader, Table, Word};
+use crate::language::pattern::Pattern;
+use crate::language::reader::{At, Reader, Table};
 use crate::language::units;
-use crate::language::words::{self, SubjectWord};
+use crate::language::words::{self, SubjectWord, Word};
 
 pub(super) fn read(
     reader: &Reader<'_>,
@@ -104,32 +106,119 @@ fn when(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<When> {
 }
 
 fn subject(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Option<Subject> {
+    let object = || object(reader, names, table);
     match word {
         "healthy" => cluster_of(reader, names, table, "cluster").map(Subject::Healthy),
         "at rest" => cluster_of(reader, names, table, "cluster").map(Subject::AtRest),
-        "readable" => object(reader, names, table).map(Subject::Readable),
-        "gone" => object(reader, names, table).map(Subject::Gone),
+        "readable" => object().map(Subject::Readable),
+        "gone" => object().map(Subject::Gone),
+        "copies" => copies(reader, object()?, table),
+        "header" => Some(Subject::Header {
+            object: object()?,
+            name: table.text("name")?.value,
+            is: is(reader, &table.text("is")?)?,
+        }),
         "answer" => answer(reader, names, table),
-        "metric" => metric(reader, names, table),
+        "state" => state(reader, names, table),
+        "equals" => equals(reader, names, table),
+        "metric" => metric::read(reader, names, table),
         // Every subject of the table that is built has an arm above; a test goes through the table.
         _ => None,
     }
 }
 
 fn object(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<ObjectRef> {
-    let object = table.text("object")?;
-    if !object.value.contains('/') && !names.requests().any(|name| name == object.value) {
-        reader.unknown(&object.span, "object or request", &object.value, names.requests());
-        return None;
-    }
-    let (cluster, via) = match table.text("on") {
+    let mut object = select::object(reader, names, &table.text("object")?)?;
+    match table.text("on") {
         Some(text) if text.value.contains('/') => {
             let node = select::node(reader, names, &text.span, text.value.trim())?;
-            (node.cluster.clone(), Via::Node(node))
+            object.cluster.clone_from(&node.cluster);
+            object.via = Via::Node(node);
         }
-        _ => (cluster_of(reader, names, table, "on")?, Via::AnyNode),
+        Some(_) => object.cluster = cluster_of(reader, names, table, "on")?,
+        None => {}
+    }
+    Some(object)
+}
+
+fn copies(reader: &Reader<'_>, object: ObjectRef, table: &Table<'_>) -> Option<Subject> {
+    let text = table.text("is")?;
+    let is = is(reader, &text)?;
+    if !matches!(is, Is::Number(..)) {
+        reader.problem(&text.span, "copies are counted: write it like \"= 3\"");
+        return None;
+    }
+    Some(Subject::Copies(object, is))
+}
+
+/// Reads `= radiology`, `>= 3`, `/a pattern/`.
+fn is(reader: &Reader<'_>, text: &At<String>) -> Option<Is> {
+    let phrase = text.value.trim();
+    if let Some(pattern) = phrase.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        return match Pattern::new(pattern) {
+            Ok(pattern) => Some(Is::Matches(pattern)),
+            Err(why) => {
+                reader.problem(&text.span, format!("no pattern: {why}"));
+                None
+            }
+        };
+    }
+    let Some((comparison, value)) = comparison(phrase) else {
+        reader.problem(&text.span, "`is` begins with =, <, <=, > or >=, or is a /pattern/");
+        return None;
     };
-    Some(ObjectRef { object: object.value, cluster, via })
+    match (comparison, value.parse()) {
+        (_, Ok(number)) => Some(Is::Number(comparison, number)),
+        (Comparison::Equal, Err(_)) => Some(Is::Text(value.to_owned())),
+        _ => {
+            reader.problem(&text.span, format!("{value:?} is no whole number to compare with"));
+            None
+        }
+    }
+}
+
+fn state(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subject> {
+    let (of, known) = match (table.text("node"), table.text("disk")) {
+        (Some(node), None) => {
+            let selector = select::nodes(reader, names, &node)?;
+            if matches!(selector, NodeSelector::Some(..) | NodeSelector::Rest(_)) {
+                reader.problem(&node.span, NOT_DRAWN);
+            }
+            (Targets::Nodes(selector), words::NODE_STATES)
+        }
+        (None, Some(disk)) => {
+            let selector = select::disks(reader, names, &disk)?;
+            if matches!(selector, DiskSelector::Some(..) | DiskSelector::SomeOfNode(..)) {
+                reader.problem(&disk.span, NOT_DRAWN);
+            }
+            (Targets::Disks(selector), words::DISK_STATES)
+        }
+        _ => {
+            reader.problem(table.span(), "a state is that of a `node` or of a `disk`");
+            return None;
+        }
+    };
+    let text = table.text("is")?;
+    let word = text.value.trim().trim_start_matches('=').trim();
+    if !known.contains(&word) {
+        reader.unknown(&text.span, "state", word, known.iter().copied());
+        return None;
+    }
+    Some(Subject::State { of, is: word.to_owned() })
+}
+
+/// An expectation that drew its nodes would look at others than any step chose.
+const NOT_DRAWN: &str =
+    "an expectation draws nothing: name them, all of them, or the step that chose them";
+
+fn equals(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subject> {
+    let snapshot = table.text("snapshot")?;
+    if !names.snapshots().any(|name| name == snapshot.value) {
+        reader.unknown(&snapshot.span, "snapshot", &snapshot.value, names.snapshots());
+        return None;
+    }
+    let cluster = cluster_of(reader, names, table, "cluster")?;
+    Some(Subject::Equals { cluster, snapshot: snapshot.value })
 }
 
 fn answer(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subject> {
@@ -143,110 +232,31 @@ fn answer(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subje
     } else {
         None
     };
-    let header = match table.text("header") {
-        None => None,
+    let field = |key: &str| match table.text(key) {
+        None => Some(None),
         Some(text) => match text.value.split_once(':') {
-            Some((name, value)) => Some((name.trim().to_owned(), value.trim().to_owned())),
+            Some((name, value)) => Some(Some((name.trim().to_owned(), value.trim().to_owned()))),
             None => {
-                reader.problem(&text.span, "a header is written \"Name: value\"");
-                return None;
+                reader.problem(&text.span, format!("a {key} is written \"Name: value\""));
+                None
             }
         },
     };
+    let (header, trailer) = (field("header")?, field("trailer")?);
     let body = table.text("body").map(|text| text.value);
-    if status.is_none() && header.is_none() && body.is_none() {
-        reader.problem(table.span(), "an answer is judged by `status`, `header` or `body`");
-        return None;
-    }
-    Some(Subject::Answer { of: of.value, status, header, body })
-}
-
-fn metric(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subject> {
-    let of = table.text("of")?;
-    if !names.workloads.contains(&of.value) {
-        reader.unknown(&of.span, "workload", &of.value, names.workloads.iter().map(String::as_str));
-        return None;
-    }
-    let text = table.text("metric")?;
-    let metric = metric_phrase(reader, &text)?;
-    let is = table.text("is")?;
-    let Some((comparison, value)) = comparison(&is.value) else {
-        reader.problem(&is.span, "`is` begins with =, <, <=, > or >=");
-        return None;
-    };
-    let (parsed, example) = match metric {
-        Metric::Latency(..) => {
-            (units::duration(value).and_then(|d| u64::try_from(d.as_nanos()).ok()), "\"<= 250ms\"")
-        }
-        Metric::FailedShare(_) => (units::share(value).map(u64::from), "\"< 1%\""),
-        Metric::AcknowledgedCount(_) => (value.parse().ok(), "\">= 300\""),
-    };
-    let Some(value) = parsed else {
+    if status.is_none() && header.is_none() && trailer.is_none() && body.is_none() {
         reader.problem(
-            &is.span,
-            format!("cannot compare `{}` with {value:?}; write it like {example}", text.value),
+            table.span(),
+            "an answer is judged by `status`, `header`, `trailer` or `body`",
         );
         return None;
-    };
-    Some(Subject::Metric { of: of.value, metric, is: comparison, value })
-}
-
-fn metric_phrase(reader: &Reader<'_>, text: &At<String>) -> Option<Metric> {
-    let parts: Vec<&str> = text.value.split_whitespace().collect();
-    let counted = |word: &str| {
-        let counted = Counted::from_word(word);
-        if counted.is_none() {
-            reader.unknown(&text.span, "operation", word, words::COUNTED.iter().copied());
-        }
-        counted
-    };
-    match parts[..] {
-        [operation, "latency", point] => {
-            let percentile = match point {
-                "p50" => Percentile::P50,
-                "p99" => Percentile::P99,
-                "max" => Percentile::Max,
-                other => {
-                    reader.unknown(&text.span, "percentile", other, ["p50", "p99", "max"]);
-                    return None;
-                }
-            };
-            Some(Metric::Latency(counted(operation)?, percentile))
-        }
-        ["failed", operation, "share"] => Some(Metric::FailedShare(counted(operation)?)),
-        ["acknowledged", operation, "count"] => {
-            Some(Metric::AcknowledgedCount(counted(operation)?))
-        }
-        _ => {
-            let not_built =
-                ["rpo", "drain", "backlog", "oldest", "bytes", "recovery", "used", "copies"];
-            if parts.first().is_some_and(|first| not_built.contains(first)) {
-                reader.not_yet(&text.span, "metric", &text.value);
-            } else {
-                let known: Vec<String> = words::COUNTED
-                    .iter()
-                    .flat_map(|op| {
-                        [
-                            format!("{op} latency p50"),
-                            format!("{op} latency p99"),
-                            format!("{op} latency max"),
-                            format!("failed {op} share"),
-                            format!("acknowledged {op} count"),
-                        ]
-                    })
-                    .collect();
-                reader.unknown(&text.span, "metric", &text.value, known.iter().map(String::as_str));
-            }
-            None
-        }
     }
+    Some(Subject::Answer { of: of.value, status, header, trailer, body })
 }
 
 /// Splits `<= 250ms`.
-fn comparison(text: &str) -> Option<(Comparison, &str)> {
-    [Comparison::AtMost, Comparison::AtLeast, Comparison::Less, Comparison::More, Comparison::Equal]
-        .into_iter()
-        .find_map(|comparison| {
-            Some((comparison, text.trim().strip_prefix(comparison.word())?.trim()))
-        })
+pub(super) fn comparison(text: &str) -> Option<(Comparison, &str)> {
+    Comparison::ALL.into_iter().find_map(|comparison| {
+        Some((comparison, text.trim().strip_prefix(comparison.word())?.trim()))
+    })
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use swarm_cluster::{DiskRef, NodeRef};
 
 use super::Names;
-use crate::language::model::{Counted, DiskSelector, Event, NodeSelector, Via};
+use crate::language::model::{Counted, DiskSelector, Event, NodeSelector, ObjectRef, Via};
 use crate::language::reader::{At, Reader};
 use crate::language::words;
 
@@ -130,7 +130,11 @@ pub(super) fn event(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
                 .map(|(cluster, _)| make(cluster));
         }
     }
-    if phrase.ends_with(" drained") || phrase.ends_with(" is gone") {
+    if let Some(name) = phrase.strip_suffix(" is gone") {
+        let name = At { value: name.to_owned(), span: text.span.clone() };
+        return object(reader, names, &name).map(Event::Gone);
+    }
+    if phrase.ends_with(" drained") {
         reader.not_yet(&text.span, "event", phrase);
         return None;
     }
@@ -146,6 +150,23 @@ pub(super) fn event(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
         .collect();
     reader.unknown(&text.span, "event", phrase, known.iter().map(String::as_str));
     None
+}
+
+/// Reads an object: a path, or the name of a request. It is asked for where its bucket is.
+pub(super) fn object(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Option<ObjectRef> {
+    let of_request = names.requests().any(|name| name == text.value);
+    let cluster = if of_request { Some("") } else { names.cluster_of_path(&text.value) };
+    let Some(cluster) = cluster else {
+        if text.value.contains('/') {
+            let what = format!("`{}` is in no bucket of this file", text.value);
+            reader.problem(&text.span, what);
+        } else {
+            reader.unknown(&text.span, "object or request", &text.value, names.requests());
+        }
+        return None;
+    };
+    let cluster = if cluster.is_empty() { names.only_cluster().unwrap_or("") } else { cluster };
+    Some(ObjectRef { object: text.value.clone(), cluster: cluster.to_owned(), via: Via::AnyNode })
 }
 
 /// Reads `200th write acknowledged`, `200th write half sent`.

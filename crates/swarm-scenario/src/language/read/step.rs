@@ -10,9 +10,9 @@ use super::{Names, cluster_of, header_map, select};
 use crate::language::model::{
     DiskSelector, Each, NodeSelector, Power, Request, Start, Step, Targets, Verb, Via,
 };
-use crate::language::reader::{At, Reader, Table, Word};
+use crate::language::reader::{At, Reader, Table};
 use crate::language::units::{self, Span};
-use crate::language::words::{self, VerbWord};
+use crate::language::words::{self, VerbWord, Word};
 
 /// How long a `restart` keeps a node down (the language's own default).
 const DOWN: Span = Span::exactly(Duration::from_secs(30));
@@ -218,6 +218,7 @@ fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Op
         "request" => request(reader, names, table),
         "start-workload" => workload(reader, names, table).map(Verb::StartWorkload),
         "stop-workload" => workload(reader, names, table).map(Verb::StopWorkload),
+        "remember" => cluster_of(reader, names, table, "cluster").map(Verb::Remember),
         // Every word of the table that is built has an arm above; a test goes through the table.
         _ => None,
     }
@@ -236,7 +237,7 @@ fn partition(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Ve
 
 fn heal(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb> {
     let Some(text) = table.text("step") else { return Some(Verb::Heal(None)) };
-    let cuts = |verb: &String| matches!(verb.as_str(), "isolate" | "partition" | "break-multicast");
+    let cuts = |verb: &String| words::HEALED_BY_STEP.contains(&verb.as_str());
     if !names.steps.get(&text.value).is_some_and(cuts) {
         let known =
             names.steps.iter().filter(|(_, verb)| cuts(verb)).map(|(name, _)| name.as_str());
@@ -266,12 +267,8 @@ fn request(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb
         reader.problem(&method.span, "a method is written in capitals, such as GET");
     }
     let path = table.text("path")?;
-    let bucket = |bucket: &String| {
-        path.value
-            .strip_prefix(bucket.as_str())
-            .is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
-    };
-    if !path.value.starts_with('/') && !names.buckets.iter().any(bucket) {
+    let of_path = names.cluster_of_path(&path.value);
+    if !path.value.starts_with('/') && of_path.is_none() {
         reader.problem(&path.span, "a path is DOMAIN/BUCKET/NAME in a bucket of this file, or a request target beginning with /");
     }
     let via = table.text("via");
@@ -280,7 +277,12 @@ fn request(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb
         Some(via) if via.value.contains('/') && !table.has("cluster") => {
             select::node(reader, names, &via.span, via.value.trim())?.cluster
         }
-        _ => cluster_of(reader, names, table, "cluster")?,
+        _ if table.has("cluster") => cluster_of(reader, names, table, "cluster")?,
+        // An object is asked for where its bucket is.
+        _ => match of_path {
+            Some(cluster) => cluster.to_owned(),
+            None => cluster_of(reader, names, table, "cluster")?,
+        },
     };
     let via = match via {
         Some(text) => select::via(reader, names, &text, &cluster)?,

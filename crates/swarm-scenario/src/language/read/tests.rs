@@ -218,6 +218,38 @@ fn a_wrong_word_is_told_with_its_place_and_the_nearest_word() {
             "x:6:6: cannot compare `write latency p99` with \"12\"; write it like \"<= 250ms\"",
         ),
         (
+            "[[expect]]\nat = \"end\"\nthat = \"copies\"\nobject = \"acme.example/scan/x\"\nis = \"= 3\"",
+            "x:4:10: `acme.example/scan/x` is in no bucket of this file",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"header\"\nobject = \"acme.example/scans/x\"\nname = \"A\"\nis = \"/(/\"",
+            "x:6:6: no pattern: unclosed group",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"state\"\nnode = \"main/1\"\nis = \"offlin\"",
+            "x:5:6: unknown state `offlin`; did you mean `offline`?",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"state\"\ndisk = \"2 disks of main\"\nis = \"ok\"",
+            "x:4:8: an expectation draws nothing: name them, all of them, or the step that chose them",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"equals\"\nsnapshot = \"before\"",
+            "x:4:12: unknown snapshot `before`",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"metric\"\nof = \"main\"\nmetric = \"usd space\"\nis = \"< 1GiB\"",
+            "x:5:10: unknown metric of a cluster `usd space`; did you mean `used space`?",
+        ),
+        (
+            "[[expect]]\nat = \"end\"\nthat = \"metric\"\nof = \"main\"\nmetric = \"used space\"\nis = \"< 1\"",
+            "x:6:6: cannot compare `used space` with \"1\"; write it like \"<= 2GiB\"",
+        ),
+        (
+            "[[step]]\nafter = \"cat is gone\"\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:2:9: unknown object or request `cat`",
+        ),
+        (
             "[[expect]]\nduring = \"1m\"\nthat = \"healthy\"",
             "x:2:10: unknown step or workload `1m`",
         ),
@@ -300,6 +332,7 @@ fn every_verb_that_is_built_can_be_used() {
         "method" => "method = \"GET\"",
         "path" => "path = \"acme.example/scans/cat.jpg\"",
         "workload" => "workload = \"ingest\"",
+        "as" => "as = \"before\"",
         other => panic!("no example for {other}"),
     };
     for verb in VERBS.iter().filter(|verb| verb.word.built) {
@@ -321,17 +354,23 @@ fn every_verb_that_is_built_can_be_used() {
 
 #[test]
 fn every_subject_that_is_built_can_be_used() {
-    let request = "[[step]]\nat = \"1m\"\ndo = \"request\"\nmethod = \"GET\"\npath = \"/\"\nas = \"status\"\n";
+    let request =
+        "[[step]]\nat = \"1m\"\ndo = \"request\"\nmethod = \"GET\"\npath = \"/\"\nas = \"status\"
+[[step]]\nat = \"1m\"\ndo = \"remember\"\nas = \"before\"\n";
     let argument = |key: &str| match key {
         "object" => "object = \"acme.example/scans/cat.jpg\"",
         "of" => "of = \"ingest\"",
         "metric" => "metric = \"failed write share\"",
         "is" => "is = \"= 0%\"",
+        "name" => "name = \"Content-Type\"",
+        "snapshot" => "snapshot = \"before\"",
         other => panic!("no example for {other}"),
     };
     for subject in SUBJECTS.iter().filter(|subject| subject.word.built) {
         let arguments = match subject.word.word {
             "answer" => "of = \"status\"\nstatus = 200".to_owned(),
+            "state" => "node = \"all of main\"\nis = \"ok\"".to_owned(),
+            "copies" => "object = \"acme.example/scans/cat.jpg\"\nis = \"= 2\"".to_owned(),
             _ => subject.required.iter().map(|key| argument(key)).collect::<Vec<_>>().join("\n"),
         };
         let scenario = accept(&format!(

@@ -7,9 +7,9 @@ use toml::de::DeValue;
 
 use super::{Names, cluster_of, header_map, select};
 use crate::language::model::{Kind, Operation, Pace, Retry, RetryOn, Start, Via, Workload};
-use crate::language::reader::{At, Reader, Table, Word};
+use crate::language::reader::{At, Reader, Table};
 use crate::language::units::{self, Span};
-use crate::language::words;
+use crate::language::words::{self, Word};
 
 /// A client gives a node this long, as the vendor's own client does for a stalled connection; our choice.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -121,9 +121,13 @@ fn within(reader: &Reader<'_>, names: &Names, table: &Table<'_>, kinds: &[(Kind,
         }
         return String::new();
     };
-    let known = if text.value.contains('/') { &names.buckets } else { &names.domains };
-    if !known.contains(&text.value) {
-        let all = names.buckets.iter().chain(&names.domains).map(String::as_str);
+    let is_known = if text.value.contains('/') {
+        names.buckets.contains_key(&text.value)
+    } else {
+        names.domains.contains(&text.value)
+    };
+    if !is_known {
+        let all = names.buckets.keys().chain(&names.domains).map(String::as_str);
         reader.unknown(&text.span, "bucket or domain", &text.value, all);
     } else if named && !text.value.contains('/') {
         reader.problem(&text.span, "named objects need a bucket: \"DOMAIN/BUCKET\"");

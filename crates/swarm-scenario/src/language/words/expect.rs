@@ -1,0 +1,184 @@
+//! The words of `[[expect]]`: keys, invariants, subjects, events, metrics, states.
+
+use super::word::{Takes, Word, choice, later, word};
+
+/// The keys of every expectation.
+pub const EXPECT: &[Word] = &[
+    word("at", Takes::Moment, "`end`, or a time from the start: it holds then"),
+    word("after", Takes::Event, "with `within`: what it counts from").or("the start"),
+    word("within", Takes::Duration, "it holds at some moment until then"),
+    word("during", Takes::Window, "it holds all the time of a step, a workload or `5m..9m`"),
+    word("never", Takes::Flag, "`true`: it holds at no time of the run"),
+    word("that", Takes::Name, "the subject"),
+];
+
+/// The invariants; one that is not built is never judged.
+pub const INVARIANTS: &[Word] = &[
+    choice("durable", "what was acknowledged is readable"),
+    choice("true bytes", "no read returns what nobody wrote there"),
+    choice("no resurrection", "nothing deleted comes back"),
+    choice("tidy", "space adds up, index and journal agree"),
+    choice("alive", "no panic, nothing stuck, no 5xx for bad input"),
+    later("protected"),
+    later("obeyed"),
+    later("fed"),
+    later("honest"),
+];
+
+/// A subject of `that`.
+#[derive(Debug, Clone, Copy)]
+pub struct SubjectWord {
+    /// As it is written.
+    pub word: Word,
+    /// The keys that it takes besides those of every expectation.
+    pub arguments: &'static [Word],
+    /// Those of them that it cannot do without.
+    pub required: &'static [&'static str],
+}
+
+const CLUSTER: Word = word("cluster", Takes::Cluster, "the cluster").or("the only one");
+const ON_CLUSTER: &[Word] = &[CLUSTER];
+const OBJECT: Word = word("object", Takes::Object, "a path, or the name of a request");
+const ON: Word =
+    word("on", Takes::Place, "the cluster or node that is asked").or("the cluster of its bucket");
+const ON_OBJECT: &[Word] = &[OBJECT, ON];
+
+/// Every subject of the language.
+#[rustfmt::skip]
+pub const SUBJECTS: &[SubjectWord] = &[
+    subject("healthy", "every node is ok and known as ok to all others, every volume is ok or retired", ON_CLUSTER, &[]),
+    subject("at rest", "nothing but beacons for ten minutes", ON_CLUSTER, &[]),
+    subject("readable", "the object answers 200 with bytes that are right", ON_OBJECT, &["object"]),
+    subject("gone", "the object answers 404", ON_OBJECT, &["object"]),
+    subject("copies", "so many disks hold a whole copy of the version that a client sees; of one that is gone, of any version", &[
+        OBJECT, ON, word("is", Takes::Is, "such as `= 3`"),
+    ], &["object", "is"]),
+    subject("header", "the object answers 200 with this header", &[
+        OBJECT, ON, word("name", Takes::Text, "of the header"), word("is", Takes::Is, "`= TEXT`, `/PATTERN/`, or `>= NUMBER` and the like"),
+    ], &["object", "name", "is"]),
+    subject("answer", "the answer to the request of that name", &[
+        word("of", Takes::Name, "the request"),
+        word("status", Takes::Count, "its status"),
+        word("header", Takes::Header, "a header of it: `Name: value`"),
+        word("trailer", Takes::Header, "a trailer of it: `Name: value`"),
+        word("body", Takes::Text, "a part of its body"),
+    ], &["of"]),
+    subject("state", "all of them are in this state; of a node that is off, as the others know it", &[
+        word("node", Takes::Nodes, "which nodes"),
+        word("disk", Takes::Disks, "instead of `node`: which disks"),
+        word("is", Takes::Name, "the state, such as `offline`"),
+    ], &["is"]),
+    subject("equals", "clients see of every object what they saw when it was remembered, and nothing else", &[
+        CLUSTER, word("snapshot", Takes::Name, "the `remember` that took it"),
+    ], &["snapshot"]),
+    subject("metric", "a metric compared with a value", &[
+        word("of", Takes::Name, "whose: a workload or a cluster"),
+        word("metric", Takes::Text, "which"),
+        word("is", Takes::Is, "such as `<= 250ms`"),
+    ], &["of", "metric", "is"]),
+    no_subject("fully protected"),
+    no_subject("no orphans"),
+    no_subject("feed drained"),
+    no_subject("feed state"),
+    no_subject("same objects"),
+    no_subject("holds every acknowledged object"),
+    no_subject("reports"),
+];
+
+const fn subject(
+    name: &'static str,
+    says: &'static str,
+    arguments: &'static [Word],
+    required: &'static [&'static str],
+) -> SubjectWord {
+    SubjectWord { word: choice(name, says), arguments, required }
+}
+
+const fn no_subject(name: &'static str) -> SubjectWord {
+    SubjectWord { word: later(name), arguments: &[], required: &[] }
+}
+
+/// What a metric or an event may count: the operations, and the writes and updates of something that was there.
+pub(crate) const COUNTED: &[&str] = &["write", "read", "delete", "update", "info", "overwrite"];
+
+/// A phrase with a place for a name in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    /// As it is written.
+    pub form: &'static str,
+    /// False for one that is refused as "not yet".
+    pub built: bool,
+    /// What it means.
+    pub says: &'static str,
+}
+
+const fn form(form: &'static str, says: &'static str) -> Form {
+    Form { form, built: true, says }
+}
+
+/// The forms of an event.
+#[rustfmt::skip]
+pub const EVENTS: &[Form] = &[
+    form("NAME starts", "the first start of the step or workload NAME"),
+    form("NAME ends", "its last end; of a step with `each`, the last `until`"),
+    form("NAME: 200th write acknowledged", "the workload NAME had its 200th acknowledged write (or read, delete, update, info, overwrite)"),
+    form("NAME: 200th write half sent", "half of the body of its 200th write has left the client"),
+    form("CLUSTER healthy", "every node is ok and known as ok to all others; as it is when the clock starts"),
+    form("CLUSTER at rest", "nothing but beacons for ten minutes"),
+    form("OBJECT is gone", "an object that was there answers 404; the run goes on until it does"),
+    Form { form: "FEED drained", built: false, says: "" },
+];
+
+/// A form of a metric.
+#[derive(Debug, Clone, Copy)]
+pub struct MetricWord {
+    /// As it is written.
+    pub form: &'static str,
+    /// Whose it is.
+    pub of: &'static str,
+    /// A value to compare with.
+    pub example: &'static str,
+    /// False for one that is refused as "not yet".
+    pub built: bool,
+    /// What it means.
+    pub says: &'static str,
+}
+
+/// The metrics.
+#[rustfmt::skip]
+pub const METRICS: &[MetricWord] = &[
+    metric("OP latency p50", "workload", "<= 250ms", "median time from when the operation was due to its last answer; `p99` and `max` likewise"),
+    metric("failed OP share", "workload", "< 1%", "operations whose chain ended in 5xx, time-out or reset"),
+    metric("acknowledged OP count", "workload", ">= 300", "operations that were answered 2xx"),
+    metric("used space", "cluster", "<= 2GiB", "bytes of live streams on all volumes, as the nodes tell them"),
+    no_metric("recovery time", "cluster"),
+    no_metric("copies moved", "cluster"),
+    no_metric("bytes", "link"),
+    no_metric("rpo p50", "feed"),
+    no_metric("drain time", "feed"),
+    no_metric("backlog", "feed"),
+    no_metric("oldest pending", "feed"),
+];
+
+const fn metric(
+    form: &'static str,
+    of: &'static str,
+    example: &'static str,
+    says: &'static str,
+) -> MetricWord {
+    MetricWord { form, of, example, built: true, says }
+}
+
+const fn no_metric(form: &'static str, of: &'static str) -> MetricWord {
+    MetricWord { form, of, example: "", built: false, says: "" }
+}
+
+/// States of a node (Viewing and Managing Chassis); `unreachable` is our name for one that missed six beacons.
+#[rustfmt::skip]
+pub const NODE_STATES: &[&str] = &[
+    "ok", "mounting", "initializing", "finalizing", "maintenance", "unreachable", "offline", "retiring", "retired",
+];
+
+/// States of a volume (Viewing and Managing Chassis); `gone` is our name for one whose disk is in no running node.
+#[rustfmt::skip]
+pub const DISK_STATES: &[&str] = &["ok", "mounting", "retiring", "retired", "unavailable", "gone"];

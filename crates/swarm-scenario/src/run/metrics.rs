@@ -1,0 +1,155 @@
+//! Metrics: what operations and clusters measure, and how it compares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::look::Verdict;
+use super::operate::Ended;
+use super::{Run, lock, watch, workload};
+use crate::language::model::{
+    ClusterMetric, Comparison, Metric, Percentile, Subject, WorkloadMetric,
+};
+
+/// A percentile over fewer operations says nothing, so it fails.
+const PERCENTILE_OF_MIN: usize = 20;
+
+/// Compares a metric as it is now; operations are those of the whole run until now.
+pub(crate) async fn now(run: &Arc<Run>, metric: &Metric, is: Comparison, value: u64) -> Verdict {
+    match metric {
+        Metric::Workload(of, of_workload) => {
+            over_operations(run, metric, of, *of_workload, is, value, None)
+        }
+        Metric::Cluster(cluster, of_cluster_) => {
+            let seen = of_cluster(run, cluster, *of_cluster_).await?;
+            compare(metric, is, value, seen, "now")
+        }
+    }
+}
+
+/// Compares a metric over the operations that became due in a window.
+pub(crate) fn of_window(
+    run: &Run,
+    subject: &Subject,
+    bounds: Option<(Duration, Duration)>,
+) -> Verdict {
+    let Subject::Metric { metric, is, value } = subject else {
+        return Err("no metric".to_owned());
+    };
+    let Metric::Workload(of, of_workload) = metric else {
+        return Err("no metric of operations".to_owned());
+    };
+    over_operations(run, metric, of, *of_workload, *is, *value, bounds)
+}
+
+/// What a cluster measures now.
+///
+/// # Errors
+/// Why it cannot be told.
+pub(crate) async fn of_cluster(
+    run: &Arc<Run>,
+    cluster: &str,
+    metric: ClusterMetric,
+) -> Result<u64, String> {
+    match metric {
+        ClusterMetric::UsedSpace => {
+            let mut used = 0;
+            for node in run.world.nodes(cluster) {
+                // What a node holds that is off, nobody can tell; it counts again when it is back.
+                let Ok(status) = watch::status(run, &node).await else { continue };
+                used += status.volumes.iter().map(|volume| volume.used).sum::<u64>();
+            }
+            Ok(used)
+        }
+    }
+}
+
+/// The verdict on one value.
+pub(crate) fn compare(
+    metric: &Metric,
+    is: Comparison,
+    value: u64,
+    seen: u64,
+    when: &str,
+) -> Verdict {
+    let detail = format!("{} {when}", metric.shown(seen));
+    if is.holds(seen, value) { Ok(detail) } else { Err(detail) }
+}
+
+fn over_operations(
+    run: &Run,
+    metric: &Metric,
+    of: &str,
+    of_workload: WorkloadMetric,
+    is: Comparison,
+    value: u64,
+    bounds: Option<(Duration, Duration)>,
+) -> Verdict {
+    let counted = match of_workload {
+        WorkloadMetric::Latency(counted, _)
+        | WorkloadMetric::FailedShare(counted)
+        | WorkloadMetric::AcknowledgedCount(counted) => counted,
+    };
+    let records = lock(&run.workloads[of].records);
+    let inside = |due: Duration| bounds.is_none_or(|(from, to)| from <= due && due < to);
+    let chosen: Vec<&workload::Record> =
+        records.iter().filter(|record| inside(record.due) && record.counts_as(counted)).collect();
+    let measured = match of_workload {
+        WorkloadMetric::AcknowledgedCount(_) => {
+            chosen.iter().filter(|record| record.ended == Ended::Acknowledged).count() as u64
+        }
+        WorkloadMetric::FailedShare(_) if chosen.is_empty() => {
+            return Err(format!("no {} at all", counted.word()));
+        }
+        WorkloadMetric::FailedShare(_) => {
+            let failed = chosen.iter().filter(|record| record.ended.is_failure()).count() as u64;
+            failed * 1_000_000 / chosen.len() as u64
+        }
+        WorkloadMetric::Latency(_, percentile) => {
+            let mut latencies: Vec<u64> = chosen
+                .iter()
+                .map(|record| u64::try_from(record.latency.as_nanos()).unwrap_or(u64::MAX))
+                .collect();
+            if latencies.len() < PERCENTILE_OF_MIN {
+                return Err(format!(
+                    "only {} {} operations: too few for a percentile",
+                    latencies.len(),
+                    counted.word()
+                ));
+            }
+            latencies.sort_unstable();
+            point(&latencies, percentile)
+        }
+    };
+    compare(metric, is, value, measured, &format!("over {} operations", chosen.len()))
+}
+
+/// The smallest value that so many of the sorted values do not exceed.
+fn point(sorted: &[u64], percentile: Percentile) -> u64 {
+    let rank = match percentile {
+        Percentile::P50 => sorted.len().div_ceil(2),
+        Percentile::P99 => (sorted.len() * 99).div_ceil(100),
+        Percentile::Max => sorted.len(),
+    };
+    sorted[rank.max(1) - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_taken_by_rank() {
+        let hundred: Vec<u64> = (1..=100).collect();
+        assert_eq!(point(&hundred, Percentile::P50), 50);
+        assert_eq!(point(&hundred, Percentile::P99), 99);
+        assert_eq!(point(&hundred, Percentile::Max), 100);
+        assert_eq!(point(&[7], Percentile::P50), 7);
+    }
+
+    #[test]
+    fn comparisons_read_as_they_are_written() {
+        assert!(Comparison::AtMost.holds(3, 3) && !Comparison::Less.holds(3, 3));
+        assert!(Comparison::AtLeast.holds(3, 3) && !Comparison::More.holds(3, 3));
+        assert!(Comparison::Equal.holds(3, 3) && !Comparison::Equal.holds(3, 4));
+    }
+}

@@ -175,9 +175,9 @@ impl Node {
     /// Publishes a fed replica.
     pub(crate) async fn publish_at(&self, mut replica: PeerReplica, publish: &Publish) -> Made {
         let env = self.env();
-        let hint = publish.hint.map(|volume| *volume.as_bytes());
+        let hints = publish.hints.volumes().iter().map(|volume| *volume.as_bytes()).collect();
         let frame =
-            Frame::Publish { stamp: publish.stamp.into(), meta: (&publish.meta).into(), hint };
+            Frame::Publish { stamp: publish.stamp.into(), meta: (&publish.meta).into(), hints };
         let answer = within(env, STEP_TIMEOUT, async {
             replica.link.send(&frame).await?;
             replica.link.receive().await
@@ -230,10 +230,10 @@ impl Node {
                         return Err(io::ErrorKind::Other.into());
                     }
                 }
-                Frame::Publish { stamp, meta, hint } => {
-                    let hint = hint.map(VolumeId::from_bytes);
+                Frame::Publish { stamp, meta, hints } => {
+                    let hints = hints.into_iter().map(VolumeId::from_bytes).collect();
                     let publish =
-                        Publish { stamp: stamp.into(), meta: ObjectMeta::from(meta), hint };
+                        Publish { stamp: stamp.into(), meta: ObjectMeta::from(meta), hints };
                     if publish.meta.length != length {
                         // Readers would be promised another length than there is.
                         return Err(io::ErrorKind::InvalidData.into());

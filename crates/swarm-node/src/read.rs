@@ -107,10 +107,10 @@ impl Node {
         wish: BodyWish,
     ) -> Result<Option<ReadReply>, Refusal> {
         let stamp = found.record.stamp;
-        let RecordState::Live { meta, hint, .. } = &found.record.state else {
+        let RecordState::Live { meta, hints, .. } = &found.record.state else {
             return Err(Refusal::NotFound);
         };
-        let (meta, volume_hint) = (meta.clone(), *hint);
+        let (meta, volume_hint) = (meta.clone(), hints.first());
         if has_ended(&meta, stamp, self.env().wall()) {
             return Err(Refusal::NotFound);
         }

@@ -188,7 +188,7 @@ pub(crate) enum Frame {
     /// The next piece of the body.
     Data(#[serde(with = "as_bytes")] Bytes),
     /// Make it durable and visible, unless something newer is filed.
-    Publish { stamp: StampWire, meta: MetaWire, hint: Option<[u8; 16]> },
+    Publish { stamp: StampWire, meta: MetaWire, hints: Vec<[u8; 16]> },
     /// Durable and visible.
     Published,
     /// Something newer is filed; nothing was stored.

@@ -16,8 +16,10 @@ use swarm_plan::lookup::{Answers, Holding, longest};
 use swarm_plan::outcome::{Made, WriteVerdict, judge_write};
 use swarm_plan::version::next_version;
 use swarm_policy::{Lifecycle, synchronous_copies, target_copies};
-use swarm_store::{Publish, Staged, Volume};
-use swarm_types::{HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid};
+use swarm_store::{Hints, Publish, Staged, Volume};
+use swarm_types::{
+    HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, VolumeId,
+};
 
 use crate::Node;
 use crate::api::{
@@ -147,13 +149,20 @@ impl WriteSession {
 
         let here = ReplicaAt { node: node.inner.id, volume: self.volume.id() };
         let (draft, local) = (self.draft, self.local);
-        let hint = self.peers.first().map(|peer| peer.volume);
-        let publish = Publish { stamp, meta: meta.clone(), hint };
-        let at_peer = Publish { hint: Some(here.volume), ..publish.clone() };
         let places: Vec<ReplicaAt> = std::iter::once(here)
             .chain(self.peers.iter().map(|peer| ReplicaAt { node: peer.node, volume: peer.volume }))
             .collect();
-        let at_peers = join_all(self.peers.into_iter().map(|peer| node.publish_at(peer, &at_peer)));
+        let hints_at = |at: VolumeId| {
+            places.iter().map(|place| place.volume).filter(|volume| *volume != at).collect::<Hints>()
+        };
+        let publish = Publish { stamp, meta: meta.clone(), hints: hints_at(here.volume) };
+        let at_peer: Vec<Publish> = places[1..]
+            .iter()
+            .map(|place| Publish { hints: hints_at(place.volume), ..publish.clone() })
+            .collect();
+        let at_peers = join_all(
+            self.peers.into_iter().zip(&at_peer).map(|(peer, publish)| node.publish_at(peer, publish)),
+        );
         let at_home = node.inner.volumes.publish(&self.volume, draft.id, local, publish);
         let (at_peers, at_home) = futures_util::future::join(at_peers, at_home).await;
         let made: Vec<Made> = std::iter::once(at_home).chain(at_peers).collect();

@@ -10,6 +10,7 @@ use swarm_types::StreamId;
 use crate::codec::Malformed;
 use crate::layout::Layout;
 use crate::record::{Entry, brief};
+use crate::service::Service;
 
 /// How full a volume is: `used + free + trapped == capacity`, always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +83,7 @@ pub(crate) struct Books {
     data: u64,
     data_len: u64,
     pub(crate) totals: Totals,
+    pub(crate) service: Service,
     /// End of the last extent ever published.
     head: u64,
     /// Extents being written: size by offset.
@@ -92,12 +94,19 @@ pub(crate) struct Books {
 impl Books {
     /// Books that begin with what the journal says. Numbers of extents begin with the epoch, so that no mount repeats
     /// one of an earlier mount.
-    pub(crate) fn new(layout: &Layout, totals: Totals, head: u64, epoch: u32) -> Self {
+    pub(crate) fn new(
+        layout: &Layout,
+        totals: Totals,
+        service: Service,
+        head: u64,
+        epoch: u32,
+    ) -> Self {
         let Layout { data, data_len, .. } = *layout;
         Self {
             data,
             data_len,
             totals,
+            service,
             head: head.max(data),
             staged: BTreeMap::new(),
             next_number: u64::from(epoch) << 32,
@@ -169,7 +178,7 @@ mod tests {
 
     fn books() -> Books {
         let layout = Layout::of_device(64 << 20).expect("large enough");
-        Books::new(&layout, Totals::default(), 0, 1)
+        Books::new(&layout, Totals::default(), Service::default(), 0, 1)
     }
 
     #[test]

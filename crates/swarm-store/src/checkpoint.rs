@@ -7,13 +7,17 @@ use swarm_env::SyncMode;
 
 use crate::books::Totals;
 use crate::commit::{Committer, Failure, Position, Switch};
-use crate::group::{GroupHeader, GroupKind, HalfHeader, HalfState, group_size};
+use crate::group::{Encoding, GroupHeader, GroupKind, HalfHeader, HalfState, group_size};
 use crate::index::{IndexError, SCAN_PAGE};
 use crate::layout::BLOCK;
 use crate::record::Entry;
 
 /// Largest payload of a checkpoint group that holds more than one record.
 const CHECKPOINT_PAYLOAD_MAX: usize = 512 << 10;
+
+/// Generations are this far apart at most. A crash forgets which were tried, so that the next one is left to chance: what
+/// an attempt before the crash had left must not look like a part of the next.
+const GENERATION_STEP: u64 = 1 << 24;
 
 /// Groups being written to the other half.
 struct Writing {
@@ -27,11 +31,13 @@ impl Committer {
     /// Writes the live state to the other half and goes on there.
     pub(crate) async fn checkpoint(&mut self) -> Result<(), Failure> {
         self.finish_switch().await?;
-        self.generation_tried += 1;
+        self.generation_tried +=
+            1 + self.shared.env.random_u64("store.generation") % GENERATION_STEP;
         let layout = self.shared.superblock.layout;
         let which = 1 - self.position.which;
         let start = layout.halves[which];
         let header = HalfHeader {
+            encoding: Encoding::Two,
             generation: self.generation_tried,
             first: self.position.sequence,
             checkpoint_end: 0,
@@ -41,8 +47,12 @@ impl Committer {
         let position = Position { which, header, offset: start + BLOCK, ..self.position };
         let end = start + layout.half_len;
         let mut writing = Writing { position, end, payload: Vec::new(), records: 0 };
-        let head = self.shared.books().head();
+        let (head, service) = {
+            let books = self.shared.books();
+            (books.head(), books.service)
+        };
         self.put(&mut writing, &Entry::Space { head }).await?;
+        self.put(&mut writing, &Entry::Service(service)).await?;
         self.put_index(&mut writing).await?;
         self.flush(&mut writing).await?;
         self.submit(Vec::new(), SyncMode::Sync).await?;

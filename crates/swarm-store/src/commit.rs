@@ -14,12 +14,15 @@ use swarm_env::{Bug, SyncMode};
 use swarm_types::{Stamp, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::codec::Malformed;
 use crate::error::{AppendError, PublishError, copy_of};
 use crate::extent::Extent;
-use crate::group::{GroupHeader, GroupKind, HalfHeader, HalfState, group_size};
+use crate::group::{Encoding, GroupHeader, GroupKind, HalfHeader, HalfState, group_size};
+use crate::hints::{HINTS_MAX, Hints};
 use crate::index::{IndexError, Mark};
 use crate::journal::{ChosenHalf, Tail};
-use crate::record::{Brief, Entry, brief};
+use crate::record::{Brief, Entry, Note, brief, noted, with_note};
+use crate::service::Service;
 use crate::stage::Reservation;
 use crate::volume::Shared;
 
@@ -46,13 +49,23 @@ pub(crate) enum Work {
     Remove { id: StreamId, stamp: Stamp },
     /// Drop exactly these tombstones.
     Forget { tombstones: Vec<(StreamId, Stamp)> },
+    /// Say something else about exactly this replica.
+    Note { id: StreamId, stamp: Stamp, what: Noted },
+    /// Say what the volume is for.
+    Service(Service),
     /// Tell that the volume is in use.
     Touch,
     /// Unmount.
     Close,
 }
 
-/// A change asked for, and who waits. The answer is the number of records removed.
+/// What is new about a replica.
+pub(crate) enum Noted {
+    Hints(Hints),
+    Quarantined(bool),
+}
+
+/// A change asked for, and who waits. The answer is the number of records removed or found.
 pub(crate) struct Request {
     pub(crate) work: Work,
     pub(crate) answer: oneshot::Sender<Result<u64, PublishError>>,
@@ -119,6 +132,7 @@ struct Draft {
     record_bytes: i64,
     /// End of the last extent.
     end: u64,
+    service: Option<Service>,
     reservations: Vec<Reservation>,
 }
 
@@ -127,6 +141,14 @@ impl Draft {
         entry.encode(&mut self.payload);
         self.records += 1;
     }
+}
+
+/// What is filed under an id.
+struct Filed {
+    value: Vec<u8>,
+    brief: Brief,
+    hints: Hints,
+    quarantined: bool,
 }
 
 type Answers = Vec<(oneshot::Sender<Result<u64, PublishError>>, Result<u64, PublishError>)>;
@@ -246,6 +268,12 @@ impl Committer {
                     Ok(count + self.remove(draft, id, stamp, |filed| filed.extent.is_none())?)
                 })
             }
+            Work::Note { id, stamp, what } => self.note(draft, id, stamp, what),
+            Work::Service(service) => {
+                draft.push(&Entry::Service(service));
+                draft.service = Some(service);
+                Ok(0)
+            }
             Work::Touch | Work::Close => Ok(0),
         }
     }
@@ -259,29 +287,34 @@ impl Committer {
         value: Vec<u8>,
         limit: u64,
     ) -> Result<bool, PublishError> {
-        let filed = self.filed(draft, id)?;
         let mut growth = signed(Entry::framed(&value));
-        if let Some((filed, bytes)) = filed {
-            if filed.stamp == stamp {
+        if let Some(filed) = self.filed(draft, id)? {
+            if filed.brief.stamp == stamp && !filed.quarantined {
                 return Ok(false);
             }
-            if filed.stamp > stamp {
-                return Err(PublishError::Superseded { by: filed.stamp });
+            if filed.brief.stamp > stamp {
+                return Err(PublishError::Superseded { by: filed.brief.stamp });
             }
-            growth -= signed(bytes);
+            growth -= signed(Entry::framed(&filed.value));
         }
-        let records = signed(self.shared.books().totals.record_bytes) + draft.record_bytes;
-        if growth > 0 && records + growth > signed(limit) {
-            let free = u64::try_from(signed(limit) - records).unwrap_or(0);
-            return Err(self
-                .shared
-                .error(&Failure::Full { needed: Entry::framed(&value), free })
-                .into());
-        }
+        self.check_room(draft, growth, limit)?;
         draft.record_bytes += growth;
         draft.push(&Entry::File { id, value: value.clone() });
         draft.changes.insert(id, Some(value));
         Ok(true)
+    }
+
+    /// Refuses what would let the records outgrow their share of the journal.
+    fn check_room(&self, draft: &Draft, growth: i64, limit: u64) -> Result<(), PublishError> {
+        let records = signed(self.shared.books().totals.record_bytes) + draft.record_bytes;
+        if growth <= 0 || records + growth <= signed(limit) {
+            return Ok(());
+        }
+        let full = Failure::Full {
+            needed: u64::try_from(growth).unwrap_or(0),
+            free: u64::try_from(signed(limit) - records).unwrap_or(0),
+        };
+        Err(self.shared.error(&full).into())
     }
 
     fn remove(
@@ -291,18 +324,48 @@ impl Committer {
         stamp: Stamp,
         is_meant: impl Fn(&Brief) -> bool,
     ) -> Result<u64, PublishError> {
-        let Some((filed, bytes)) = self.filed(draft, id)? else { return Ok(0) };
-        if filed.stamp != stamp || !is_meant(&filed) {
+        let Some(filed) = self.filed(draft, id)? else { return Ok(0) };
+        if filed.brief.stamp != stamp || !is_meant(&filed.brief) {
             return Ok(0);
         }
-        draft.record_bytes -= signed(bytes);
+        draft.record_bytes -= signed(Entry::framed(&filed.value));
         draft.push(&Entry::Remove { id, stamp });
         draft.changes.insert(id, None);
         Ok(1)
     }
 
-    /// What is filed under an id once the group is written, with its size in the journal.
-    fn filed(&self, draft: &Draft, id: StreamId) -> Result<Option<(Brief, u64)>, PublishError> {
+    /// Adds what is new about a replica; 1 if that replica is filed.
+    fn note(
+        &self,
+        draft: &mut Draft,
+        id: StreamId,
+        stamp: Stamp,
+        what: Noted,
+    ) -> Result<u64, PublishError> {
+        let failed = |error: Malformed| self.shared.error(&Failure::Index(error.into()));
+        let Some(filed) = self.filed(draft, id)? else { return Ok(0) };
+        let Some(extent) = filed.brief.extent.filter(|_| filed.brief.stamp == stamp) else {
+            return Ok(0);
+        };
+        let (hints, quarantined) = match what {
+            Noted::Hints(hints) => (hints, filed.quarantined),
+            Noted::Quarantined(quarantined) => (filed.hints, quarantined),
+        };
+        let note = Note { stamp, number: extent.number, hints, quarantined };
+        let Some(value) = with_note(&filed.value, &note).map_err(failed)? else { return Ok(0) };
+        if value == filed.value {
+            return Ok(1);
+        }
+        let growth = signed(value.len() as u64) - signed(filed.value.len() as u64);
+        self.check_room(draft, growth, self.shared.superblock.layout.records_max())?;
+        draft.record_bytes += growth;
+        draft.push(&Entry::Note { id, note });
+        draft.changes.insert(id, Some(value));
+        Ok(1)
+    }
+
+    /// What is filed under an id once the group is written.
+    fn filed(&self, draft: &Draft, id: StreamId) -> Result<Option<Filed>, PublishError> {
         let value = match draft.changes.get(&id) {
             Some(change) => change.clone(),
             None => self
@@ -312,16 +375,20 @@ impl Committer {
                 .map_err(|error| self.shared.error(&Failure::Index(error)))?,
         };
         let Some(value) = value else { return Ok(None) };
-        let brief =
-            brief(&value).map_err(|error| self.shared.error(&Failure::Index(error.into())))?;
-        Ok(Some((brief, Entry::framed(&value))))
+        let failed = |error: Malformed| self.shared.error(&Failure::Index(error.into()));
+        let brief = brief(&value).map_err(failed)?;
+        let (hints, quarantined) = noted(&value).map_err(failed)?.unwrap_or_default();
+        Ok(Some(Filed { value, brief, hints, quarantined }))
     }
 
     /// Makes a group durable, then visible.
     async fn write(&mut self, draft: Draft) -> Result<(), Failure> {
-        let Draft { payload, records, writes, changes, end, reservations, .. } = draft;
+        let Draft { payload, records, writes, changes, end, service, reservations, .. } = draft;
         self.write_group(GroupKind::Commit, &payload, records, writes).await?;
         self.tell(changes, end)?;
+        if let Some(service) = service {
+            self.shared.books().service = service;
+        }
         // Only now may the room of what was staged be counted anew.
         drop(reservations);
         Ok(())
@@ -362,8 +429,9 @@ impl Committer {
         let mut draft = Draft { writes: repairs, ..Draft::default() };
         restated.iter().for_each(|entry| draft.push(entry));
         let opened = async {
-            if draft.payload.len() > self.shared.superblock.layout.group_payload_max() {
-                // The index is right already: a checkpoint says the same.
+            let old = self.position.header.encoding == Encoding::One;
+            if old || draft.payload.len() > self.shared.superblock.layout.group_payload_max() {
+                // The index is right already: a checkpoint says the same, and in the newest encoding.
                 self.checkpoint().await?;
                 (draft.payload, draft.records) = (Vec::new(), 0);
             }
@@ -476,12 +544,17 @@ fn payload_of(work: &Work) -> usize {
         Work::Publish { value, .. } | Work::Bury { value, .. } => value.len() + 20,
         Work::Remove { .. } => REMOVE_BYTES,
         Work::Forget { tombstones } => tombstones.len() * REMOVE_BYTES,
+        Work::Note { .. } => NOTE_BYTES,
+        Work::Service(_) => 5 + Service::BYTES,
         Work::Touch | Work::Close => 0,
     }
 }
 
 /// A framed REMOVE record.
 const REMOVE_BYTES: usize = 45;
+
+/// The largest framed NOTE record.
+const NOTE_BYTES: usize = 55 + 16 * HINTS_MAX;
 
 fn data_of(work: &Work) -> usize {
     match work {

@@ -7,8 +7,10 @@ use swarm_env::{Disk, Env, SyncMode};
 use swarm_types::{ClusterName, VolumeId};
 
 use crate::error::FormatError;
-use crate::group::{GroupHeader, GroupKind, HalfHeader, HalfState};
-use crate::layout::{BLOCK, CLUSTER_NAME_MAX, DEVICE_MIN, Layout, Superblock, usize_of};
+use crate::group::{Encoding, GroupHeader, GroupKind, HalfHeader, HalfState};
+use crate::layout::{
+    BLOCK, CLUSTER_NAME_MAX, DEVICE_MIN, FORMAT_VERSION, Layout, Superblock, usize_of,
+};
 use crate::record::Entry;
 
 /// What a new volume is for.
@@ -33,8 +35,14 @@ pub(crate) async fn format(
     }
     let volume = VolumeId::from_bytes(*env.random_uuid("store.volume").as_bytes());
     let salt = env.random_u64("store.salt");
-    let superblock =
-        Superblock { volume, cluster: options.cluster, layout, salt, formatted: env.wall() };
+    let superblock = Superblock {
+        version: FORMAT_VERSION,
+        volume,
+        cluster: options.cluster,
+        layout,
+        salt,
+        formatted: env.wall(),
+    };
     let copies = |block: Bytes| layout.superblocks().map(|at| (at, block.clone())).to_vec();
     let blank = Bytes::from(vec![0; usize_of(BLOCK)]);
     let steps = [copies(blank), empty_journal(&superblock), copies(superblock.encode().into())];
@@ -63,6 +71,7 @@ fn empty_journal(superblock: &Superblock) -> Vec<(u64, Bytes)> {
     };
     let (bytes, _) = group.encode(&seal, &payload);
     let header = HalfHeader {
+        encoding: Encoding::Two,
         generation: 1,
         first: 1,
         checkpoint_end: 1,

@@ -8,8 +8,32 @@ use crate::codec::{Cursor, Malformed, Put};
 use crate::layout::{BLOCK, align_up, usize_of};
 use crate::record::RECORD_MAX;
 
-const GROUP_MAGIC: &[u8; 8] = b"SWGROUP1";
-const HALF_MAGIC: &[u8; 8] = b"SWHALF_1";
+/// How the records of a half are encoded; its magics say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Read, and brought to [`Self::Two`] at mount.
+    One,
+    /// What is written.
+    Two,
+}
+
+impl Encoding {
+    const ALL: [Self; 2] = [Self::One, Self::Two];
+
+    const fn group_magic(self) -> &'static [u8; 8] {
+        match self {
+            Self::One => b"SWGROUP1",
+            Self::Two => b"SWGROUP2",
+        }
+    }
+
+    const fn half_magic(self) -> &'static [u8; 8] {
+        match self {
+            Self::One => b"SWHALF_1",
+            Self::Two => b"SWHALF_2",
+        }
+    }
+}
 
 /// Length of a group's header in bytes.
 pub(crate) const GROUP_HEADER: usize = 72;
@@ -84,11 +108,11 @@ pub(crate) struct Chained {
 }
 
 impl GroupHeader {
-    /// Encodes the group, padded to whole blocks.
+    /// Encodes the group in the newest encoding, padded to whole blocks.
     pub(crate) fn encode(&self, seal: &Seal, payload: &[u8]) -> (Vec<u8>, u32) {
         let size = group_size(payload.len());
         let mut out = Vec::with_capacity(usize_of(size));
-        out.put(GROUP_MAGIC);
+        out.put(Encoding::Two.group_magic());
         out.put(seal.volume.as_bytes());
         out.put_u64(self.generation);
         out.put_u64(self.sequence);
@@ -105,10 +129,15 @@ impl GroupHeader {
         (out, checksum)
     }
 
-    /// Reads a header; whether it is true shows only with [`Self::checks`].
-    pub(crate) fn decode(seal: &Seal, bytes: &[u8]) -> Result<Chained, Malformed> {
+    /// Reads the header of a group in a half of this encoding; whether it is true shows only with [`Chained::checks`].
+    pub(crate) fn decode(
+        seal: &Seal,
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> Result<Chained, Malformed> {
         let mut cursor = Cursor::new(bytes);
-        if cursor.array()? != *GROUP_MAGIC || cursor.array()? != *seal.volume.as_bytes() {
+        if cursor.array()? != *encoding.group_magic() || cursor.array()? != *seal.volume.as_bytes()
+        {
             return Err(Malformed);
         }
         let (generation, sequence, epoch) = (cursor.u64()?, cursor.u64()?, cursor.u32()?);
@@ -158,6 +187,7 @@ pub(crate) enum HalfState {
 /// The first block of a half. It is written when the checkpoint behind it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HalfHeader {
+    pub(crate) encoding: Encoding,
     pub(crate) generation: u64,
     /// Sequence of the first group.
     pub(crate) first: u64,
@@ -172,7 +202,7 @@ impl HalfHeader {
     /// One block.
     pub(crate) fn encode(&self, seal: &Seal) -> Vec<u8> {
         let mut out = Vec::with_capacity(usize_of(BLOCK));
-        out.put(HALF_MAGIC);
+        out.put(self.encoding.half_magic());
         out.put(seal.volume.as_bytes());
         out.put_u64(self.generation);
         out.put_u64(self.first);
@@ -191,7 +221,10 @@ impl HalfHeader {
     /// The header in this block, if it is whole.
     pub(crate) fn decode(seal: &Seal, block: &[u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(block);
-        if cursor.array()? != *HALF_MAGIC || cursor.array()? != *seal.volume.as_bytes() {
+        let magic = cursor.array()?;
+        let encoding = Encoding::ALL.into_iter().find(|encoding| *encoding.half_magic() == magic);
+        let encoding = encoding.ok_or(Malformed)?;
+        if cursor.array()? != *seal.volume.as_bytes() {
             return Err(Malformed);
         }
         let (generation, first, checkpoint_end) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
@@ -206,6 +239,6 @@ impl HalfHeader {
         if cursor.u32()? != expected {
             return Err(Malformed);
         }
-        Ok(Self { generation, first, checkpoint_end, seed, state })
+        Ok(Self { encoding, generation, first, checkpoint_end, seed, state })
     }
 }

@@ -11,11 +11,12 @@ use swarm_env::Disk;
 use crate::codec::Cursor;
 use crate::error::MountError;
 use crate::group::{
-    Chained, GROUP_HEADER, GroupHeader, GroupKind, HalfHeader, HalfState, PAYLOAD_MAX, Seal,
-    group_size,
+    Chained, Encoding, GROUP_HEADER, GroupHeader, GroupKind, HalfHeader, HalfState, PAYLOAD_MAX,
+    Seal, group_size,
 };
 use crate::layout::{BLOCK, Layout, Superblock, usize_of};
 use crate::record::Entry;
+use crate::service::Service;
 
 /// How far behind the end of the chain a later group is looked for. The group behind a damaged one begins less than one
 /// largest group further on; this leaves room for several damaged ones in a row.
@@ -71,6 +72,7 @@ pub(crate) struct Group {
     pub(crate) chained: Chained,
     /// Where it begins on the device.
     pub(crate) offset: u64,
+    encoding: Encoding,
     bytes: Bytes,
 }
 
@@ -87,7 +89,8 @@ impl Group {
         let damaged = |why| MountError::JournalDamaged { at: self.offset, why };
         while !cursor.is_empty() {
             entries.push(
-                Entry::decode(&mut cursor).map_err(|_| damaged("a record has no known shape"))?,
+                Entry::decode(&mut cursor, self.encoding)
+                    .map_err(|_| damaged("a record has no known shape"))?,
             );
         }
         if entries.len() != header.records as usize {
@@ -101,6 +104,7 @@ impl Group {
 pub(crate) struct Walker {
     chunks: Chunks,
     seal: Seal,
+    encoding: Encoding,
     generation: u64,
     /// What the next group must carry.
     pub(crate) sequence: u64,
@@ -116,10 +120,11 @@ impl Walker {
         let start = halves[half.which];
         let chunks =
             Chunks { disk: Arc::clone(disk), end: start + half_len, start: 0, bytes: Bytes::new() };
-        let HalfHeader { generation, first, seed, .. } = half.header;
+        let HalfHeader { encoding, generation, first, seed, .. } = half.header;
         Self {
             chunks,
             seal: superblock.seal(),
+            encoding,
             generation,
             sequence: first,
             previous: seed,
@@ -167,11 +172,14 @@ impl Walker {
     /// The group at this offset, if there is a whole one.
     async fn group_at(&mut self, offset: u64) -> io::Result<Option<Group>> {
         let Some(start) = self.chunks.get(offset, BLOCK).await? else { return Ok(None) };
-        let Ok(chained) = GroupHeader::decode(&self.seal, &start) else { return Ok(None) };
+        let Ok(chained) = GroupHeader::decode(&self.seal, self.encoding, &start) else {
+            return Ok(None);
+        };
         let Some(bytes) = self.chunks.get(offset, chained.header.size()).await? else {
             return Ok(None);
         };
-        Ok(chained.checks(&self.seal, &bytes).then_some(Group { chained, offset, bytes }))
+        let encoding = self.encoding;
+        Ok(chained.checks(&self.seal, &bytes).then_some(Group { chained, offset, encoding, bytes }))
     }
 }
 
@@ -210,8 +218,9 @@ pub(crate) struct Tail {
     pub(crate) last: Group,
     /// Where the next group goes.
     pub(crate) next_offset: u64,
-    /// End of the last extent that the journal ever mentioned.
+    /// Where the room behind everything published begins.
     pub(crate) head: u64,
+    pub(crate) service: Service,
     /// The checksum of the group that the index's mark names, if the chain has it behind the checkpoint.
     pub(crate) marked: Option<u32>,
 }
@@ -232,10 +241,16 @@ pub(crate) async fn read_tail(
 ) -> Result<Tail, MountError> {
     let failed = |source| MountError::Disk { source };
     let mut walker = Walker::new(disk, superblock, half);
-    let (mut last, mut head, mut marked) = (None, superblock.layout.data, None);
+    let (mut last, mut marked) = (None, None);
+    let (mut head, mut service) = (superblock.layout.data, Service::default());
     while let Some(group) = walker.next().await.map_err(failed)? {
         for entry in group.entries()? {
-            head = head.max(end_of(&entry, &group)?);
+            match entry {
+                Entry::Space { head: told } => head = told.max(superblock.layout.data),
+                Entry::Service(told) => service = told,
+                Entry::File { value, .. } => head = head.max(end_of(&value, &group)?),
+                Entry::Remove { .. } | Entry::Note { .. } => {}
+            }
         }
         let Chained { header, checksum } = group.chained;
         if Some(header.sequence) == marked_sequence && header.sequence >= half.header.checkpoint_end
@@ -250,22 +265,16 @@ pub(crate) async fn read_tail(
     }
     match last {
         Some(last) if last.chained.header.sequence >= half.header.checkpoint_end => {
-            Ok(Tail { last, next_offset: at, head, marked })
+            Ok(Tail { last, next_offset: at, head, service, marked })
         }
         _ => Err(MountError::JournalDamaged { at, why: "the checkpoint is not whole" }),
     }
 }
 
-fn end_of(entry: &Entry, group: &Group) -> Result<u64, MountError> {
-    match entry {
-        Entry::Space { head } => Ok(*head),
-        Entry::Remove { .. } => Ok(0),
-        Entry::File { value, .. } => {
-            let brief = crate::record::brief(value).map_err(|_| MountError::JournalDamaged {
-                at: group.offset,
-                why: "a record has no known shape",
-            })?;
-            Ok(brief.extent.map_or(0, |extent| extent.end()))
-        }
-    }
+fn end_of(value: &[u8], group: &Group) -> Result<u64, MountError> {
+    let brief = crate::record::brief(value).map_err(|_| MountError::JournalDamaged {
+        at: group.offset,
+        why: "a record has no known shape",
+    })?;
+    Ok(brief.extent.map_or(0, |extent| extent.end()))
 }

@@ -7,7 +7,10 @@ use swarm_types::{ClusterName, Timestamp, VolumeId};
 use crate::codec::{Cursor, Malformed, Put};
 
 /// Version of the byte layout written by this crate.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+
+/// Oldest version that is still mounted.
+const FORMAT_VERSION_MIN: u32 = 1;
 
 /// Smallest device that can be formatted, in bytes: below it a journal half cannot hold a checkpoint and a group.
 pub const DEVICE_MIN: u64 = 2 << 20;
@@ -114,6 +117,8 @@ impl Layout {
 /// What a superblock says; written at format and never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Superblock {
+    /// The format version that it was formatted with; the journal says which one it is in now.
+    pub(crate) version: u32,
     pub(crate) volume: VolumeId,
     pub(crate) cluster: ClusterName,
     pub(crate) layout: Layout,
@@ -139,7 +144,7 @@ impl Superblock {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(usize_of(BLOCK));
         out.put(MAGIC);
-        out.put_u32(FORMAT_VERSION);
+        out.put_u32(self.version);
         out.put_u32(0);
         out.put(self.volume.as_bytes());
         let Layout { device, halves, half_len, data, data_len } = self.layout;
@@ -166,7 +171,9 @@ impl Superblock {
         }
         let version = Cursor::new(&content[8..]).u32();
         match version {
-            Ok(FORMAT_VERSION) => Self::fields(content).map_or(Found::Damaged, Found::Superblock),
+            Ok(FORMAT_VERSION_MIN..=FORMAT_VERSION) => {
+                Self::fields(content).map_or(Found::Damaged, Found::Superblock)
+            }
             Ok(other) => Found::Version(other),
             Err(Malformed) => Found::Damaged,
         }
@@ -174,7 +181,9 @@ impl Superblock {
 
     fn fields(content: &[u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(content);
-        cursor.take(16)?;
+        cursor.take(8)?;
+        let version = cursor.u32()?;
+        cursor.take(4)?;
         let volume = VolumeId::from_bytes(cursor.array()?);
         let device = cursor.u64()?;
         let halves = [cursor.u64()?, cursor.u64()?];
@@ -189,7 +198,7 @@ impl Superblock {
         let formatted = Timestamp(cursor.i64()?);
         let cluster = ClusterName::from(cursor.text()?.as_str());
         if layout.is_sound() {
-            Ok(Self { volume, cluster, layout, salt, formatted })
+            Ok(Self { version, volume, cluster, layout, salt, formatted })
         } else {
             Err(Malformed)
         }
@@ -202,6 +211,7 @@ mod tests {
 
     fn superblock(device: u64) -> Superblock {
         Superblock {
+            version: FORMAT_VERSION,
             volume: VolumeId::from_bytes([7; 16]),
             cluster: ClusterName::from("main"),
             layout: Layout::of_device(device).expect("large enough"),
@@ -236,9 +246,9 @@ mod tests {
     #[test]
     fn another_format_version_is_told_apart_from_damage() {
         let mut block = superblock(64 << 20).encode();
-        block[8] = 2;
+        block[8] = 3;
         let checksum = crc32c::crc32c(&block[..CHECKSUM_AT]).to_le_bytes();
         block[CHECKSUM_AT..].copy_from_slice(&checksum);
-        assert_eq!(Superblock::decode(&block), Found::Version(2));
+        assert_eq!(Superblock::decode(&block), Found::Version(3));
     }
 }

@@ -210,7 +210,9 @@ impl Opening<'_> {
             }
         };
         let epoch = self.tail.last.chained.header.epoch.saturating_add(1);
-        let books = Mutex::new(Books::new(&self.superblock.layout, totals, self.tail.head, epoch));
+        let Tail { head, service, .. } = self.tail;
+        let books = Books::new(&self.superblock.layout, totals, service, head, epoch);
+        let books = Mutex::new(books);
         let shared =
             Arc::new(Shared::new(self.env.clone(), self.disk, self.superblock, index, books));
         let mut committer = Committer::new(Arc::clone(&shared), &self.half, &self.tail, epoch);

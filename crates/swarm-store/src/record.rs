@@ -11,6 +11,9 @@ use swarm_types::{
 
 use crate::codec::{Cursor, Malformed, Put};
 use crate::extent::Extent;
+use crate::group::Encoding;
+use crate::hints::Hints;
+use crate::service::Service;
 
 /// Largest record with its frame, in bytes. Swarm's own limit on persisted headers is far lower; ours keeps a checkpoint's
 /// groups well filled.
@@ -34,8 +37,10 @@ pub enum RecordState {
     Live {
         /// Its metadata.
         meta: ObjectMeta,
-        /// A volume known to hold another replica, for recovery of that volume.
-        hint: Option<VolumeId>,
+        /// Volumes last known to hold other replicas, for recovery of one of them.
+        hints: Hints,
+        /// Its bytes are known to be bad: it serves nobody and does not count.
+        quarantined: bool,
         /// Where the body lies.
         extent: Extent,
     },
@@ -70,6 +75,21 @@ impl Record {
         }
     }
 
+    /// The volumes last known to hold other replicas; none for a tombstone.
+    #[must_use]
+    pub fn hints(&self) -> &[VolumeId] {
+        match &self.state {
+            RecordState::Live { hints, .. } => hints.volumes(),
+            RecordState::Tombstone(_) => &[],
+        }
+    }
+
+    /// True for a replica whose bytes are known to be bad.
+    #[must_use]
+    pub const fn is_quarantined(&self) -> bool {
+        matches!(self.state, RecordState::Live { quarantined: true, .. })
+    }
+
     pub(crate) const fn extent(&self) -> Option<&Extent> {
         match &self.state {
             RecordState::Live { extent, .. } => Some(extent),
@@ -82,6 +102,18 @@ const ADD: u8 = 1;
 const TOMBSTONE: u8 = 2;
 const REMOVE: u8 = 3;
 const SPACE: u8 = 4;
+const NOTE: u8 = 5;
+const SERVICE: u8 = 6;
+
+/// What may change about a replica without its body being written anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) stamp: Stamp,
+    /// [`Extent::number`] of the replica meant.
+    pub(crate) number: u64,
+    pub(crate) hints: Hints,
+    pub(crate) quarantined: bool,
+}
 
 /// One record of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +122,12 @@ pub(crate) enum Entry {
     File { id: StreamId, value: Vec<u8> },
     /// From here on nothing is filed under the id.
     Remove { id: StreamId, stamp: Stamp },
-    /// The end of the last extent ever published, in bytes from the start of the device.
+    /// Where the room behind everything published begins, in bytes from the start of the device.
     Space { head: u64 },
+    /// If exactly this replica is filed under the id, this is known about it from here on.
+    Note { id: StreamId, note: Note },
+    /// What the volume is for, from here on.
+    Service(Service),
 }
 
 impl Entry {
@@ -123,11 +159,24 @@ impl Entry {
                 out.push(SPACE);
                 out.put_u64(*head);
             }
+            Self::Note { id, note } => {
+                put_len(out, 1 + 16 + 24 + 8 + note_bytes(&note.hints));
+                out.push(NOTE);
+                out.put(id.as_bytes());
+                put_stamp(out, &note.stamp);
+                out.put_u64(note.number);
+                put_note(out, &note.hints, note.quarantined);
+            }
+            Self::Service(service) => {
+                put_len(out, 1 + Service::BYTES);
+                out.push(SERVICE);
+                service.encode(out);
+            }
         }
     }
 
-    /// Reads the next record of a group's payload.
-    pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+    /// Reads the next record of a group's payload. Values come out in the newest encoding.
+    pub(crate) fn decode(cursor: &mut Cursor<'_>, encoding: Encoding) -> Result<Self, Malformed> {
         let mut body = Cursor::new(cursor.bytes()?);
         let kind = body.u8()?;
         let entry = match kind {
@@ -135,12 +184,22 @@ impl Entry {
                 let id = StreamId::from_bytes(body.array()?);
                 let mut value = vec![kind];
                 value.put(body.rest());
+                if kind == ADD && encoding == Encoding::One {
+                    value = of_encoding_one(&value)?;
+                }
                 return Ok(Self::File { id, value });
             }
             REMOVE => {
                 Self::Remove { id: StreamId::from_bytes(body.array()?), stamp: stamp(&mut body)? }
             }
             SPACE => Self::Space { head: body.u64()? },
+            NOTE if encoding == Encoding::Two => {
+                let id = StreamId::from_bytes(body.array()?);
+                let (stamp, number) = (stamp(&mut body)?, body.u64()?);
+                let (hints, quarantined) = note(&mut body)?;
+                Self::Note { id, note: Note { stamp, number, hints, quarantined } }
+            }
+            SERVICE if encoding == Encoding::Two => Self::Service(Service::decode(&mut body)?),
             _ => return Err(Malformed),
         };
         if body.is_empty() { Ok(entry) } else { Err(Malformed) }
@@ -155,14 +214,14 @@ fn put_len(out: &mut Vec<u8>, len: usize) {
 pub(crate) fn encode_value(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     match &record.state {
-        RecordState::Live { meta, hint, extent } => {
+        RecordState::Live { meta, hints, quarantined, extent } => {
             out.push(ADD);
             put_stamp(&mut out, &record.stamp);
             for field in [extent.number, extent.offset, extent.length] {
                 out.put_u64(field);
             }
             out.put_u32(extent.checksum);
-            out.put(hint.map_or([0; 16], |hint| *hint.as_bytes()).as_slice());
+            put_note(&mut out, hints, *quarantined);
             put_meta(&mut out, meta);
         }
         RecordState::Tombstone(tombstone) => {
@@ -183,9 +242,8 @@ pub(crate) fn decode_value(id: StreamId, value: &[u8]) -> Result<Record, Malform
     let state = match kind {
         ADD => {
             let extent = extent(&mut cursor)?;
-            let hint =
-                Some(cursor.array()?).filter(|bytes| *bytes != [0; 16]).map(VolumeId::from_bytes);
-            RecordState::Live { meta: meta(&mut cursor)?, hint, extent }
+            let (hints, quarantined) = note(&mut cursor)?;
+            RecordState::Live { meta: meta(&mut cursor)?, hints, quarantined, extent }
         }
         TOMBSTONE => {
             let kind = kind_of(cursor.u8()?)?;
@@ -215,6 +273,64 @@ pub(crate) fn brief(value: &[u8]) -> Result<Brief, Malformed> {
         _ => return Err(Malformed),
     };
     Ok(Brief { stamp, extent })
+}
+
+/// Where in the value of a replica begins what a [`Note`] changes.
+const NOTE_AT: usize = 1 + 24 + 28;
+
+const QUARANTINED: u8 = 1;
+
+fn note_bytes(hints: &Hints) -> usize {
+    2 + 16 * hints.volumes().len()
+}
+
+fn put_note(out: &mut Vec<u8>, hints: &Hints, quarantined: bool) {
+    out.push(if quarantined { QUARANTINED } else { 0 });
+    hints.encode(out);
+}
+
+fn note(cursor: &mut Cursor<'_>) -> Result<(Hints, bool), Malformed> {
+    let quarantined = match cursor.u8()? {
+        0 => false,
+        QUARANTINED => true,
+        _ => return Err(Malformed),
+    };
+    Ok((Hints::decode(cursor)?, quarantined))
+}
+
+/// What is known about the replica that a value files; `None` for a tombstone.
+pub(crate) fn noted(value: &[u8]) -> Result<Option<(Hints, bool)>, Malformed> {
+    match value.first() {
+        Some(&ADD) => note(&mut Cursor::new(value.get(NOTE_AT..).ok_or(Malformed)?)).map(Some),
+        Some(&TOMBSTONE) => Ok(None),
+        _ => Err(Malformed),
+    }
+}
+
+/// The value with this note; `None` if it files another replica or none.
+pub(crate) fn with_note(value: &[u8], new: &Note) -> Result<Option<Vec<u8>>, Malformed> {
+    let brief = brief(value)?;
+    if brief.stamp != new.stamp || brief.extent.is_none_or(|extent| extent.number != new.number) {
+        return Ok(None);
+    }
+    let (fixed, rest) = value.split_at_checked(NOTE_AT).ok_or(Malformed)?;
+    let mut cursor = Cursor::new(rest);
+    note(&mut cursor)?;
+    let mut changed = fixed.to_vec();
+    put_note(&mut changed, &new.hints, new.quarantined);
+    changed.put(cursor.rest());
+    Ok(Some(changed))
+}
+
+/// The value of a replica as format version 1 encoded it, with one hint or zeros, in the newest encoding.
+fn of_encoding_one(value: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let (fixed, rest) = value.split_at_checked(NOTE_AT).ok_or(Malformed)?;
+    let mut cursor = Cursor::new(rest);
+    let hint = Some(cursor.array()?).filter(|bytes| *bytes != [0; 16]).map(VolumeId::from_bytes);
+    let mut out = fixed.to_vec();
+    put_note(&mut out, &Hints::new(hint), false);
+    out.put(cursor.rest());
+    Ok(out)
 }
 
 fn extent(cursor: &mut Cursor<'_>) -> Result<Extent, Malformed> {

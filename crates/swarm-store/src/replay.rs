@@ -11,13 +11,13 @@ use swarm_types::{Stamp, StreamId};
 
 use crate::error::MountError;
 use crate::extent::{Binding, Extent};
-use crate::group::GroupKind;
+use crate::group::{Encoding, GroupKind};
 use crate::index::{Change, Index, IndexError, Mark, totals};
 use crate::journal::{ChosenHalf, Group, Tail, Walker};
 use crate::layout::Superblock;
 use crate::mount::IndexUse;
 use crate::read::extent_is_whole;
-use crate::record::{Entry, brief, decode_value};
+use crate::record::{Entry, brief, decode_value, with_note};
 
 /// Why an index could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +54,14 @@ impl Replay<'_> {
     /// Brings the index to the end of the journal and verifies what was added since the checkpoint.
     pub(crate) async fn run(&self, index: &dyn Index) -> Result<Replayed, ReplayError> {
         let mark = self.usable_mark(index)?;
-        if mark.is_none() {
-            index.clear()?;
-        }
         let last = self.tail.last.chained.header;
         // An index is told of a group only when the group is durable. One that reflects the last group proves it complete.
         let proven = mark.is_some_and(|mark| mark.sequence == last.sequence);
+        // The values of an index are in the encoding of its journal; those of the older one are of no further use.
+        let mark = mark.filter(|_| self.half.header.encoding == Encoding::Two);
+        if mark.is_none() {
+            index.clear()?;
+        }
         let suspect = last.kind == GroupKind::Commit && !proven;
         let mut added = BTreeMap::new();
         let mut walker = Walker::new(self.disk, self.superblock, self.half);
@@ -197,17 +199,35 @@ fn changes(index: &dyn Index, entries: Vec<Entry>) -> Result<Vec<Change>, IndexE
                 changes.insert(id, Some(value));
             }
             Entry::Remove { id, stamp } => {
-                let filed = match changes.get(&id) {
-                    Some(change) => change.clone(),
-                    None => index.get(id)?,
-                };
+                let filed = filed(&changes, index, id)?;
                 if filed.is_some_and(|value| brief(&value).is_ok_and(|brief| brief.stamp == stamp))
                 {
                     changes.insert(id, None);
                 }
             }
-            Entry::Space { .. } => {}
+            Entry::Note { id, note } => {
+                let noted = match filed(&changes, index, id)? {
+                    Some(value) => with_note(&value, &note)?,
+                    None => None,
+                };
+                if noted.is_some() {
+                    changes.insert(id, noted);
+                }
+            }
+            Entry::Space { .. } | Entry::Service(_) => {}
         }
     }
     Ok(changes.into_iter().collect())
+}
+
+/// What is filed under an id once these changes are made.
+fn filed(
+    changes: &BTreeMap<StreamId, Option<Vec<u8>>>,
+    index: &dyn Index,
+    id: StreamId,
+) -> Result<Option<Vec<u8>>, IndexError> {
+    match changes.get(&id) {
+        Some(change) => Ok(change.clone()),
+        None => index.get(id),
+    }
 }

@@ -10,11 +10,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use swarm_env::{BoxFuture, SyncMode};
-use swarm_types::{ObjectMeta, Stamp, StreamId, VolumeId};
+use swarm_types::{ObjectMeta, Stamp, StreamId};
 
 use crate::commit::Work;
 use crate::error::{AppendError, PublishError};
 use crate::extent::{BODY_BLOCK, Binding, Extent, size_of_body};
+use crate::hints::{HINTS_MAX, Hints};
 use crate::layout::usize_of;
 use crate::record::{RECORD_MAX, Record, RecordState, encode_value};
 use crate::volume::{InFlight, Shared, Volume};
@@ -32,8 +33,8 @@ pub struct Publish {
     pub stamp: Stamp,
     /// What persists beside the body.
     pub meta: ObjectMeta,
-    /// A volume known to hold another replica, for recovery of that volume.
-    pub hint: Option<VolumeId>,
+    /// Volumes known to hold other replicas, for recovery of one of them.
+    pub hints: Hints,
 }
 
 /// A body being written. Dropping it leaves nothing visible.
@@ -111,7 +112,7 @@ impl Staged {
     }
 
     /// Publishes the body under its stream id: durable and visible on return. An equal stamp that is filed already is
-    /// success too.
+    /// success too; a quarantined replica is replaced by it.
     ///
     /// # Errors
     /// [`PublishError::Superseded`] where something newer is filed, [`AppendError::Short`] where bytes are missing,
@@ -124,14 +125,17 @@ impl Staged {
         }
         let tail = self.tail().await?;
         self.extent.checksum = self.binding.table(announced, &self.table);
-        let Publish { stamp, meta, hint } = version;
+        let Publish { stamp, meta, hints } = version;
         let Self { volume, binding, extent, reservation, _in_flight, .. } = self;
         let id = binding.stream;
-        let value =
-            encode_value(&Record { id, stamp, state: RecordState::Live { meta, hint, extent } });
-        if value.len() > RECORD_MAX {
+        // Hints that are learned later must find room in the record.
+        let hints_to_come = 16 * (HINTS_MAX - hints.volumes().len());
+        let state = RecordState::Live { meta, hints, quarantined: false, extent };
+        let value = encode_value(&Record { id, stamp, state });
+        let bytes = value.len() + hints_to_come;
+        if bytes > RECORD_MAX {
             return Err(AppendError::MetadataTooLarge {
-                bytes: value.len() as u64,
+                bytes: bytes as u64,
                 limit: RECORD_MAX as u64,
             }
             .into());

@@ -8,16 +8,18 @@ use swarm_types::{DiskId, Stamp, StreamId, Timestamp, VolumeId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::books::{Books, Space};
-use crate::commit::{Committer, QUEUE_MAX, Request, Work};
+use crate::commit::{Committer, Noted, QUEUE_MAX, Request, Work};
 use crate::error::{AppendError, FormatError, MountError, PublishError};
 use crate::extent::Binding;
 use crate::format::FormatOptions;
 use crate::group::Seal;
+use crate::hints::Hints;
 use crate::index::{Index, IndexError, SCAN_PAGE};
 use crate::layout::Superblock;
 use crate::mount::{MountOptions, MountReport};
 use crate::read::Reader;
 use crate::record::{Record, RecordState, Tombstone, decode_value, encode_value};
+use crate::service::Service;
 use crate::stage::Staged;
 
 /// One mounted disk. Cheap to clone; the volume ends with its last clone or with [`Volume::unmount`].
@@ -192,6 +194,49 @@ impl Volume {
     /// [`AppendError::Disk`], [`AppendError::Closed`].
     pub async fn remove(&self, id: StreamId, stamp: Stamp) -> Result<bool, AppendError> {
         Ok(self.append(Work::Remove { id, stamp }).await? > 0)
+    }
+
+    /// Changes which volumes are said to hold other replicas of exactly this version; durable on return. The body is not
+    /// touched, and nothing is written where the hints are these already. True if that version is filed.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] where the journal has no room for them, [`AppendError::Disk`], [`AppendError::Closed`].
+    pub async fn set_hints(
+        &self,
+        id: StreamId,
+        stamp: Stamp,
+        hints: Hints,
+    ) -> Result<bool, AppendError> {
+        Ok(self.append(Work::Note { id, stamp, what: Noted::Hints(hints) }).await? > 0)
+    }
+
+    /// Marks exactly this replica as known to be bad, or takes that back; durable on return. A quarantined replica stays
+    /// filed and readable block by block, and gives way to a replica of the same version. True if that version is filed.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`], [`AppendError::Closed`].
+    pub async fn set_quarantined(
+        &self,
+        id: StreamId,
+        stamp: Stamp,
+        quarantined: bool,
+    ) -> Result<bool, AppendError> {
+        Ok(self.append(Work::Note { id, stamp, what: Noted::Quarantined(quarantined) }).await? > 0)
+    }
+
+    /// What the volume is for, as durably marked.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        self.shared.books().service
+    }
+
+    /// Marks what the volume is for; durable on return. The mark travels with the disk. Whether a change makes sense is
+    /// for the caller to judge.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`], [`AppendError::Closed`].
+    pub async fn set_service(&self, service: Service) -> Result<(), AppendError> {
+        self.append(Work::Service(service)).await.map(|_| ())
     }
 
     /// Drops the tombstones written before `before`, by the clock of the nodes that wrote them; durable on return. The

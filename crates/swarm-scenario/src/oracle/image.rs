@@ -1,4 +1,4 @@
-//! Reads the raw image of a volume, as `docs/on-disk.md` describes format version 1.
+//! Reads the raw image of a volume, as `docs/on-disk.md` describes format versions 1 and 2.
 //!
 //! Owns superblock, journal chain and the map that results. It trusts nothing: what does not fit is a [`Fault`].
 
@@ -12,6 +12,9 @@ const BLOCK: u64 = 4096;
 const BODY_BLOCK: usize = 65_536;
 const GROUP_HEAD: usize = 72;
 const PAYLOAD_MAX: usize = 786_432;
+const HINTS_MAX: usize = 15;
+/// Where in a value lies what a NOTE changes.
+const NOTE_AT: usize = 1 + 68 - 16;
 /// How far behind the end of a chain a later group would prove damage.
 const LOOK_BEYOND: u64 = 4 << 20;
 
@@ -35,7 +38,7 @@ pub(crate) struct Volume {
     pub(crate) data: Range<u64>,
     /// What is filed under each stream id.
     pub(crate) filed: BTreeMap<Id, Filed>,
-    /// Largest end of any extent that the chain ever mentioned, within the data region.
+    /// From here on the data region is free.
     pub(crate) head: u64,
     pub(crate) generation: u64,
     /// Sequence and checksum of the last group.
@@ -45,7 +48,7 @@ pub(crate) struct Volume {
 /// What is filed under a stream id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filed {
-    /// The record without length and stream id: type, then body from offset 16 on.
+    /// The record as version 2 has it, without length and stream id: type, then body from offset 16 on.
     pub(crate) value: Vec<u8>,
     /// The extent of an ADD; none for a tombstone.
     pub(crate) extent: Option<Extent>,
@@ -207,7 +210,7 @@ fn superblock(image: &dyn Image) -> Result<Superblock, Fault> {
     if copies.iter().filter(|copy| whole(copy)).any(|copy| copy != block) {
         return Err(Fault::Damaged("the copies of the superblock differ".to_owned()));
     }
-    if number32(block, 8) != 1 {
+    if !matches!(number32(block, 8), 1 | 2) {
         return Err(Fault::Damaged(format!("format version {}", number32(block, 8))));
     }
     let data = number64(block, 64);
@@ -222,6 +225,7 @@ fn superblock(image: &dyn Image) -> Result<Superblock, Fault> {
 
 struct Half {
     at: u64,
+    version: u8,
     generation: u64,
     first: u64,
     checkpoint_end: u64,
@@ -234,14 +238,19 @@ fn half_that_counts(image: &dyn Image, superblock: &Superblock) -> Result<Half, 
         let mut head = [0; 64];
         image.read(at, &mut head);
         let state = number32(&head, 52);
-        let whole = head.starts_with(b"SWHALF_1")
-            && id_at(&head, 8) == superblock.id
+        let version = match &head[..8] {
+            b"SWHALF_1" => 1,
+            b"SWHALF_2" => 2,
+            _ => continue,
+        };
+        let whole = id_at(&head, 8) == superblock.id
             && matches!(state, 1 | 2)
             && crc(&[&superblock.salt, &head[..60]]) == number32(&head, 60);
         let generation = number64(&head, 24);
         if whole && newest.as_ref().is_none_or(|(half, _)| generation > half.generation) {
             let half = Half {
                 at,
+                version,
                 generation,
                 first: number64(&head, 32),
                 checkpoint_end: number64(&head, 40),
@@ -258,6 +267,7 @@ fn half_that_counts(image: &dyn Image, superblock: &Superblock) -> Result<Half, 
 }
 
 struct Group {
+    version: u8,
     sequence: u64,
     epoch: u32,
     previous: u32,
@@ -281,7 +291,8 @@ fn group_at(image: &dyn Image, superblock: &Superblock, half: &Half, at: u64) ->
     }
     image.read(at, &mut head);
     let (kind, length) = (number32(&head, 44), number32(&head, 56) as usize);
-    let fits = head.starts_with(b"SWGROUP1")
+    let magic = if half.version == 1 { b"SWGROUP1" } else { b"SWGROUP2" };
+    let fits = head.starts_with(magic)
         && id_at(&head, 8) == superblock.id
         && number64(&head, 24) == half.generation
         && (1..=4).contains(&kind)
@@ -294,6 +305,7 @@ fn group_at(image: &dyn Image, superblock: &Superblock, half: &Half, at: u64) ->
     image.read(at + GROUP_HEAD as u64, &mut payload);
     let checksum = number32(&head, 68);
     (crc(&[&superblock.salt, &head[..68], &payload]) == checksum).then(|| Group {
+        version: half.version,
         sequence: number64(&head, 32),
         epoch: number32(&head, 40),
         previous: number32(&head, 64),
@@ -350,32 +362,61 @@ fn apply(group: &Group, volume: &mut Volume) -> Result<(), Fault> {
             .filter(|record| !record.is_empty())
             .ok_or_else(|| wrong("a record is cut off"))?;
         rest = &rest[4 + length..];
-        apply_record(record, records == 0 && group.is_checkpoint, volume).map_err(wrong)?;
+        let at = Place { version: group.version, opens: records == 0 && group.is_checkpoint };
+        apply_record(record, at, volume).map_err(wrong)?;
         records += 1;
     }
     if records != group.records { Err(wrong("the number of its records is wrong")) } else { Ok(()) }
 }
 
-fn apply_record(
-    record: &[u8],
-    may_be_space: bool,
-    volume: &mut Volume,
-) -> Result<(), &'static str> {
+/// Where a record was found.
+#[derive(Clone, Copy)]
+struct Place {
+    version: u8,
+    /// It is the first one of a group of a checkpoint.
+    opens: bool,
+}
+
+fn apply_record(record: &[u8], place: Place, volume: &mut Volume) -> Result<(), &'static str> {
     let (kind, body) = (record[0], &record[1..]);
-    if kind == 4 {
-        if body.len() != 8 || !may_be_space {
-            return Err("a SPACE where none belongs");
+    match (kind, place.version) {
+        (4, version) => {
+            if body.len() != 8 || (version == 1 && !place.opens) {
+                return Err("a SPACE where none belongs");
+            }
+            volume.head = number64(body, 0);
+            let sound = volume.data.start..=volume.data.end;
+            if sound.contains(&volume.head) {
+                Ok(())
+            } else {
+                Err("a head outside the data region")
+            }
         }
-        volume.head = volume.head.max(number64(body, 0));
-        return Ok(());
+        (6, 2) => service(body),
+        (1..=3, _) | (5, 2) => apply_to_stream(record, place.version, volume),
+        _ => Err("a record of no known shape"),
     }
+}
+
+/// Judges a SERVICE; what the volume is for changes nothing that is filed.
+fn service(body: &[u8]) -> Result<(), &'static str> {
+    let sound = match body {
+        [0, rest @ ..] => rest.iter().all(|byte| *byte == 0),
+        [state, cause, pace, ..] => [state, cause, pace].iter().all(|code| matches!(code, 1 | 2)),
+        _ => false,
+    };
+    if body.len() == 11 && sound { Ok(()) } else { Err("a SERVICE of no known shape") }
+}
+
+fn apply_to_stream(record: &[u8], version: u8, volume: &mut Volume) -> Result<(), &'static str> {
+    let (kind, body) = (record[0], &record[1..]);
     if body.len() < 40 {
         return Err("a record is too short");
     }
     let (stream, stamp) = (id_at(body, 0), (number64(body, 16), id_at(body, 24)));
-    let value = || [&record[..1], &body[16..]].concat();
     match kind {
-        1 if body.len() >= 114 => {
+        1 => {
+            let value = value_of_add(record, version).ok_or("an ADD of no known shape")?;
             let extent = Extent {
                 number: number64(body, 40),
                 offset: number64(body, 48),
@@ -385,19 +426,52 @@ fn apply_record(
             if extent.length > 0 {
                 volume.head = volume.head.max(extent.range().end);
             }
-            volume.filed.insert(stream, Filed { value: value(), extent: Some(extent), stamp });
+            volume.filed.insert(stream, Filed { value, extent: Some(extent), stamp });
         }
         2 if body.len() == 49 => {
-            volume.filed.insert(stream, Filed { value: value(), extent: None, stamp });
+            let value = [&record[..1], &body[16..]].concat();
+            volume.filed.insert(stream, Filed { value, extent: None, stamp });
         }
         3 if body.len() == 40 => {
             if volume.filed.get(&stream).is_some_and(|filed| filed.stamp == stamp) {
                 volume.filed.remove(&stream);
             }
         }
+        5 if body.len() >= 50 && known_len(&body[48..]) == Some(body.len() - 48) => {
+            let number = number64(body, 40);
+            let meant = volume.filed.get_mut(&stream).filter(|filed| {
+                filed.stamp == stamp && filed.extent.is_some_and(|extent| extent.number == number)
+            });
+            if let Some(filed) = meant {
+                let old = known_len(&filed.value[NOTE_AT..]).unwrap_or(0);
+                filed.value.splice(NOTE_AT..NOTE_AT + old, body[48..].iter().copied());
+            }
+        }
         _ => return Err("a record of no known shape"),
     }
     Ok(())
+}
+
+/// The value of an ADD, brought from version 1 to version 2.
+fn value_of_add(record: &[u8], version: u8) -> Option<Vec<u8>> {
+    let (fixed, rest) = record[17..].split_at_checked(NOTE_AT - 1)?;
+    let known = if version == 1 {
+        let hint = rest.get(..16)?;
+        let count = u8::from(hint.iter().any(|byte| *byte != 0));
+        [&[0, count][..], if count == 1 { hint } else { &[] }, rest.get(16..)?].concat()
+    } else {
+        rest.to_vec()
+    };
+    let object = known.get(known_len(&known)?..)?;
+    // Kind, flags, length, digest, the text of the cluster and the number of headers at least.
+    (object.len() >= 34).then(|| [&record[..1], fixed, &known].concat())
+}
+
+/// Length of flags and hints at the beginning of these bytes.
+fn known_len(bytes: &[u8]) -> Option<usize> {
+    let [flags, count, ..] = bytes else { return None };
+    let length = 2 + 16 * usize::from(*count);
+    (*flags <= 1 && usize::from(*count) <= HINTS_MAX && length <= bytes.len()).then_some(length)
 }
 
 /// CRC-32C over the concatenation.

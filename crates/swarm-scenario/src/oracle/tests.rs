@@ -7,6 +7,7 @@ use super::image::{Fault, crc, read};
 use super::tidy::{Claimed, judge};
 
 const VOLUME: [u8; 16] = [7; 16];
+const HINT: u8 = 0x44;
 const SALT: [u8; 8] = [3; 8];
 const HALF_LEN: u64 = 64 * 4096;
 const DEVICE: u64 = 2 << 20;
@@ -27,6 +28,7 @@ impl Image for Bytes {
 
 /// Lays out a volume group by group.
 struct Writer {
+    version: u8,
     bytes: Vec<u8>,
     at: usize,
     sequence: u64,
@@ -35,9 +37,13 @@ struct Writer {
 
 impl Writer {
     fn new() -> Self {
+        Self::of_version(2)
+    }
+
+    fn of_version(version: u8) -> Self {
         let mut superblock = vec![0; 4092];
         superblock[..8].copy_from_slice(b"SWARMVOL");
-        superblock[8..12].copy_from_slice(&1u32.to_le_bytes());
+        superblock[8..12].copy_from_slice(&u32::from(version).to_le_bytes());
         superblock[16..32].copy_from_slice(&VOLUME);
         for (at, number) in [
             (32, DEVICE),
@@ -53,7 +59,8 @@ impl Writer {
         let checksum = crc(&[&superblock]);
         superblock.extend(checksum.to_le_bytes());
         let mut half = vec![0; 60];
-        half[..8].copy_from_slice(b"SWHALF_1");
+        half[..8].copy_from_slice(b"SWHALF_0");
+        half[7] += version;
         half[8..24].copy_from_slice(&VOLUME);
         half[24..32].copy_from_slice(&1u64.to_le_bytes());
         half[32..40].copy_from_slice(&1u64.to_le_bytes());
@@ -66,7 +73,7 @@ impl Writer {
         let end = bytes.len();
         bytes[end - 4096..].copy_from_slice(&superblock);
         bytes[4096..4096 + 64].copy_from_slice(&half);
-        Self { bytes, at: 2 * 4096, sequence: 1, previous: 99 }
+        Self { version, bytes, at: 2 * 4096, sequence: 1, previous: 99 }
     }
 
     fn group(&mut self, kind: u32, records: &[Vec<u8>]) -> &mut Self {
@@ -77,7 +84,8 @@ impl Writer {
             })
             .collect();
         let mut group = vec![0; 68];
-        group[..8].copy_from_slice(b"SWGROUP1");
+        group[..8].copy_from_slice(b"SWGROUP0");
+        group[7] += self.version;
         group[8..24].copy_from_slice(&VOLUME);
         group[24..32].copy_from_slice(&1u64.to_le_bytes());
         group[32..40].copy_from_slice(&self.sequence.to_le_bytes());
@@ -114,7 +122,13 @@ impl Writer {
         record.extend((DATA + offset).to_le_bytes());
         record.extend(length.to_le_bytes());
         record.extend(checksum.to_le_bytes());
-        record.extend([0; 60]);
+        if self.version == 1 {
+            record.extend([HINT; 16]);
+        } else {
+            record.extend([0, 1]);
+            record.extend([HINT; 16]);
+        }
+        record.extend([0; 34]);
         record
     }
 
@@ -153,13 +167,30 @@ fn tombstone(stream: u8) -> Vec<u8> {
     [&[2][..], &[stream; 16], &5u64.to_le_bytes(), &[9; 16], &[3], &[0; 8]].concat()
 }
 
+/// Other hints, and quarantine, for an extent.
+fn note(stream: u8, extent: u64, hints: &[u8]) -> Vec<u8> {
+    let mut note = [&[5][..], &[stream; 16], &5u64.to_le_bytes(), &[9; 16]].concat();
+    note.extend(extent.to_le_bytes());
+    note.extend([1, u8::try_from(hints.len()).expect("few")]);
+    hints.iter().for_each(|hint| note.extend([*hint; 16]));
+    note
+}
+
+fn space(head: u64) -> Vec<u8> {
+    [&[4][..], &head.to_le_bytes()].concat()
+}
+
 fn remove(stream: u8) -> Vec<u8> {
     [&[3][..], &[stream; 16], &5u64.to_le_bytes(), &[9; 16]].concat()
 }
 
 /// Two bodies, one of them removed; a tombstone.
 fn sample() -> Writer {
-    let mut writer = Writer::new();
+    sample_of(2)
+}
+
+fn sample_of(version: u8) -> Writer {
+    let mut writer = Writer::of_version(version);
     let first = writer.add(1, 1, 0, &[5; 70_000]);
     let second = writer.add(2, 2, 73_728, b"hello");
     writer.group(1, &[first]).group(1, &[second, tombstone(3)]).group(1, &[remove(2)]);
@@ -259,4 +290,54 @@ fn a_last_group_that_is_torn_is_no_damage() {
 #[test]
 fn a_blank_disk_is_no_volume() {
     assert_eq!(read(&Bytes(vec![0; 1 << 20])).map(|volume| volume.head), Err(Fault::Blank));
+}
+
+#[test]
+fn version_1_reads_as_version_2_says_the_same() {
+    let of_version = |version| read(&Bytes(sample_of(version).bytes)).expect("sound");
+    let (old, new) = (of_version(1), of_version(2));
+    assert_eq!((&old.filed, old.head), (&new.filed, new.head));
+    assert_eq!(old.filed[&[1; 16]].value[53..71], [[0, 1].as_slice(), &[HINT; 16]].concat());
+}
+
+#[test]
+fn a_note_changes_the_replica_that_it_means_and_no_other() {
+    let mut writer = sample();
+    let noted = |writer: &Writer| {
+        read(&Bytes(writer.bytes.clone())).expect("sound").filed[&[1; 16]].value.clone()
+    };
+    let before = noted(&writer);
+    writer.group(1, &[note(1, 7, &[0x77])]);
+    assert_eq!(noted(&writer), before, "another extent");
+    writer.group(1, &[note(1, 1, &[0x55, 0x66])]);
+    let after = noted(&writer);
+    assert_eq!(after[53..87], [[1, 2].as_slice(), &[0x55; 16], &[0x66; 16]].concat());
+    assert_eq!((&after[..53], &after[87..]), (&before[..53], &before[71..]));
+    assert_eq!(writer.judged(claimed(), &[]), [] as [String; 0]);
+}
+
+#[test]
+fn the_head_can_come_down_in_version_2_only() {
+    let lowered = DATA + 73_728;
+    let mut writer = sample();
+    writer.group(1, &[space(lowered)]);
+    assert_eq!(read(&Bytes(writer.bytes.clone())).expect("sound").head, lowered);
+    let Claimed { free, trapped, .. } = claimed();
+    let claimed = Claimed { free: free + trapped, trapped: 0, ..claimed() };
+    assert_eq!(writer.judged(claimed, &[]), [] as [String; 0]);
+    let mut old = sample_of(1);
+    old.group(1, &[space(lowered)]);
+    let fault = read(&Bytes(old.bytes)).expect_err("there was none in version 1");
+    assert_eq!(fault, Fault::Damaged("group 4: a SPACE where none belongs".to_owned()));
+}
+
+#[test]
+fn what_the_volume_is_for_must_be_well_formed() {
+    let service = |codes: [u8; 3], since: i64| {
+        let mut writer = sample();
+        writer.group(1, &[[&[6][..], &codes, &since.to_le_bytes()].concat()]);
+        read(&Bytes(writer.bytes)).is_ok()
+    };
+    assert!(service([1, 2, 1], 5) && service([2, 1, 2], 5) && service([0, 0, 0], 0));
+    assert!(!service([3, 1, 1], 5) && !service([1, 0, 1], 5) && !service([0, 0, 0], 5));
 }

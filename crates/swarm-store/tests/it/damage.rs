@@ -24,7 +24,7 @@ fn groups(disk: &TestDisk) -> Vec<usize> {
     let image = disk.seen();
     (2 * BLOCK..image.len() / 16)
         .step_by(BLOCK)
-        .filter(|at| image[*at..].starts_with(b"SWGROUP1"))
+        .filter(|at| image[*at..].starts_with(b"SWGROUP2"))
         .collect()
 }
 
@@ -81,7 +81,11 @@ fn a_block_of_another_place_does_not_pass() {
             let mut staged = volume.stage(id(number), bytes.len() as u64).unwrap();
             let meta = crate::kit::meta(1, bytes.len());
             staged.write(bytes.into()).await.unwrap();
-            let publish = swarm_store::Publish { stamp: crate::kit::stamp(1), meta, hint: None };
+            let publish = swarm_store::Publish {
+                stamp: crate::kit::stamp(1),
+                meta,
+                hints: swarm_store::Hints::NONE,
+            };
             staged.publish(publish).await.unwrap();
         }
     };
@@ -255,7 +259,7 @@ fn a_lost_half_header_is_damage() {
     let image = disk.durable();
     let headers: Vec<_> = (0..image.len())
         .step_by(BLOCK)
-        .filter(|at| image[*at..].starts_with(b"SWHALF_1"))
+        .filter(|at| image[*at..].starts_with(b"SWHALF_2"))
         .collect();
     assert_eq!(headers.len(), 2, "the journal went to its other half");
     let newest = headers.iter().max_by_key(|at| image[**at + 24]).unwrap();
@@ -271,7 +275,7 @@ fn a_lost_half_header_is_damage() {
 /// Offsets of the half headers that say that their half is active.
 fn active_halves(image: &[u8]) -> Vec<usize> {
     let headers =
-        (0..image.len()).step_by(BLOCK).filter(|at| image[*at..].starts_with(b"SWHALF_1"));
+        (0..image.len()).step_by(BLOCK).filter(|at| image[*at..].starts_with(b"SWHALF_2"));
     headers.filter(|at| image[at + 52] == 1).collect()
 }
 

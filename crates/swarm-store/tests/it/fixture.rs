@@ -8,10 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use swarm_store::{IndexUse, Publish, Tombstone, Volume};
-use swarm_types::{ObjectKind, Timestamp};
+use swarm_env::MemoryIndex;
+use swarm_store::{
+    FORMAT_VERSION, Hints, IndexUse, Publish, Retire, RetireCause, RetirePace, Service, Tombstone,
+    Volume,
+};
+use swarm_types::{ObjectKind, Timestamp, VolumeId};
 
-use crate::kit::{Lab, TestDisk, fresh, id, meta, mount, read, stamp};
+use crate::kit::{Lab, TestDisk, check_space, fresh, id, meta, mount, put, read, stamp};
 
 const DEVICE: usize = 2 << 20;
 const ROW: usize = 32;
@@ -29,12 +33,21 @@ fn sparse_body() -> Vec<u8> {
     body
 }
 
-async fn put(volume: &Volume, number: u8, version: u64, body: Vec<u8>) {
+async fn put_body(volume: &Volume, number: u8, version: u64, body: Vec<u8>) {
     let mut staged = volume.stage(id(number), body.len() as u64).unwrap();
     let meta = meta(version, body.len());
     staged.write(Bytes::from(body)).await.unwrap();
-    let publish = Publish { stamp: stamp(version), meta, hint: Some(volume.id()) };
+    let publish = Publish { stamp: stamp(version), meta, hints: Hints::new([volume.id()]) };
     staged.publish(publish).await.unwrap();
+}
+
+fn retiring() -> Service {
+    let since = Timestamp::from_secs(1_000_001);
+    Service::Retiring(Retire { cause: RetireCause::IoErrors, pace: RetirePace::Fast, since })
+}
+
+fn hints() -> Hints {
+    (1..=3).map(|number| VolumeId::from_bytes([number; 16])).collect()
 }
 
 /// The image of a volume with some of everything, that went through a checkpoint and was not unmounted.
@@ -43,13 +56,16 @@ fn image() -> Vec<u8> {
     let disk = TestDisk::new(DEVICE);
     let volume = fresh(&mut lab, &disk);
     lab.run(async {
-        put(&volume, 1, 1, Vec::new()).await;
-        put(&volume, 2, 1, b"superseded".to_vec()).await;
-        put(&volume, 3, 1, b"removed".to_vec()).await;
+        put_body(&volume, 1, 1, Vec::new()).await;
+        put_body(&volume, 2, 1, b"superseded".to_vec()).await;
+        put_body(&volume, 3, 1, b"removed".to_vec()).await;
+        put_body(&volume, 6, 1, b"noted before the checkpoint".to_vec()).await;
+        assert!(volume.set_quarantined(id(6), stamp(1), true).await.unwrap());
+        volume.set_service(retiring()).await.unwrap();
         for _ in 0..30 {
             volume.touch().await.unwrap();
         }
-        put(&volume, 2, 2, b"small".to_vec()).await;
+        put_body(&volume, 2, 2, b"small".to_vec()).await;
         assert!(volume.remove(id(3), stamp(1)).await.unwrap());
         let tombstone = Tombstone {
             stamp: stamp(4),
@@ -57,7 +73,8 @@ fn image() -> Vec<u8> {
             written: Timestamp::from_secs(7),
         };
         volume.bury(id(4), tombstone).await.unwrap();
-        put(&volume, 5, 5, sparse_body()).await;
+        put_body(&volume, 5, 5, sparse_body()).await;
+        assert!(volume.set_hints(id(5), stamp(5), hints()).await.unwrap());
     });
     disk.durable()
 }
@@ -88,17 +105,12 @@ fn from_text(text: &str) -> Vec<u8> {
     image
 }
 
-#[test]
-fn version_1_is_mounted_with_everything_in_it() {
-    let image = from_text(&std::fs::read_to_string(path(1)).unwrap());
-    let mut lab = Lab::new(5);
-    let env = lab.env.clone();
-    let (volume, report) = lab.run(mount(&env, &TestDisk::of_image(image, Arc::default())));
-    assert_eq!((report.clean, report.index), (false, IndexUse::Rebuilt));
-    assert_eq!((report.dropped, report.damaged), (vec![], vec![]));
-    let space = volume.space();
-    assert_eq!((space.streams, space.tombstones), (3, 1));
-    assert_eq!((space.capacity, space.used, space.trapped), (1_826_816, 147_456, 8_192));
+fn fixture(version: u32) -> Vec<u8> {
+    from_text(&std::fs::read_to_string(path(version)).unwrap())
+}
+
+/// What every version's image holds.
+fn check_content(lab: &mut Lab, volume: &Volume) {
     let bodies = [(1, 1, Vec::new()), (2, 2, b"small".to_vec()), (5, 5, sparse_body())];
     for (number, version, body) in bodies {
         let record = volume.find(id(number)).unwrap();
@@ -106,21 +118,126 @@ fn version_1_is_mounted_with_everything_in_it() {
             (record.stamp, record.meta()),
             (stamp(version), Some(&meta(version, body.len())))
         );
-        assert!(lab.run(read(&volume, &record)).unwrap() == body);
+        assert!(lab.run(read(volume, &record)).unwrap() == body);
     }
     assert_eq!(volume.find(id(3)), None);
     assert!(volume.find(id(4)).unwrap().is_tombstone());
 }
 
+fn magics(image: &[u8], magic: &[u8]) -> usize {
+    image.chunks(4096).filter(|block| block.starts_with(magic)).count()
+}
+
 #[test]
-fn version_1_is_still_written_byte_for_byte() {
+fn version_1_is_mounted_with_everything_in_it() {
+    let mut lab = Lab::new(5);
+    let env = lab.env.clone();
+    let disk = TestDisk::of_image(fixture(1), Arc::default());
+    let (volume, report) = lab.run(mount(&env, &disk));
+    assert_eq!((report.clean, report.index), (false, IndexUse::Rebuilt));
+    assert_eq!((report.dropped, report.damaged), (vec![], vec![]));
+    let space = volume.space();
+    assert_eq!((space.streams, space.tombstones), (3, 1));
+    assert_eq!((space.capacity, space.used, space.trapped), (1_826_816, 147_456, 8_192));
+    check_content(&mut lab, &volume);
+    let only_hint = [volume.id()];
+    for number in [1, 2, 5] {
+        let record = volume.find(id(number)).unwrap();
+        assert_eq!((record.hints(), record.is_quarantined()), (&only_hint[..], false));
+    }
+    assert_eq!(volume.service(), Service::InService);
+}
+
+#[test]
+fn a_mount_brings_version_1_to_the_newest_and_it_stays_so() {
+    let mut lab = Lab::new(5);
+    let env = lab.env.clone();
+    let disk = TestDisk::of_image(fixture(1), Arc::default());
+    let before = disk.durable();
+    assert_eq!((magics(&before, b"SWHALF_1"), magics(&before, b"SWHALF_2")), (2, 0));
+    let (volume, _) = lab.run(mount(&env, &disk));
+    let after = disk.durable();
+    assert_eq!((magics(&after, b"SWHALF_1"), magics(&after, b"SWHALF_2")), (1, 1));
+    assert!(before[..4096] == after[..4096], "the superblock is never changed");
+    lab.run(async {
+        assert!(volume.set_hints(id(5), stamp(5), hints()).await.unwrap());
+        put(&volume, id(9), 1, 70_000).await.unwrap();
+    });
+    let (space, records) = (volume.space(), volume.records(None, 100));
+    for index in [Arc::default(), disk.index()] {
+        let mut lab = Lab::new(6);
+        let env = lab.env.clone();
+        let (volume, _) = lab.run(mount(&env, &TestDisk::of_image(disk.durable(), index)));
+        assert_eq!((volume.space(), volume.records(None, 100)), (space, records.clone()));
+        check_content(&mut lab, &volume);
+    }
+}
+
+/// Version 1 with an index that belongs to it: its values are of the old encoding and must not be taken for new ones.
+#[test]
+fn the_index_of_version_1_is_rebuilt() {
+    let old = [(vec![7; 16], vec![1; 200]), (b"mark".to_vec(), vec![0; 80])];
+    let index = Arc::new(MemoryIndex::new(old.into_iter().collect()));
+    let mut lab = Lab::new(5);
+    let env = lab.env.clone();
+    let (volume, report) = lab.run(mount(&env, &TestDisk::of_image(fixture(1), index)));
+    assert_eq!((report.index, volume.space().streams), (IndexUse::Rebuilt, 3));
+    check_content(&mut lab, &volume);
+}
+
+#[test]
+fn every_point_of_the_way_from_version_1_can_be_the_last() {
+    let mut crashes = 0;
+    for crash_at in 1..40 {
+        for loss in 0..8 {
+            let mut lab = Lab::new(loss);
+            let env = lab.env.clone();
+            let disk = TestDisk::of_image(fixture(1), Arc::default());
+            disk.crash_at(crash_at);
+            if lab.until_crash(&disk, mount(&env, &disk)).is_some() {
+                continue;
+            }
+            crashes += 1;
+            let index = if loss % 2 == 0 { disk.index() } else { Arc::default() };
+            let disk = TestDisk::of_image(disk.power_loss(loss), index);
+            let mut lab = Lab::new(loss + 100);
+            let env = lab.env.clone();
+            let (volume, report) = lab.run(mount(&env, &disk));
+            assert_eq!((report.dropped, report.damaged), (vec![], vec![]));
+            check_content(&mut lab, &volume);
+            check_space(&volume);
+            assert_eq!((volume.space().streams, volume.space().tombstones), (3, 1));
+        }
+    }
+    assert!(crashes > 40, "it has steps: {crashes}");
+}
+
+#[test]
+fn version_2_is_mounted_with_everything_in_it() {
+    let mut lab = Lab::new(5);
+    let env = lab.env.clone();
+    let (volume, report) = lab.run(mount(&env, &TestDisk::of_image(fixture(2), Arc::default())));
+    assert_eq!((report.clean, report.index), (false, IndexUse::Rebuilt));
+    assert_eq!((report.dropped, report.damaged), (vec![], vec![]));
+    let space = volume.space();
+    assert_eq!((space.streams, space.tombstones), (4, 1));
+    assert_eq!((space.capacity, space.used, space.trapped), (1_826_816, 151_552, 8_192));
+    check_content(&mut lab, &volume);
+    assert_eq!(volume.find(id(5)).unwrap().hints(), hints().volumes());
+    let noted = volume.find(id(6)).unwrap();
+    assert_eq!((noted.hints(), noted.is_quarantined()), (&[volume.id()][..], true));
+    assert_eq!(volume.service(), retiring());
+}
+
+#[test]
+fn the_newest_version_is_still_written_byte_for_byte() {
     let text = to_text(&image());
     assert!(from_text(&text) == image(), "the text form is faithful");
     if std::env::var("SWARM_STORE_FIXTURES").is_ok_and(|what| what == "write") {
-        std::fs::write(path(swarm_store::FORMAT_VERSION), &text).unwrap();
+        std::fs::write(path(FORMAT_VERSION), &text).unwrap();
     }
     assert!(
-        text == std::fs::read_to_string(path(1)).unwrap(),
+        text == std::fs::read_to_string(path(FORMAT_VERSION)).unwrap(),
         "the format changed without a new version"
     );
 }

@@ -281,7 +281,13 @@ pub(crate) async fn put(
     while !body.is_empty() {
         staged.write(body.split_to(body.len().min(10_000))).await?;
     }
-    staged.publish(Publish { stamp: stamp(version), meta: meta(version, len), hint: None }).await
+    staged
+        .publish(Publish {
+            stamp: stamp(version),
+            meta: meta(version, len),
+            hints: swarm_store::Hints::NONE,
+        })
+        .await
 }
 
 /// Reads a whole body.

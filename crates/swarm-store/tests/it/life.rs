@@ -153,7 +153,8 @@ fn a_body_must_have_the_length_announced() {
         let mut staged = volume.stage(id(1), 10).unwrap();
         staged.write(Bytes::from_static(b"short")).await.unwrap();
         assert_eq!((staged.written(), volume.load()), (5, 1));
-        let publish = Publish { stamp: stamp(1), meta: meta(1, 10), hint: None };
+        let publish =
+            Publish { stamp: stamp(1), meta: meta(1, 10), hints: swarm_store::Hints::NONE };
         let published = staged.publish(publish.clone()).await;
         assert!(matches!(
             published,
@@ -178,7 +179,11 @@ fn metadata_has_a_limit() {
             large.headers.push("X-Large", vec![b'x'; len]);
             let staged = volume.stage(id(1), 0).unwrap();
             let published = staged
-                .publish(Publish { stamp: stamp(len as u64), meta: large.clone(), hint: None })
+                .publish(Publish {
+                    stamp: stamp(len as u64),
+                    meta: large.clone(),
+                    hints: swarm_store::Hints::NONE,
+                })
                 .await;
             assert_eq!(published.is_ok(), fits, "{published:?}");
             if !fits {

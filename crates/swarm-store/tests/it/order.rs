@@ -133,8 +133,13 @@ fn a_body_begun_before_a_failed_sync_is_not_published() {
         staged.write(body(id(1), 1, len)).await.unwrap();
         disk.fail(1);
         put(&volume, id(2), 1, 100).await.unwrap_err();
-        let published =
-            staged.publish(Publish { stamp: stamp(1), meta: meta(1, len), hint: None }).await;
+        let published = staged
+            .publish(Publish {
+                stamp: stamp(1),
+                meta: meta(1, len),
+                hints: swarm_store::Hints::NONE,
+            })
+            .await;
         assert!(matches!(published, Err(PublishError::Append(AppendError::Disk { .. }))));
         put(&volume, id(1), 1, len).await.unwrap();
         expect_body(&volume, id(1), 1, len).await;

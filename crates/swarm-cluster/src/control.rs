@@ -1,11 +1,12 @@
 //! The control surface of a running world.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use swarm_env::Env;
 use swarm_types::Instant;
 
-use crate::spec::{DiskRef, NodeRef};
+use crate::spec::{DiskRef, LatencySpec, NodeRef};
 
 /// Something that an operator, an accident or time does to a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +27,40 @@ pub enum Action {
     Wipe(NodeRef),
     /// Traffic between nodes stalls or is lost until [`Action::Heal`] undoes it.
     Cut(Cut),
-    /// Undoes an earlier cut, by the number in its [`Applied`].
+    /// Changes the network between nodes, or between them and clients, until [`Action::Heal`].
+    Degrade {
+        /// Where.
+        ways: Ways,
+        /// How.
+        change: LinkChange,
+    },
+    /// The network forgets every connection that these nodes have with other nodes: what is sent on it arrives nowhere, and
+    /// its ends do not know until they time out. New connections work.
+    Forget(Vec<NodeRef>),
+    /// Cuts a request of a client short, once: [`Action::Heal`] before that calls it off.
+    Truncate {
+        /// Whose request: the index in [`World::clients`]; anybody's if `None`.
+        client: Option<usize>,
+        /// To which node; to any if `None`.
+        node: Option<NodeRef>,
+        /// The next request whose beginning contains this text (its path, say); the first bytes of the next connection if
+        /// `None`.
+        marker: Option<String>,
+        /// Everything from this byte of it on is lost.
+        at_byte: u64,
+        /// What becomes of the connection.
+        ending: Ending,
+    },
+    /// Loses the next answer of a node to a client, once: [`Action::Heal`] before that calls it off.
+    LoseReply {
+        /// The node.
+        node: NodeRef,
+        /// Which answer.
+        reply: Reply,
+        /// What becomes of the connection.
+        ending: Ending,
+    },
+    /// Undoes an earlier fault of the network or of a clock, by the number in its [`Applied`].
     Heal(u64),
     /// Damages this share of the blocks that hold data, chosen by the seed, in parts per million (at least one block).
     Rot {
@@ -35,13 +69,31 @@ pub enum Action {
         /// Share of its written blocks, in parts per million.
         share_ppm: u32,
     },
-    /// Sets how far the node's wall clock is off, in nanoseconds.
+    /// Sets how far the node's wall clock is off, in nanoseconds, in place of what an earlier one set.
     Skew {
         /// The node.
         node: NodeRef,
         /// Added to true time, in nanoseconds.
         offset_ns: i64,
     },
+    /// From now on the node's wall clock gains, or loses, until [`Action::Heal`] puts it right.
+    Drift {
+        /// The node.
+        node: NodeRef,
+        /// Microseconds gained in a second.
+        ppm: i32,
+    },
+    /// Moves the node's wall clock at once, until [`Action::Heal`] moves it back.
+    StepClock {
+        /// The node.
+        node: NodeRef,
+        /// Added to what it shows, in nanoseconds.
+        by_ns: i64,
+    },
+    /// Lets a quiet stretch pass, in which the harness asks nothing of any node: background intervals stretch so that each
+    /// runs about 200 times, dates stay. Completes when it is over; refused while another one lasts. Whatever the harness
+    /// itself repeats meanwhile is to be paced by [`Env::background`], or the stretch costs what that costs.
+    Skip(Duration),
 }
 
 /// What a cut separates. Clients stay connected to every node.
@@ -51,8 +103,66 @@ pub enum Cut {
     Isolate(Vec<NodeRef>),
     /// Each group from every other group.
     Partition(Vec<Vec<NodeRef>>),
+    /// What the first nodes send to the others is lost; what those send arrives.
+    OneWay {
+        /// Who is not heard.
+        from: Vec<NodeRef>,
+        /// Who does not hear.
+        to: Vec<NodeRef>,
+    },
     /// Multicast from and to these nodes is lost; unicast works.
     Multicast(Vec<NodeRef>),
+}
+
+/// Ways of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ways {
+    /// Between these nodes and all other nodes of their clusters, and between each other, there and back.
+    Around(Vec<NodeRef>),
+    /// From each of these nodes to each of those, in that direction only.
+    OneWay {
+        /// The senders.
+        from: Vec<NodeRef>,
+        /// The receivers.
+        to: Vec<NodeRef>,
+    },
+    /// Between each of these nodes and each of those, there and back.
+    Between(Vec<NodeRef>, Vec<NodeRef>),
+    /// Between all clients and these nodes, there and back.
+    Clients(Vec<NodeRef>),
+}
+
+/// What a fault makes of a way; what is not named stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkChange {
+    /// One-way delay.
+    pub latency: Option<LatencySpec>,
+    /// Bits per second.
+    pub bandwidth_bits: Option<u64>,
+    /// Lost share, in parts per million: datagrams are lost, streams delayed by a retransmission.
+    pub loss_ppm: Option<u32>,
+    /// Doubled datagrams, in parts per million.
+    pub duplicate_ppm: Option<u32>,
+    /// Datagrams that others overtake, in parts per million.
+    pub reorder_ppm: Option<u32>,
+}
+
+/// What becomes of a connection of which a message was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Both ends are reset, once what was sent before has arrived.
+    Reset,
+    /// Nothing of it arrives any more and nobody is told.
+    Silence,
+}
+
+/// Which answer of a node is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Any final one; `100 Continue` is none.
+    Any,
+    /// One that says that the request was carried out (200 to 299).
+    Success,
 }
 
 /// An action that was carried out.
@@ -151,8 +261,8 @@ pub trait World: Send + Sync {
     /// A sentence for the user where the action makes no sense now (starting a running node) or not in this world.
     fn apply(&self, action: Action) -> swarm_env::BoxFuture<'_, Result<Applied, String>>;
 
-    /// How many outcomes the action has changed so far: bytes lost, reads that met damage, messages not delivered,
-    /// connections reset, times read while off. An action that changed nothing did not bite.
+    /// How many outcomes the action has changed so far: bytes lost, reads that met damage, messages late or not delivered,
+    /// connections reset, tasks that ran late, times read while off. An action that changed nothing did not bite.
     fn effects(&self, number: u64) -> u64;
 
     /// Everything that faults have destroyed so far, in order.

@@ -14,7 +14,10 @@ pub mod spec;
 pub use swarm_env::{BoxFuture, Env};
 
 pub use check::{VOLUME_SIZE_MIN, check_setting, setting_names};
-pub use control::{Action, Applied, Cut, Damage, DamageKind, Image, Life, NodePanic, World};
+pub use control::{
+    Action, Applied, Cut, Damage, DamageKind, Ending, Image, Life, LinkChange, NodePanic, Reply,
+    Ways, World,
+};
 pub use spec::{
     ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec,
 };

@@ -3,6 +3,7 @@
 //! Owns how a [`WorldSpec`] becomes hosts, disks and links of `swarm-sim`, and what each [`Action`](crate::Action) means
 //! there. Holds no state of a node but weak handles: after a kill or a power cut a node is rebuilt from its disks alone.
 
+mod network;
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -194,9 +195,9 @@ fn build(spec: &WorldSpec, handle: &SimHandle, harness: HostId) -> Result<SimWor
                 last.ok_or_else(|| RunError::Spec("more than 250 client hosts".to_owned()))?;
             let host =
                 handle.add_host(&format!("client/{number}"), Ipv4Addr::new(10, 200, 0, last));
-            Ok(handle.env(host))
+            Ok((host, handle.env(host)))
         })
-        .collect::<Result<Vec<Env>, RunError>>()?;
+        .collect::<Result<Vec<(HostId, Env)>, RunError>>()?;
     let mut nodes = Vec::new();
     for (number, (name, cluster)) in (1_u8..).zip(&spec.clusters) {
         if !(1..=NODES_MAX).contains(&cluster.nodes) {

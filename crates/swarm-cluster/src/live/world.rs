@@ -137,9 +137,18 @@ impl LiveClusters {
             Action::Pause(_) | Action::Resume(_) => {
                 Err("nodes cannot be paused in a live world".to_owned())
             }
-            Action::Cut(_) | Action::Heal(_) => {
-                Err("the network cannot be cut in a live world".to_owned())
+            Action::Cut(_)
+            | Action::Heal(_)
+            | Action::Degrade { .. }
+            | Action::Forget(_)
+            | Action::Truncate { .. }
+            | Action::LoseReply { .. } => {
+                Err("the network cannot be broken in a live world".to_owned())
             }
+            Action::Drift { .. } | Action::StepClock { .. } => {
+                Err("clocks can only be set off in a live world: neither drift nor step".to_owned())
+            }
+            Action::Skip(_) => Err("real time cannot be skipped".to_owned()),
         }
     }
 

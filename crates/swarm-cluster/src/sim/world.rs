@@ -8,7 +8,8 @@ use swarm_env::{BoxFuture, Env};
 use swarm_node::WeakNode;
 use swarm_sim::{DiskImage, DiskNumber, HostId, HostLife, SimHandle};
 
-use crate::control::{Action, Applied, Cut, Damage, DamageKind, Image, Life, NodePanic, World};
+use super::network;
+use crate::control::{Action, Applied, Damage, DamageKind, Image, Life, NodePanic, World};
 use crate::spec::{DiskRef, NodeRef};
 
 /// One node of a simulated cluster.
@@ -24,9 +25,10 @@ pub(super) struct SimulatedNode {
 
 /// See [`World`].
 pub(super) struct SimWorld {
-    handle: SimHandle,
+    pub(super) handle: SimHandle,
     env: Env,
     clients: Vec<Env>,
+    pub(super) client_hosts: Vec<HostId>,
     pub(super) nodes: Vec<SimulatedNode>,
     damage: Mutex<Vec<Damage>>,
     /// Faults of the simulation behind an action, by the number of the action.
@@ -37,13 +39,22 @@ impl SimWorld {
     pub(super) fn new(
         handle: SimHandle,
         env: Env,
-        clients: Vec<Env>,
+        clients: Vec<(HostId, Env)>,
         nodes: Vec<SimulatedNode>,
     ) -> Self {
-        Self { handle, env, clients, nodes, damage: Mutex::default(), faults: Mutex::default() }
+        let (client_hosts, clients) = clients.into_iter().unzip();
+        Self {
+            handle,
+            env,
+            clients,
+            client_hosts,
+            nodes,
+            damage: Mutex::default(),
+            faults: Mutex::default(),
+        }
     }
 
-    fn node(&self, reference: &NodeRef) -> Result<&SimulatedNode, String> {
+    pub(super) fn node(&self, reference: &NodeRef) -> Result<&SimulatedNode, String> {
         self.nodes
             .iter()
             .find(|node| node.reference == *reference)
@@ -56,7 +67,7 @@ impl SimWorld {
         disk.map(|(_, number)| *number).ok_or_else(|| format!("there is no disk {reference}"))
     }
 
-    fn hosts(&self, nodes: &[NodeRef]) -> Result<Vec<HostId>, String> {
+    pub(super) fn hosts(&self, nodes: &[NodeRef]) -> Result<Vec<HostId>, String> {
         nodes.iter().map(|node| self.node(node).map(|node| node.host)).collect()
     }
 
@@ -86,6 +97,18 @@ impl SimWorld {
             }
             Action::Wipe(node) => self.wipe(&node).await.map(Some),
             Action::Cut(cut) => self.cut(cut).await.map(Some),
+            Action::Degrade { ways, change } => self.degrade(ways, change).await.map(Some),
+            Action::Forget(nodes) => self.forget(&nodes).await.map(Some),
+            Action::Truncate { client, node, marker, at_byte, ending } => {
+                let from = client.map(|client| self.client(client)).transpose()?;
+                let to = node.map(|node| self.node(&node).map(|node| node.host)).transpose()?;
+                let trap = network::truncation(from, to, marker, at_byte, ending);
+                Ok(Some(self.handle.set_trap(trap).await))
+            }
+            Action::LoseReply { node, reply, ending } => {
+                let trap = network::lost_reply(self.node(&node)?, reply, ending);
+                Ok(Some(self.handle.set_trap(trap).await))
+            }
             Action::Heal(number) => self.heal(number).await.map(|()| None),
             Action::Rot { disk, share_ppm } => {
                 // Commands act before the next poll, so this is the very instant.
@@ -96,6 +119,18 @@ impl SimWorld {
             }
             Action::Skew { node, offset_ns } => {
                 Ok(Some(self.handle.skew(self.node(&node)?.host, offset_ns).await))
+            }
+            Action::Drift { node, ppm } => {
+                Ok(Some(self.handle.drift(self.node(&node)?.host, ppm).await))
+            }
+            Action::StepClock { node, by_ns } => {
+                Ok(Some(self.handle.step_clock(self.node(&node)?.host, by_ns).await))
+            }
+            Action::Skip(by) => {
+                let stretch = self.handle.skip(by).await;
+                let stretch = stretch.ok_or("a quiet stretch is being skipped already")?;
+                self.env.sleep_until(stretch.until).await;
+                Ok(Some(stretch.number))
             }
         }
     }
@@ -133,33 +168,10 @@ impl SimWorld {
         Ok(fault)
     }
 
-    async fn cut(&self, cut: Cut) -> Result<u64, String> {
-        match cut {
-            Cut::Isolate(nodes) => {
-                let alone = self.hosts(&nodes)?;
-                let clusters: Vec<&str> = nodes.iter().map(|node| node.cluster.as_str()).collect();
-                let rest = self.nodes.iter().filter(|node| {
-                    clusters.contains(&node.reference.cluster.as_str())
-                        && !alone.contains(&node.host)
-                });
-                let rest: Vec<HostId> = rest.map(|node| node.host).collect();
-                let mut groups: Vec<Vec<HostId>> =
-                    alone.into_iter().map(|host| vec![host]).collect();
-                groups.push(rest);
-                Ok(self.handle.cut(groups).await)
-            }
-            Cut::Partition(groups) => {
-                let groups =
-                    groups.iter().map(|nodes| self.hosts(nodes)).collect::<Result<_, _>>()?;
-                Ok(self.handle.cut(groups).await)
-            }
-            Cut::Multicast(nodes) => Ok(self.handle.break_multicast(self.hosts(&nodes)?).await),
-        }
-    }
-
     async fn heal(&self, number: u64) -> Result<(), String> {
         let fault = self.faults().get(&number).copied().flatten();
-        let fault = fault.ok_or_else(|| format!("action {number} was no cut"))?;
+        let fault =
+            fault.ok_or_else(|| format!("action {number} is nothing that can be undone"))?;
         if self.handle.heal(fault).await {
             Ok(())
         } else {

@@ -1,3 +1,4 @@
 //! Clusters under the control surface.
 
+mod faults;
 mod simulated;

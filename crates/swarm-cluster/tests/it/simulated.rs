@@ -11,7 +11,7 @@ use swarm_cluster::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn spec(seed: u64) -> WorldSpec {
+pub(crate) fn spec(seed: u64) -> WorldSpec {
     let cluster = ClusterSpec {
         nodes: 3,
         volumes_per_node: 1,
@@ -30,7 +30,7 @@ fn spec(seed: u64) -> WorldSpec {
 }
 
 /// The status line of the answer to `request`, or nothing if there was none within a second.
-async fn ask(env: &Env, to: SocketAddr, request: &str) -> Option<String> {
+pub(crate) async fn ask(env: &Env, to: SocketAddr, request: &str) -> Option<String> {
     let exchange = async {
         let mut stream = env.net().connect(to).await?;
         stream.write_all(request.as_bytes()).await?;
@@ -44,7 +44,7 @@ async fn ask(env: &Env, to: SocketAddr, request: &str) -> Option<String> {
 }
 
 /// Writes an unnamed object through this node until one is acknowledged or a minute has passed.
-async fn write(world: &dyn World, node: &NodeRef) -> bool {
+pub(crate) async fn write(world: &dyn World, node: &NodeRef) -> bool {
     let env = &world.clients()[0];
     let body = "POST /?domain= HTTP/1.1\r\nHost: main\r\nContent-Length: 4\r\n\r\nmeow";
     for _ in 0..60 {

@@ -77,6 +77,13 @@ fn hash(id: StreamId, value: &[u8]) -> u64 {
     u64::from(forward) << 32 | u64::from(backward)
 }
 
+/// An extent being read.
+#[derive(Debug, Clone, Copy)]
+struct Pinned {
+    size: u64,
+    readers: u64,
+}
+
 /// The books of a mounted volume.
 #[derive(Debug)]
 pub(crate) struct Books {
@@ -88,6 +95,8 @@ pub(crate) struct Books {
     head: u64,
     /// Extents being written: size by offset.
     staged: BTreeMap<u64, u64>,
+    /// Extents being read, by offset: their room is not written to, whatever becomes of what they hold.
+    pinned: BTreeMap<u64, Pinned>,
     next_number: u64,
 }
 
@@ -109,6 +118,7 @@ impl Books {
             service,
             head: head.max(data),
             staged: BTreeMap::new(),
+            pinned: BTreeMap::new(),
             next_number: u64::from(epoch) << 32,
         }
     }
@@ -135,6 +145,23 @@ impl Books {
     /// The extent at this offset is not being written any more: it was published or abandoned.
     pub(crate) fn release(&mut self, offset: u64) {
         self.staged.remove(&offset);
+    }
+
+    /// The extent at this offset is being read.
+    pub(crate) fn pin(&mut self, offset: u64, size: u64) {
+        let pinned = self.pinned.entry(offset).or_insert(Pinned { size, readers: 0 });
+        pinned.readers += 1;
+        pinned.size = pinned.size.max(size);
+    }
+
+    /// One reader less.
+    pub(crate) fn unpin(&mut self, offset: u64) {
+        if let Some(pinned) = self.pinned.get_mut(&offset) {
+            pinned.readers -= 1;
+            if pinned.readers == 0 {
+                self.pinned.remove(&offset);
+            }
+        }
     }
 
     /// A group was committed: these are the new totals, and this is where its last extent ends.

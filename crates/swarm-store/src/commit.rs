@@ -173,6 +173,10 @@ impl Committer {
         while let Some(first) = waiting.take() {
             let mut batch = vec![first];
             waiting = self.gather(&mut batch, &mut queue);
+            if self.shared.check_open().is_err() {
+                // Who waits in the queue hears that nobody answers any more.
+                return;
+            }
             let closing = matches!(batch.last(), Some(Request { work: Work::Close, .. }));
             let close = if closing { batch.pop() } else { None };
             self.commit(batch).await;

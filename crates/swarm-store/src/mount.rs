@@ -10,6 +10,7 @@ use swarm_types::{ClusterName, Stamp, StreamId, Timestamp};
 
 use crate::books::{Books, Totals};
 use crate::commit::Committer;
+use crate::counted::{Counted, Counters};
 use crate::error::{AppendError, MountError};
 use crate::index::memory::Memory;
 use crate::index::sled::Sled;
@@ -68,6 +69,8 @@ pub(crate) async fn mount(
     disk: Arc<dyn Disk>,
     options: MountOptions,
 ) -> Result<(Volume, MountReport), MountError> {
+    let errors = Arc::new(Counters::default());
+    let disk: Arc<dyn Disk> = Arc::new(Counted::new(disk, Arc::clone(&errors)));
     let (superblock, repairs) = read_superblock(&disk).await?;
     if superblock.cluster != options.cluster {
         return Err(MountError::OtherCluster { found: superblock.cluster });
@@ -100,7 +103,7 @@ pub(crate) async fn mount(
         dropped: replayed.dropped.iter().map(|(id, _)| *id).collect(),
         damaged: replayed.damaged.clone(),
     };
-    let opening = Opening { env, disk, superblock, half, tail, replayed, repairs };
+    let opening = Opening { env, disk, errors, superblock, half, tail, replayed, repairs };
     Ok((opening.start(index).await?, report))
 }
 
@@ -184,6 +187,7 @@ fn in_memory() -> Arc<dyn Index> {
 struct Opening<'a> {
     env: &'a Env,
     disk: Arc<dyn Disk>,
+    errors: Arc<Counters>,
     superblock: Superblock,
     half: ChosenHalf,
     tail: Tail,
@@ -214,7 +218,8 @@ impl Opening<'_> {
         let books = Books::new(&self.superblock.layout, totals, service, head, epoch);
         let books = Mutex::new(books);
         let shared =
-            Arc::new(Shared::new(self.env.clone(), self.disk, self.superblock, index, books));
+            Shared::new(self.env.clone(), self.disk, self.errors, self.superblock, index, books);
+        let shared = Arc::new(shared);
         let mut committer = Committer::new(Arc::clone(&shared), &self.half, &self.tail, epoch);
         committer.open(self.repairs, restated).await.map_err(|error| match error {
             AppendError::Disk { source, .. } => MountError::Disk { source },

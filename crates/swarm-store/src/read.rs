@@ -3,26 +3,28 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use swarm_env::{Bug, Disk};
 
 use crate::codec::Cursor;
 use crate::error::ReadError;
 use crate::extent::{BODY_BLOCK, Binding, Extent};
 use crate::layout::usize_of;
+use crate::record::Record;
 use crate::volume::{InFlight, Shared};
 
 /// Blocks read at once after the first: fewer, larger reads for long bodies.
-const READ_AHEAD: u64 = 4;
+pub(crate) const READ_AHEAD: u64 = 4;
 
 /// Checksums read at once: those of 256 MiB of body in 16 KiB.
-const TABLE_PAGE: u64 = 4096;
+pub(crate) const TABLE_PAGE: u64 = 4096;
 
 /// The verified body of one replica. It goes on to read that version while newer ones are published.
 pub struct Reader {
     shared: Arc<Shared>,
     binding: Binding,
     extent: Extent,
+    _pin: Pin,
     /// The next block to give out.
     block: u64,
     /// Unverified bytes from that block on.
@@ -32,12 +34,14 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(shared: &Arc<Shared>, binding: Binding, extent: Extent) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, pinned: PinnedExtent) -> Self {
         let in_flight = InFlight::new(shared);
+        let PinnedExtent { binding, extent, pin } = pinned;
         Self {
             shared: Arc::clone(shared),
             binding,
             extent,
+            _pin: pin,
             block: 0,
             ahead: Bytes::new(),
             table: TablePage::default(),
@@ -115,6 +119,52 @@ impl Reader {
     }
 }
 
+/// Keeps what an extent holds from being written over while it is read, whatever becomes of its record.
+pub(crate) struct Pin {
+    shared: Arc<Shared>,
+    offset: u64,
+}
+
+impl Pin {
+    fn new(shared: &Arc<Shared>, extent: &Extent) -> Self {
+        shared.books().pin(extent.offset, extent.size());
+        Self { shared: Arc::clone(shared), offset: extent.offset }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.shared.books().unpin(self.offset);
+    }
+}
+
+/// An extent that is filed when the pin is set, so that its bytes stay what they are until it is gone.
+pub(crate) struct PinnedExtent {
+    pub(crate) binding: Binding,
+    pub(crate) extent: Extent,
+    pub(crate) pin: Pin,
+}
+
+impl PinnedExtent {
+    /// Pins where the body of this version lies now, which is another place than the record's if it was moved; `None` if
+    /// the version is not filed any more.
+    pub(crate) fn new(shared: &Arc<Shared>, record: &Record) -> Option<Self> {
+        let mut extent = *record.extent()?;
+        loop {
+            // First the pin, then the look: room is given up only after the index was told.
+            let pin = Pin::new(shared, &extent);
+            let filed = shared.filed(record.id)?;
+            let now = filed.extent.filter(|_| filed.stamp == record.stamp)?;
+            if now.number == extent.number {
+                let volume = shared.superblock.volume;
+                let binding = Binding { volume, stream: record.id, number: now.number };
+                return Some(Self { binding, extent: now, pin });
+            }
+            extent = now;
+        }
+    }
+}
+
 /// A part of the table of checksums.
 #[derive(Default)]
 struct TablePage {
@@ -141,32 +191,4 @@ impl TablePage {
         let entry = self.bytes.get(at..).unwrap_or_default();
         Cursor::new(entry).u32().map_err(|_| io::ErrorKind::UnexpectedEof.into())
     }
-}
-
-/// Whether an extent holds exactly what was published: every block and the table, against the journal's checksum.
-pub(crate) async fn extent_is_whole(
-    disk: &Arc<dyn Disk>,
-    binding: &Binding,
-    extent: &Extent,
-) -> io::Result<bool> {
-    let mut sum = binding.table_start(extent.length);
-    let mut page = Bytes::new();
-    let mut block = 0;
-    while block < extent.blocks() {
-        if page.is_empty() {
-            let count = TABLE_PAGE.min(extent.blocks() - block);
-            page = disk.read_at(extent.table_at(block), usize_of(4 * count)).await?;
-            sum = crc32c::crc32c_append(sum, &page);
-        }
-        let from = block * BODY_BLOCK;
-        let len = (READ_AHEAD * BODY_BLOCK).min(extent.length - from);
-        let bytes = disk.read_at(extent.offset + from, usize_of(len)).await?;
-        for bytes in bytes.chunks(usize_of(BODY_BLOCK)) {
-            if page.is_empty() || binding.block(block, bytes) != page.get_u32_le() {
-                return Ok(false);
-            }
-            block += 1;
-        }
-    }
-    Ok(sum == extent.checksum)
 }

@@ -16,8 +16,8 @@ use crate::index::{Change, Index, IndexError, Mark, totals};
 use crate::journal::{ChosenHalf, Group, Tail, Walker};
 use crate::layout::Superblock;
 use crate::mount::IndexUse;
-use crate::read::extent_is_whole;
 use crate::record::{Entry, brief, decode_value, with_note};
+use crate::verify::extent_is_whole;
 
 /// Why an index could not be brought up to date.
 #[derive(Debug, thiserror::Error)]

@@ -9,18 +9,20 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::books::{Books, Space};
 use crate::commit::{Committer, Noted, QUEUE_MAX, Request, Work};
+use crate::counted::{Counters, IoErrors};
 use crate::error::{AppendError, FormatError, MountError, PublishError};
-use crate::extent::Binding;
 use crate::format::FormatOptions;
 use crate::group::Seal;
 use crate::hints::Hints;
 use crate::index::{Index, IndexError, SCAN_PAGE};
 use crate::layout::Superblock;
 use crate::mount::{MountOptions, MountReport};
-use crate::read::Reader;
-use crate::record::{Record, RecordState, Tombstone, decode_value, encode_value};
+use crate::read::{PinnedExtent, Reader};
+use crate::record::{Brief, Record, RecordState, Tombstone, brief, decode_value, encode_value};
 use crate::service::Service;
 use crate::stage::Staged;
+use crate::verify::{Examination, Verdict};
+use crate::walk::{HintedPage, Walk, hinting};
 
 /// One mounted disk. Cheap to clone; the volume ends with its last clone or with [`Volume::unmount`].
 #[derive(Clone)]
@@ -33,6 +35,7 @@ pub struct Volume {
 pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) disk: Arc<dyn Disk>,
+    errors: Arc<Counters>,
     pub(crate) superblock: Superblock,
     pub(crate) seal: Seal,
     pub(crate) index: Arc<dyn Index>,
@@ -47,6 +50,7 @@ impl Shared {
     pub(crate) fn new(
         env: Env,
         disk: Arc<dyn Disk>,
+        errors: Arc<Counters>,
         superblock: Superblock,
         index: Arc<dyn Index>,
         books: Mutex<Books>,
@@ -54,7 +58,7 @@ impl Shared {
         let seal = superblock.seal();
         let (load, failed_syncs, closed) =
             (AtomicU32::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Self { env, disk, superblock, seal, index, books, load, failed_syncs, closed }
+        Self { env, disk, errors, superblock, seal, index, books, load, failed_syncs, closed }
     }
 
     pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
@@ -64,6 +68,17 @@ impl Shared {
 
     pub(crate) fn check_open(&self) -> Result<(), AppendError> {
         if self.closed.load(Ordering::Acquire) { Err(AppendError::Closed) } else { Ok(()) }
+    }
+
+    /// What the index says; `None` where the volume is closed, or now is because the index failed.
+    fn look_up<T>(&self, look: impl FnOnce(&dyn Index) -> Result<T, IndexError>) -> Option<T> {
+        self.check_open().ok()?;
+        look(&*self.index).map_err(|why| self.give_up_index(&why)).ok()
+    }
+
+    /// What is filed under an id, without its metadata.
+    pub(crate) fn filed(&self, id: StreamId) -> Option<Brief> {
+        self.look_up(|index| Ok(index.get(id)?.map(|value| brief(&value)).transpose()?)).flatten()
     }
 
     /// Closes the volume: only a mount can rebuild the index. Without a mark it will.
@@ -141,31 +156,25 @@ impl Volume {
     /// closed.
     #[must_use]
     pub fn find(&self, id: StreamId) -> Option<Record> {
-        self.shared.check_open().ok()?;
-        let found = self.shared.index.get(id).and_then(|value| match value {
+        let found = self.look_up(|index| match index.get(id)? {
             Some(value) => Ok(Some(decode_value(id, &value)?)),
             None => Ok(None),
         });
-        found.unwrap_or_else(|why| {
-            self.shared.give_up_index(&why);
-            None
-        })
+        found.flatten()
     }
 
     /// Up to `limit` records behind this id, in the order of ids.
     #[must_use]
     pub fn records(&self, after: Option<StreamId>, limit: usize) -> Vec<Record> {
-        if self.shared.check_open().is_err() {
-            return Vec::new();
-        }
-        let page = self.shared.index.scan(after, limit).and_then(|page| {
-            let records = page.iter().map(|(id, value)| Ok(decode_value(*id, value)?));
-            records.collect::<Result<Vec<_>, IndexError>>()
+        let page = self.look_up(|index| {
+            let page = index.scan(after, limit)?;
+            page.iter().map(|(id, value)| Ok(decode_value(*id, value)?)).collect()
         });
-        page.unwrap_or_else(|why| {
-            self.shared.give_up_index(&why);
-            Vec::new()
-        })
+        page.unwrap_or_default()
+    }
+
+    fn look_up<T>(&self, look: impl FnOnce(&dyn Index) -> Result<T, IndexError>) -> Option<T> {
+        self.shared.look_up(look)
     }
 
     /// Reserves room for a body of exactly `length` bytes.
@@ -266,12 +275,81 @@ impl Volume {
         Ok(expired)
     }
 
-    /// The body of a record; `None` for a tombstone.
+    /// Up to `limit` records of a walk; none only when the walk is done or the volume is closed.
+    #[must_use]
+    pub fn walk(&self, walk: &mut Walk, limit: usize) -> Vec<Record> {
+        self.look_up(|index| walk.next(index, limit)).unwrap_or_default()
+    }
+
+    /// Looks at up to `scan` records behind this id for those whose hints name `volume`: what its loss leaves to be done
+    /// here.
+    #[must_use]
+    pub fn records_hinting(
+        &self,
+        volume: VolumeId,
+        after: Option<StreamId>,
+        scan: usize,
+    ) -> HintedPage {
+        self.look_up(|index| hinting(index, volume, after, scan))
+            .unwrap_or(HintedPage { records: Vec::new(), next: None })
+    }
+
+    /// The body of a record, wherever it lies now; `None` for a tombstone, and where this version is not filed any more.
+    /// While the reader lives, the room of what it reads is not used for anything else.
     #[must_use]
     pub fn open(&self, record: &Record) -> Option<Reader> {
-        let extent = *record.extent()?;
-        let binding = Binding { volume: self.id(), stream: record.id, number: extent.number };
-        Some(Reader::new(&self.shared, binding, extent))
+        Some(Reader::new(&self.shared, PinnedExtent::new(&self.shared, record)?))
+    }
+
+    /// Begins to verify a record block by block; `None` where there is nothing to verify: for a tombstone, and where this
+    /// version is not filed any more.
+    #[must_use]
+    pub fn examine(&self, record: &Record) -> Option<Examination> {
+        Some(Examination::new(&self.shared, PinnedExtent::new(&self.shared, record)?))
+    }
+
+    /// Verifies a record at once: every block and the table of checksums against what was published. Reads the whole body
+    /// at bounded memory; sets no mark.
+    ///
+    /// The stored MD5 is not computed: it covers headers that only the writer can put together, costs thirty times as much,
+    /// and tells nothing of the disk that the checksums do not.
+    pub async fn verify(&self, record: &Record) -> Verdict {
+        if record.is_tombstone() {
+            return Verdict::Whole;
+        }
+        let Some(mut examination) = self.examine(record) else { return Verdict::Gone };
+        loop {
+            if let Some(verdict) = examination.step().await {
+                return verdict;
+            }
+        }
+    }
+
+    /// Errors of the disk since the mount.
+    #[must_use]
+    pub fn io_errors(&self) -> IoErrors {
+        self.shared.errors.now()
+    }
+
+    /// Counts an operation that the caller gave up waiting for as an error.
+    pub fn note_slow(&self) {
+        self.shared.errors.slow();
+    }
+
+    /// Gives the volume up without another word to its disk, which went away or is to: from now on every call fails with
+    /// [`AppendError::Closed`] or [`crate::ReadError::Gone`], those waiting too. The disk can be opened again when the last
+    /// clone, reader and body being written are gone.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        let (answer, _) = oneshot::channel();
+        // Wakes the committer, so that it ends. If the queue is full it is awake.
+        drop(self.queue.try_send(Request { work: Work::Touch, answer }));
+    }
+
+    /// True once nothing can be asked of it any more: it was unmounted or closed, or its index failed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.check_open().is_err()
     }
 
     /// Notes that the volume is in use, so that it does not become stale; durable on return.

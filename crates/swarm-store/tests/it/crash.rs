@@ -7,8 +7,11 @@ use std::time::Duration;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use swarm_env::MemoryIndex;
-use swarm_store::{AppendError, PublishError, Record, RecordState, Tombstone, Volume};
-use swarm_types::ObjectKind;
+use swarm_store::{
+    AppendError, Hints, PublishError, Record, RecordState, Retire, RetireCause, RetirePace,
+    Service, Tombstone, Volume,
+};
+use swarm_types::{ObjectKind, Timestamp, VolumeId};
 
 use crate::kit::{
     Lab, TestDisk, body, check_space, format, id, meta, mix, mount, put, read, stamp,
@@ -42,6 +45,18 @@ enum Op {
     },
     Touch,
     Expire,
+    /// Another set of hints, none of them or the most that there can be.
+    Hint {
+        id: u8,
+        hints: u8,
+    },
+    Quarantine {
+        id: u8,
+        quarantined: bool,
+    },
+    Service {
+        service: u8,
+    },
 }
 
 /// What becomes of the index in a crash.
@@ -82,6 +97,10 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => (0..IDS, len).prop_map(|(id, len)| Op::Abandon { id, len }),
         1 => Just(Op::Touch),
         1 => Just(Op::Expire),
+        2 => (0..IDS, 0u8..20).prop_map(|(id, hints)| Op::Hint { id, hints }),
+        1 => (0..IDS, any::<bool>())
+            .prop_map(|(id, quarantined)| Op::Quarantine { id, quarantined }),
+        1 => (0u8..3).prop_map(|service| Op::Service { service }),
     ]
 }
 
@@ -108,7 +127,14 @@ struct Model {
     filed: BTreeMap<u8, Filed>,
     /// Asked for and not answered.
     asked: BTreeMap<u8, Filed>,
+    /// What was acknowledged to be known about replicas: numbers of the hints, and whether they are quarantined.
+    known: BTreeMap<u8, Known>,
+    asked_known: BTreeMap<u8, Known>,
+    service: u8,
+    asked_service: Option<u8>,
 }
+
+type Known = (u8, bool);
 
 type Shared = Arc<Mutex<Model>>;
 
@@ -121,6 +147,7 @@ impl Model {
     fn answer(&mut self, id: u8, done: bool) {
         let asked = self.asked.remove(&id).expect("it was asked for");
         if done {
+            self.known.remove(&id);
             self.filed.insert(id, asked);
         }
     }
@@ -148,6 +175,49 @@ async fn put_next(volume: &Volume, model: &Shared, number: u8, len: usize) {
         Err(error) => panic!("{error}"),
     };
     model.lock().unwrap().answer(number, done);
+}
+
+fn hints(number: u8) -> Hints {
+    (0..number).map(|volume| VolumeId::from_bytes([volume; 16])).collect()
+}
+
+fn service(number: u8) -> Service {
+    let since = Timestamp(i64::from(number));
+    let (cause, pace) = (RetireCause::ByHand, RetirePace::Slow);
+    match number {
+        0 => Service::InService,
+        1 => Service::Retiring(Retire { cause, pace, since }),
+        _ => Service::Retired(Retire { cause, pace, since }),
+    }
+}
+
+/// Says something about a replica and notes the answer.
+async fn note(volume: &Volume, model: &Shared, number: u8, change: impl FnOnce(&mut Known)) {
+    let (filed, before) = {
+        let model = model.lock().unwrap();
+        (model.filed(number), model.known.get(&number).copied().unwrap_or_default())
+    };
+    let Some((version, len)) = filed else { return };
+    let mut known = before;
+    change(&mut known);
+    model.lock().unwrap().asked_known.insert(number, known);
+    let done = if known.0 == before.0 {
+        volume.set_quarantined(id(number), stamp(version), known.1).await
+    } else {
+        volume.set_hints(id(number), stamp(version), hints(known.0)).await
+    };
+    let mut model = model.lock().unwrap();
+    model.asked_known.remove(&number);
+    match done {
+        Ok(done) => {
+            assert_eq!(done, len.is_some(), "only about a replica");
+            if done {
+                model.known.insert(number, known);
+            }
+        }
+        Err(AppendError::Full { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
 }
 
 async fn delete_next(volume: &Volume, model: &Shared, number: u8) {
@@ -199,6 +269,16 @@ async fn perform(volume: &Volume, model: &Shared, op: Op) {
             }
         }
         Op::Touch => volume.touch().await.unwrap(),
+        Op::Hint { id, hints } => note(volume, model, id, |known| known.0 = hints).await,
+        Op::Quarantine { id, quarantined } => {
+            note(volume, model, id, |known| known.1 = quarantined).await;
+        }
+        Op::Service { service: number } => {
+            model.lock().unwrap().asked_service = Some(number);
+            volume.set_service(service(number)).await.unwrap();
+            let mut model = model.lock().unwrap();
+            (model.service, model.asked_service) = (number, None);
+        }
         Op::Expire => {
             let tombstones: Vec<_> = {
                 let mut model = model.lock().unwrap();
@@ -231,6 +311,7 @@ fn filed_of(record: &Record) -> Filed {
 /// Compares what is filed with what was acknowledged and asked for; from now on what is there counts as acknowledged.
 async fn check(volume: &Volume, model: &Shared) {
     check_space(volume);
+    check_service(volume, model);
     for number in 0..IDS {
         let record = volume.find(id(number));
         let found = record.as_ref().and_then(filed_of);
@@ -242,7 +323,20 @@ async fn check(volume: &Volume, model: &Shared) {
                 found == acknowledged || Some(found) == asked,
                 "id {number}: found {found:?}, acknowledged {acknowledged:?}, asked {asked:?}"
             );
+            if found != acknowledged {
+                model.known.remove(&number);
+            }
             model.filed.insert(number, found);
+            let known = model.known.get(&number).copied().unwrap_or_default();
+            let asked = model.asked_known.remove(&number).unwrap_or(known);
+            if let Some(record) = record.as_ref().filter(|record| !record.is_tombstone()) {
+                let found = [known, asked].into_iter().find(|(number, quarantined)| {
+                    record.hints() == hints(*number).volumes()
+                        && record.is_quarantined() == *quarantined
+                });
+                let found = found.unwrap_or_else(|| panic!("{record:?}: {known:?}, {asked:?}"));
+                model.known.insert(number, found);
+            }
         }
         if let (Some(record), Some((version, Some(len)))) = (record, found) {
             assert_eq!(record.meta(), Some(&meta(version, len)));
@@ -250,6 +344,14 @@ async fn check(volume: &Volume, model: &Shared) {
             assert!(bytes == body(id(number), version, len), "id {number} has other bytes");
         }
     }
+}
+
+fn check_service(volume: &Volume, model: &Shared) {
+    let mut model = model.lock().unwrap();
+    let asked = model.asked_service.take().unwrap_or(model.service);
+    let found =
+        [model.service, asked].into_iter().find(|number| service(*number) == volume.service());
+    model.service = found.expect("what was acknowledged or asked for");
 }
 
 fn index_after(
@@ -280,7 +382,7 @@ fn check_rebuilt(image: Vec<u8>, volume: &Volume) {
     let mut lab = Lab::new(77);
     let env = lab.env.clone();
     let (rebuilt, _) = lab.run(mount(&env, &disk));
-    assert_eq!(rebuilt.space(), volume.space());
+    assert_eq!((rebuilt.space(), rebuilt.service()), (volume.space(), volume.service()));
     assert_eq!(rebuilt.records(None, 1000), volume.records(None, 1000));
 }
 
@@ -342,12 +444,15 @@ fn every_single_point_of_a_short_story_can_be_the_last() {
             Op::PutMany { len: 700 },
             Op::Delete { id: 1 },
             Op::Put { id: 0, len: 5_000 },
+            Op::Hint { id: 0, hints: 3 },
+            Op::Quarantine { id: 3, quarantined: true },
+            Op::Service { service: 1 },
             Op::Remove { id: 2 },
             Op::Put { id: 1, len: 70_000 },
         ];
         Life { ops, crash_at, loss, index, unmount: false }
     };
-    for crash_at in 1..32 {
+    for crash_at in 1..40 {
         for loss in 0..3 {
             for index in [IndexFate::Kept, IndexFate::Lost] {
                 let lives = vec![story(crash_at, loss, index), story(crash_at, loss + 99, index)];

@@ -18,8 +18,8 @@ use swarm_env::{
     Stream, Tasks, UdpOptions,
 };
 use swarm_store::{
-    FormatOptions, MountError, MountOptions, MountReport, Publish, PublishError, ReadError, Record,
-    Volume,
+    FormatOptions, MountError, MountOptions, MountReport, Publish, PublishError, ReadError, Reader,
+    Record, Volume,
 };
 use swarm_types::{
     ClusterName, DiskId, Etag, HeaderList, Instant, ObjectKind, ObjectMeta, Stamp, StreamId,
@@ -292,7 +292,11 @@ pub(crate) async fn put(
 
 /// Reads a whole body.
 pub(crate) async fn read(volume: &Volume, record: &Record) -> Result<Vec<u8>, ReadError> {
-    let mut reader = volume.open(record).expect("a replica");
+    read_on(volume.open(record).expect("a replica")).await
+}
+
+/// Reads the rest of a body.
+pub(crate) async fn read_on(mut reader: Reader) -> Result<Vec<u8>, ReadError> {
     let mut body = Vec::new();
     while let Some(piece) = reader.next().await? {
         body.extend_from_slice(&piece);

@@ -13,7 +13,7 @@ use swarm_types::{ClusterName, ObjectKind, Timestamp};
 
 use crate::kit::{
     Lab, TestDisk, check_space, cluster, expect_body, format, fresh, id, meta, mount, options, put,
-    read, stamp, try_mount,
+    read_on, stamp, try_mount,
 };
 
 const DEVICE: usize = 4 << 20;
@@ -101,9 +101,11 @@ fn a_reader_goes_on_with_its_version_while_a_newer_one_is_published() {
     lab.run(async {
         put(&volume, id(1), 5, 200_000).await.unwrap();
         let old = volume.find(id(1)).unwrap();
+        let reader = volume.open(&old).unwrap();
         put(&volume, id(1), 6, 10).await.unwrap();
-        let bytes = read(&volume, &old).await.unwrap();
+        let bytes = read_on(reader).await.unwrap();
         assert!(bytes == crate::kit::body(id(1), 5, 200_000));
+        assert!(volume.open(&old).is_none(), "its room may be written to from now on");
         expect_body(&volume, id(1), 6, 10).await;
     });
 }

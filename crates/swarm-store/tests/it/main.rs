@@ -5,6 +5,7 @@
 mod crash;
 mod damage;
 mod fixture;
+mod health;
 mod kill;
 mod kit;
 mod life;

@@ -36,6 +36,8 @@ struct State {
     held: bool,
     /// Submissions that are to fail, from now on.
     failing: u32,
+    /// Reads that are to fail, from now on.
+    failing_reads: u32,
     events: Vec<Event>,
 }
 
@@ -96,6 +98,11 @@ impl TestDisk {
     /// The next submissions fail; their writes stay cached all the same.
     pub(crate) fn fail(&self, count: u32) {
         self.state().failing = count;
+    }
+
+    /// The next reads fail.
+    pub(crate) fn fail_reads(&self, count: u32) {
+        self.state().failing_reads = count;
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
@@ -202,7 +209,11 @@ impl Disk for TestDisk {
     }
 
     fn read_at(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
-        let state = self.state();
+        let mut state = self.state();
+        if state.failing_reads > 0 {
+            state.failing_reads -= 1;
+            return Box::pin(std::future::ready(Err(io::Error::other("the device said no"))));
+        }
         let at = usize::try_from(offset).unwrap();
         let read = state.seen.get(at..at + len).map(Bytes::copy_from_slice);
         Box::pin(std::future::ready(read.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())))

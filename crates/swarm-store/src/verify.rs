@@ -1,0 +1,147 @@
+//! Verifying what is stored: every block of a body and the table of their checksums, against what was published.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use swarm_env::Disk;
+
+use crate::extent::{BODY_BLOCK, Binding, Extent};
+use crate::layout::usize_of;
+use crate::read::{PinnedExtent, READ_AHEAD, TABLE_PAGE};
+use crate::volume::{InFlight, Shared};
+
+/// Most damaged blocks that a verdict lists.
+const BLOCKS_LISTED: usize = 64;
+
+/// What was found out about a record.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Every byte is what was published.
+    Whole,
+    /// Other bytes than those published.
+    Damaged {
+        /// Where damaged blocks begin in the body; no more than 64 are listed.
+        blocks: Vec<u64>,
+        /// The table of checksums is not the one that was written. Blocks may be listed because of that alone.
+        table: bool,
+    },
+    /// The device failed; it is counted among its errors.
+    Unreadable {
+        /// Where in the body.
+        at: u64,
+        /// What the device said.
+        source: io::Error,
+    },
+    /// Nothing was found out: the version is not filed any more, or the volume is closed.
+    Gone,
+}
+
+/// A record being verified, in steps of bounded size.
+pub struct Examination {
+    shared: Arc<Shared>,
+    pinned: PinnedExtent,
+    check: Check,
+    _in_flight: InFlight,
+}
+
+impl Examination {
+    pub(crate) fn new(shared: &Arc<Shared>, pinned: PinnedExtent) -> Self {
+        let check = Check::new(&pinned.binding, &pinned.extent);
+        let in_flight = InFlight::new(shared);
+        Self { shared: Arc::clone(shared), pinned, check, _in_flight: in_flight }
+    }
+
+    /// Reads and compares the next few blocks, at most 256 KiB; the verdict at the end or at the first error of the device.
+    pub async fn step(&mut self) -> Option<Verdict> {
+        if self.shared.check_open().is_err() {
+            return Some(Verdict::Gone);
+        }
+        let PinnedExtent { binding, extent, .. } = &self.pinned;
+        match self.check.step(&self.shared.disk, binding, extent).await {
+            Ok(()) => self.check.verdict(extent),
+            Err(source) => Some(Verdict::Unreadable { at: self.check.block * BODY_BLOCK, source }),
+        }
+    }
+
+    /// Bytes of the body that were read so far.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        (self.check.block * BODY_BLOCK).min(self.pinned.extent.length)
+    }
+}
+
+/// How far an extent was compared, and what was wrong with it.
+struct Check {
+    /// The next block.
+    block: u64,
+    /// Checksums of blocks from there on, as the table has them.
+    page: Bytes,
+    /// Of the table as far as it was read.
+    sum: u32,
+    damaged: Vec<u64>,
+}
+
+impl Check {
+    fn new(binding: &Binding, extent: &Extent) -> Self {
+        let sum = binding.table_start(extent.length);
+        Self { block: 0, page: Bytes::new(), sum, damaged: Vec::new() }
+    }
+
+    async fn step(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        binding: &Binding,
+        extent: &Extent,
+    ) -> io::Result<()> {
+        if self.block == extent.blocks() {
+            return Ok(());
+        }
+        if self.page.is_empty() {
+            let count = TABLE_PAGE.min(extent.blocks() - self.block);
+            self.page = disk.read_at(extent.table_at(self.block), usize_of(4 * count)).await?;
+            self.sum = crc32c::crc32c_append(self.sum, &self.page);
+        }
+        let from = self.block * BODY_BLOCK;
+        let in_page = self.page.len() as u64 / 4;
+        let len = (READ_AHEAD.min(in_page) * BODY_BLOCK).min(extent.length - from);
+        let bytes = disk.read_at(extent.offset + from, usize_of(len)).await?;
+        for bytes in bytes.chunks(usize_of(BODY_BLOCK)) {
+            let expected = self.page.get_u32_le();
+            if binding.block(self.block, bytes) != expected && self.damaged.len() < BLOCKS_LISTED {
+                self.damaged.push(self.block * BODY_BLOCK);
+            }
+            self.block += 1;
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, extent: &Extent) -> Option<Verdict> {
+        if self.block < extent.blocks() {
+            return None;
+        }
+        let table = self.sum != extent.checksum;
+        if self.damaged.is_empty() && !table {
+            return Some(Verdict::Whole);
+        }
+        Some(Verdict::Damaged { blocks: self.damaged.clone(), table })
+    }
+}
+
+/// Whether an extent holds exactly what was published.
+pub(crate) async fn extent_is_whole(
+    disk: &Arc<dyn Disk>,
+    binding: &Binding,
+    extent: &Extent,
+) -> io::Result<bool> {
+    let mut check = Check::new(binding, extent);
+    loop {
+        check.step(disk, binding, extent).await?;
+        if let Some(verdict) = check.verdict(extent) {
+            return Ok(matches!(verdict, Verdict::Whole));
+        }
+        if !check.damaged.is_empty() {
+            return Ok(false);
+        }
+    }
+}

@@ -102,6 +102,11 @@ impl Client {
         }
     }
 
+    /// Closes the connections that are kept for further requests, of all clones of this client.
+    pub fn close_idle(&self) {
+        self.shared.pool.clear();
+    }
+
     /// One request and the head of its answer, on a pooled connection if there is one. A pooled connection may have
     /// been closed by the server meanwhile: then a fresh one is tried, once, if the server cannot have acted yet.
     async fn exchange(

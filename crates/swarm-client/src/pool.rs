@@ -49,6 +49,12 @@ impl Pool {
         youngest.map(|idle| idle.connection)
     }
 
+    /// Closes all idle connections.
+    pub(crate) fn clear(&self) {
+        let all = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(all);
+    }
+
     /// Keeps a connection whose last answer was read to its end; closes it where there is no room.
     pub(crate) fn put(&self, env: &Env, to: SocketAddr, connection: Connection) {
         let entry = Idle { since: env.now(), connection };

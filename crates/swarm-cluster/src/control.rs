@@ -1,5 +1,6 @@
 //! The control surface of a running world.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -270,6 +271,12 @@ pub trait World: Send + Sync {
 
     /// Nodes that panicked so far, in order.
     fn panics(&self) -> Vec<NodePanic>;
+
+    /// How many tasks of each name the process of a node has now, for judges; `None` where the world cannot tell.
+    fn tasks(&self, node: &NodeRef) -> Option<BTreeMap<&'static str, u64>> {
+        let _ = node;
+        None
+    }
 
     /// What is durable on a disk now.
     fn image(&self, disk: &DiskRef) -> Box<dyn Image>;

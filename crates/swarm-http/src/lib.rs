@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm_env::{Env, Listener, Stream};
-use swarm_node::Node;
+use swarm_node::{Node, Queue};
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 
@@ -70,8 +70,9 @@ impl Server {
         let scsp = listen(env, config.scsp_port).await?;
         let management = listen(env, config.management_port).await?;
         let server = Self { scsp: scsp.local_addr(), management: management.local_addr() };
-        serve_scsp(node, scsp);
-        serve_management(node, management);
+        let doors = Doors::new();
+        serve_scsp(node, scsp, &doors);
+        serve_management(node, management, doors);
         Ok(server)
     }
 
@@ -88,6 +89,41 @@ impl Server {
     }
 }
 
+/// How many may be let in, and how many more could be.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    requests: Arc<Semaphore>,
+    scsp: Arc<Semaphore>,
+    management: Arc<Semaphore>,
+}
+
+impl Doors {
+    pub(crate) fn new() -> Self {
+        let door = |limit| Arc::new(Semaphore::new(limit));
+        Self {
+            requests: door(stack::REQUESTS_AT_A_TIME),
+            scsp: door(SCSP_CONNECTIONS),
+            management: door(MANAGEMENT_CONNECTIONS),
+        }
+    }
+
+    /// Who is inside.
+    pub(crate) fn queues(&self) -> [Queue; 3] {
+        let inside = |door: &Semaphore, limit: usize| {
+            let depth = limit.saturating_sub(door.available_permits());
+            (depth as u64, limit as u64)
+        };
+        let (requests, at_a_time) = inside(&self.requests, stack::REQUESTS_AT_A_TIME);
+        let (scsp, scsp_limit) = inside(&self.scsp, SCSP_CONNECTIONS);
+        let (management, management_limit) = inside(&self.management, MANAGEMENT_CONNECTIONS);
+        [
+            Queue::work("scsp requests", requests, at_a_time),
+            Queue::kept("scsp connections", scsp, scsp_limit),
+            Queue::kept("management connections", management, management_limit),
+        ]
+    }
+}
+
 async fn listen(env: &Env, port: u16) -> Result<Box<dyn Listener>, StartError> {
     env.net().listen(port).await.map_err(|source| StartError::Listen {
         address: (env.net().local_ip(), port).into(),
@@ -95,11 +131,11 @@ async fn listen(env: &Env, port: u16) -> Result<Box<dyn Listener>, StartError> {
     })
 }
 
-fn serve_scsp(node: &Node, listener: Box<dyn Listener>) {
+fn serve_scsp(node: &Node, listener: Box<dyn Listener>, doors: &Doors) {
     let env = node.env().clone();
     let stack = ServiceBuilder::new()
         .layer(stack::TraceLayer(env.clone()))
-        .layer(stack::LimitLayer::new(env.clone(), stack::REQUESTS_AT_A_TIME))
+        .layer(stack::LimitLayer::new(env.clone(), Arc::clone(&doors.requests)))
         .layer(stack::DeadlineLayer { env: env.clone(), stuck_after: stack::STUCK_AFTER })
         .layer(stack::UnderstandLayer(env.clone()))
         .layer(auth::AuthenticateLayer {
@@ -109,7 +145,7 @@ fn serve_scsp(node: &Node, listener: Box<dyn Listener>) {
         .service(scsp::Scsp::new(node.clone(), rules(node)));
     env.clone().spawn(
         "scsp accept",
-        accept(env, listener, SCSP_CONNECTIONS, move |env, stream| {
+        accept(env, listener, Arc::clone(&doors.scsp), move |env, stream| {
             let stack = stack.clone();
             async move {
                 let end =
@@ -120,11 +156,12 @@ fn serve_scsp(node: &Node, listener: Box<dyn Listener>) {
     );
 }
 
-fn serve_management(node: &Node, listener: Box<dyn Listener>) {
-    let (env, router) = (node.env().clone(), management::router(node.clone()));
+fn serve_management(node: &Node, listener: Box<dyn Listener>, doors: Doors) {
+    let free = Arc::clone(&doors.management);
+    let (env, router) = (node.env().clone(), management::router(node.clone(), doors));
     env.clone().spawn(
         "management accept",
-        accept(env, listener, MANAGEMENT_CONNECTIONS, move |env, stream| {
+        accept(env, listener, free, move |env, stream| {
             management::serve(env, stream, router.clone())
         }),
     );
@@ -132,12 +169,11 @@ fn serve_management(node: &Node, listener: Box<dyn Listener>) {
 
 /// Accepts for ever, each connection in a task of its own. Beyond the limit a connection is closed at once: the client
 /// learns sooner than by waiting, and asks another node.
-async fn accept<F, C>(env: Env, listener: Box<dyn Listener>, limit: usize, serve: F)
+async fn accept<F, C>(env: Env, listener: Box<dyn Listener>, free: Arc<Semaphore>, serve: F)
 where
     F: Fn(Env, Stream) -> C,
     C: Future<Output = ()> + Send + 'static,
 {
-    let free = Arc::new(Semaphore::new(limit));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => match Arc::clone(&free).try_acquire_owned() {
@@ -148,7 +184,7 @@ where
                         drop(permit);
                     });
                 }
-                Err(_) => tracing::warn!(node = env.name(), %peer, limit, "connection refused"),
+                Err(_) => tracing::warn!(node = env.name(), %peer, "connection refused"),
             },
             Err(error) => {
                 tracing::warn!(node = env.name(), %error, "cannot accept a connection");

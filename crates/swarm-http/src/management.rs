@@ -12,8 +12,10 @@ use axum::{Json, Router};
 use serde::Serialize;
 use swarm_env::hyper_rt::{self, EnvTimer};
 use swarm_env::{Env, Stream};
-use swarm_node::{Node, NodeStatus, VolumeStatus};
+use swarm_node::{Node, NodeStatus, Queue, VolumeStatus};
 use tower::ServiceExt as _;
+
+use crate::Doors;
 
 /// From the opening of a connection to the last byte of a request head.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -88,24 +90,27 @@ impl VolumeJson {
 }
 
 /// The routes.
-pub(crate) fn router(node: Node) -> Router {
+pub(crate) fn router(node: Node, doors: Doors) -> Router {
     Router::new()
         .route("/api/status", get(status))
         .route("/metrics", get(prometheus))
-        .with_state(node)
+        .with_state((node, doors))
 }
 
-async fn status(State(node): State<Node>) -> Json<StatusJson> {
+async fn status(State((node, _)): State<(Node, Doors)>) -> Json<StatusJson> {
     Json(StatusJson::new(node.status(), node.config().cluster.as_str()))
 }
 
-async fn prometheus(State(node): State<Node>) -> ([(&'static str, &'static str); 1], String) {
-    let text = metrics(&node.status());
+async fn prometheus(
+    State((node, doors)): State<(Node, Doors)>,
+) -> ([(&'static str, &'static str); 1], String) {
+    let queues: Vec<Queue> = node.queues().into_iter().chain(doors.queues()).collect();
+    let text = metrics(&node.status(), &queues);
     ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 /// The text form of Prometheus.
-fn metrics(status: &NodeStatus) -> String {
+fn metrics(status: &NodeStatus, queues: &[Queue]) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
         // Writing to a string cannot fail.
@@ -155,6 +160,15 @@ fn metrics(status: &NodeStatus) -> String {
         .map(|(name, count)| (format!("{{name=\"{}\"}}", escape(name)), *count))
         .collect();
     family("operations_total", "counter", "Operations by name.", &counters);
+    let label = |queue: &Queue| {
+        format!("{{queue=\"{}\",kind=\"{}\"}}", escape(&queue.name), queue.kind.word())
+    };
+    let of_queues = |value: fn(&Queue) -> u64| -> Vec<(String, u64)> {
+        queues.iter().map(|queue| (label(queue), value(queue))).collect()
+    };
+    let help = "What is in a queue, table or pool now.";
+    family("queue_depth", "gauge", help, &of_queues(|queue| queue.depth));
+    family("queue_limit", "gauge", "What may be in it.", &of_queues(|queue| queue.limit));
     text
 }
 

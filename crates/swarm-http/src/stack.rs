@@ -106,8 +106,8 @@ pub(crate) struct LimitLayer {
 }
 
 impl LimitLayer {
-    pub(crate) fn new(env: Env, at_a_time: usize) -> Self {
-        Self { env, free: Arc::new(Semaphore::new(at_a_time)) }
+    pub(crate) fn new(env: Env, free: Arc<Semaphore>) -> Self {
+        Self { env, free }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::wire::Message;
 use crate::{Node, names};
 
 /// Contexts remembered per node; beyond that the cache starts afresh.
-const CACHE_MAX: usize = 10_000;
+pub(crate) const CACHE_MAX: usize = 10_000;
 
 /// Alias UUIDs of contexts found lately, and until when they are believed.
 #[derive(Default)]
@@ -50,6 +50,11 @@ impl ContextCache {
             cache.found.clear();
         }
         cache.found.insert(id, (alias, until));
+    }
+
+    /// How many contexts are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().found.len()
     }
 
     /// Forgets a context.

@@ -15,6 +15,7 @@ mod messages;
 pub mod names;
 mod node;
 mod nonces;
+mod queues;
 pub mod read;
 pub mod settings;
 mod slots;
@@ -25,6 +26,7 @@ mod wire;
 pub mod write;
 
 pub use node::{Node, NodeConfig, StartError, WeakNode};
+pub use queues::{Queue, QueueKind};
 pub use settings::{SettingError, Settings};
 pub use slots::RetireError;
 pub use status::{MemberStatus, NodeStatus, VolumeStatus};

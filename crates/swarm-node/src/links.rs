@@ -31,7 +31,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long an unused connection is kept by the sending end; shorter, so that it does not send into a closing one.
 const POOL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Unused connections kept per peer.
-const POOL_PER_PEER: usize = 16;
+pub(crate) const POOL_PER_PEER: usize = 16;
 /// Largest piece of a body in one frame.
 const PIECE: usize = 64 * 1024;
 
@@ -53,6 +53,12 @@ impl Links {
         drop(idle);
         drop(stale);
         usable
+    }
+
+    /// How many unused connections are kept, and to how many peers.
+    pub(crate) fn idle_now(&self) -> (usize, usize) {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        (idle.values().map(Vec::len).sum(), idle.len())
     }
 
     fn give_back(&self, peer: NodeId, now: swarm_types::Instant, link: Connection) {

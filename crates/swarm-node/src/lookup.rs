@@ -44,6 +44,11 @@ impl Pending {
         }
     }
 
+    /// How many lookups and orders wait for answers.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, mpsc::Sender<Heard>>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }

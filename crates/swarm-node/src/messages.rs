@@ -12,7 +12,7 @@ use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, RetractWir
 
 /// Pieces of disk work begun by datagrams and still under way; beyond that a datagram is dropped, as the network might
 /// have, and its sender repeats it.
-const ORDERS_MAX: u64 = 1024;
+pub(crate) const ORDERS_MAX: u64 = 1024;
 
 impl Node {
     /// Receives datagrams for ever.

@@ -34,9 +34,9 @@ const FINISHING: Duration = Duration::from_secs(30);
 /// How often a graceful stop looks whether they are finished.
 const FINISHING_POLL: Duration = Duration::from_millis(10);
 /// Connections from peers served at once; more are closed at once.
-const PEER_CONNECTIONS_MAX: u64 = 512;
+pub(crate) const PEER_CONNECTIONS_MAX: u64 = 512;
 /// Requests served at once; more are refused as unavailable.
-const REQUESTS_MAX: u64 = 1024;
+pub(crate) const REQUESTS_MAX: u64 = 1024;
 
 /// A running node. Cheap to clone; it lives until its incarnation ends or [`Node::stop`] is called.
 #[derive(Clone)]
@@ -384,6 +384,16 @@ impl Inner {
     /// Counts a piece of work that is no request.
     pub(crate) fn background(self: &Arc<Self>) -> Busy {
         self.busy(|inner| &inner.background)
+    }
+
+    /// How many requests are under way, what is left to do of those that were answered included.
+    pub(crate) fn requests_now(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many connections from peers are open.
+    pub(crate) fn peer_connections_now(&self) -> u64 {
+        self.peer_connections.load(Ordering::Relaxed)
     }
 
     /// How much work that is no request is under way.

@@ -17,7 +17,7 @@ use swarm_types::{ObjectMeta, Stamp, StreamId, Timestamp};
 use crate::slots::{DISK_TIMEOUT, Slots};
 
 /// How many damaged replicas a node remembers; beyond that the oldest id is forgotten and found out again.
-const DAMAGED_MAX: usize = 65_536;
+pub(crate) const DAMAGED_MAX: usize = 65_536;
 
 /// The volumes of one node.
 pub(crate) struct Volumes {
@@ -230,6 +230,11 @@ impl Volumes {
             damaged.pop_first();
         }
         damaged.insert((id, stamp));
+    }
+
+    /// How many replicas with a damaged block are remembered.
+    pub(crate) fn damaged_now(&self) -> usize {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn is_damaged(&self, id: StreamId, stamp: Stamp) -> bool {

@@ -153,7 +153,11 @@ impl WriteSession {
             .chain(self.peers.iter().map(|peer| ReplicaAt { node: peer.node, volume: peer.volume }))
             .collect();
         let hints_at = |at: VolumeId| {
-            places.iter().map(|place| place.volume).filter(|volume| *volume != at).collect::<Hints>()
+            places
+                .iter()
+                .map(|place| place.volume)
+                .filter(|volume| *volume != at)
+                .collect::<Hints>()
         };
         let publish = Publish { stamp, meta: meta.clone(), hints: hints_at(here.volume) };
         let at_peer: Vec<Publish> = places[1..]
@@ -161,7 +165,10 @@ impl WriteSession {
             .map(|place| Publish { hints: hints_at(place.volume), ..publish.clone() })
             .collect();
         let at_peers = join_all(
-            self.peers.into_iter().zip(&at_peer).map(|(peer, publish)| node.publish_at(peer, publish)),
+            self.peers
+                .into_iter()
+                .zip(&at_peer)
+                .map(|(peer, publish)| node.publish_at(peer, publish)),
         );
         let at_home = node.inner.volumes.publish(&self.volume, draft.id, local, publish);
         let (at_peers, at_home) = futures_util::future::join(at_peers, at_home).await;

@@ -10,6 +10,7 @@ mod closest;
 mod damage;
 pub mod language;
 mod ledger;
+mod malformed;
 mod oracle;
 mod reach;
 pub mod report;

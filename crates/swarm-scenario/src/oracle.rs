@@ -1,8 +1,11 @@
-//! Judges that look at disks instead of answers.
+//! Judges that look at disks, gauges and tasks instead of answers.
 //!
-//! Written from `docs/on-disk.md` alone; it shares no code with the store.
+//! What reads disks is written from `docs/on-disk.md` alone, what reads gauges from the text form of Prometheus; none of it
+//! shares code with the nodes.
 
 pub(crate) mod image;
+pub(crate) mod queues;
+pub(crate) mod tasks;
 pub(crate) mod tidy;
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ mod drive;
 mod expect;
 mod faults;
 mod finish;
+mod idle;
 mod look;
+mod malformed;
 mod metrics;
 mod operate;
 mod scope;
@@ -36,6 +38,7 @@ pub(crate) use expect::Expected;
 use crate::closest::{Census, Closest};
 use crate::language::model::{Event, Scenario, Start, Via, When, Window};
 use crate::ledger::{Ledger, ObjectNumber};
+use crate::oracle::tasks::Tasks;
 use crate::reach::{NodeNumber, NodeSet, Reach};
 use crate::verdict::{Invariant, Violation, Violations};
 
@@ -63,6 +66,8 @@ pub(crate) struct Run {
     pub(crate) reach: Mutex<Reach>,
     pub(crate) violations: Mutex<Violations>,
     pub(crate) closest: Mutex<Closest>,
+    /// The tasks of nodes that nobody had asked for anything.
+    idle_tasks: Mutex<BTreeMap<NodeRef, Tasks>>,
     pub(crate) board: Arc<board::Board>,
     pub(crate) workloads: BTreeMap<String, workload::State>,
     pub(crate) steps: Mutex<steps::State>,
@@ -113,6 +118,7 @@ impl Run {
             reach: Mutex::new(reach),
             violations: Mutex::default(),
             closest: Mutex::default(),
+            idle_tasks: Mutex::default(),
             workloads,
             steps: Mutex::default(),
             answers: Mutex::default(),

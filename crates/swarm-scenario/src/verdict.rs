@@ -18,7 +18,7 @@ pub(crate) enum Invariant {
     NoResurrection,
     /// Space adds up, index and journal agree.
     Tidy,
-    /// No panic, nothing stuck, no 5xx for bad input.
+    /// No panic, no task stuck, no unbounded queue, no 5xx for bad input.
     Alive,
 }
 
@@ -52,7 +52,7 @@ impl Invariant {
                 "used + free + trapped = capacity; the journal is the truth and the index a cache (How Swarm Manages Trapped Space; our choice)"
             }
             Self::Alive => {
-                "no node panics, nothing waits for ever, no 5xx for a request that is merely wrong (our choice)"
+                "no node panics, nothing waits for ever or grows without bound, no 5xx for a request that is merely wrong (our choice)"
             }
         }
     }

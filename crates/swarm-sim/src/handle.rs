@@ -5,6 +5,7 @@
 pub(crate) mod clocks;
 mod net;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
@@ -325,6 +326,17 @@ impl SimHandle {
     pub fn index(&self, disk: DiskNumber) -> Vec<(Vec<u8>, Vec<u8>)> {
         let index = Arc::clone(lock(&self.kernel.state).disks[disk.0 as usize].index());
         index_entries(&index)
+    }
+
+    /// How many tasks of each name a host has now.
+    #[must_use]
+    pub fn tasks(&self, host: HostId) -> BTreeMap<&'static str, u64> {
+        let mut tasks = BTreeMap::new();
+        for (_, slot) in lock(&self.kernel.state).tasks.iter().filter(|(_, slot)| slot.host == host)
+        {
+            *tasks.entry(slot.name).or_insert(0) += 1;
+        }
+        tasks
     }
 
     /// Hash of everything that happened so far, in hexadecimal; all zeros in a world that is not traced.

@@ -140,6 +140,12 @@ impl Volume {
         self.shared.disk.id()
     }
 
+    /// How many requests wait for a commit group, and how many may.
+    #[must_use]
+    pub fn queued(&self) -> (usize, usize) {
+        (self.queue.max_capacity() - self.queue.capacity(), self.queue.max_capacity())
+    }
+
     /// How full it is.
     #[must_use]
     pub fn space(&self) -> Space {

@@ -258,6 +258,10 @@ impl World for SimWorld {
             .collect()
     }
 
+    fn tasks(&self, node: &NodeRef) -> Option<BTreeMap<&'static str, u64>> {
+        self.node(node).ok().map(|node| self.handle.tasks(node.host))
+    }
+
     fn image(&self, disk: &DiskRef) -> Box<dyn Image> {
         Box::new(Snapshot(self.handle.image(self.disk(disk).expect("a disk of World::disks"))))
     }

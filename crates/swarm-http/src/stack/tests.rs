@@ -237,7 +237,7 @@ async fn beyond_the_limit_requests_are_refused_at_once() {
     let (env, _) = testing::env();
     let service = ServiceBuilder::new()
         .layer(TraceLayer(env.clone()))
-        .layer(LimitLayer::new(env.clone(), 1))
+        .layer(LimitLayer::new(env.clone(), Arc::new(Semaphore::new(1))))
         .service(tower::service_fn(|request: Request| async move {
             if request.head.target() == "/wait" {
                 std::future::pending::<()>().await;

@@ -143,6 +143,8 @@ pub enum Operation {
     Update,
     /// HEAD.
     Info,
+    /// Something that no client should send.
+    Malformed,
 }
 
 impl Operation {
@@ -155,13 +157,14 @@ impl Operation {
             Self::Delete => "delete",
             Self::Update => "update",
             Self::Info => "info",
+            Self::Malformed => "malformed",
         }
     }
 
     /// The operation of that name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Write, Self::Read, Self::Delete, Self::Update, Self::Info]
+        [Self::Write, Self::Read, Self::Delete, Self::Update, Self::Info, Self::Malformed]
             .into_iter()
             .find(|op| op.word() == word)
     }

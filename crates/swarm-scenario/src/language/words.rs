@@ -149,6 +149,10 @@ pub const OPERATIONS: &[Word] = &[
     choice("delete", "DELETE"),
     choice("update", "PUT over something that is there"),
     choice("info", "HEAD"),
+    choice(
+        "malformed",
+        "requests that are wrong in ways drawn by the seed: each must be refused and store nothing",
+    ),
     later("append"),
     later("copy"),
     later("list"),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Expected, Run, expect, finish, lock, look, setup, steps, story, watch, workload};
+use super::{
+    Expected, Run, expect, finish, idle, lock, look, setup, steps, story, watch, workload,
+};
 use crate::language::model::Event;
 use crate::verdict::{Invariant, Violation};
 
@@ -62,6 +64,7 @@ pub(crate) async fn drive(run: Arc<Run>) -> RunResult {
         return collect(&run, Vec::new());
     }
     run.start_clock();
+    drop(run.env().spawn("queues", idle::watch_queues(Arc::clone(&run))));
     let expected: Vec<_> = (0..run.scenario.expects.len())
         .map(|number| run.env().spawn("expectation", expect::watch_over(Arc::clone(&run), number)))
         .collect();
@@ -141,6 +144,8 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
     finish::come_to_rest(run).await?;
     finish::read_all(run).await;
     finish::judge_disks(run).await;
+    idle::judge_queues(run).await;
+    idle::judge_tasks(run).await;
     Ok(())
 }
 

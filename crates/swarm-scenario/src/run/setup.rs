@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::operate::{Ask, Ended, Order, perform};
-use super::{Run, lock, watch};
+use super::{Run, idle, lock, watch};
 use crate::language::model::{Context, Retry, RetryOn, Via};
 use crate::ledger::Object;
 use crate::wire;
@@ -32,6 +32,7 @@ pub(crate) async fn prepare(run: &Arc<Run>) -> Result<(), String> {
             run.env().sleep(watch::LOOK_EVERY).await;
         }
     }
+    idle::remember_tasks(run).await;
     for domain in run.scenario.domains.clone() {
         let target = format!("/?domain={}", wire::encode(&domain.path));
         create(run, &domain, target).await?;

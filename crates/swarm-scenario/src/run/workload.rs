@@ -11,7 +11,7 @@ use swarm_types::Instant;
 use tokio::sync::Semaphore;
 
 use super::operate::{Ask, Done, Ended, HalfSent, Order, perform};
-use super::{Run, lock};
+use super::{Run, lock, malformed};
 use crate::language::model::{Counted, Event, Kind, Operation, Pace, Start, Workload};
 use crate::ledger::{Object, ObjectNumber};
 use crate::wire;
@@ -187,7 +187,11 @@ async fn closed_loop(
 
 async fn operate(run: &Arc<Run>, workload: &Workload, client: u32, due: Instant) {
     let state = &run.workloads[&workload.name];
-    let plan = plan(run, workload, state, client);
+    let wanted = weighted(run, &workload.mix);
+    if wanted == Operation::Malformed {
+        return malformed::operate(run, workload, client, due).await;
+    }
+    let plan = plan(run, workload, state, client, wanted);
     let done = perform(run, &plan.order).await;
     let now = run.now();
     settle(state, &plan, &done);
@@ -243,13 +247,12 @@ impl Keys {
 }
 
 /// Decides what is done, and on which object. What cannot be done now becomes a write, so that no operation is lost.
-fn plan(run: &Run, workload: &Workload, state: &State, client: u32) -> Plan {
+fn plan(run: &Run, workload: &Workload, state: &State, client: u32, wanted: Operation) -> Plan {
     let mut keys = lock(&state.keys);
-    let wanted = weighted(run, &workload.mix);
     let mutable =
         |slot: &Slot| slot.present && matches!(slot.kind, Some(Kind::Named | Kind::Alias));
     let found = match wanted {
-        Operation::Write => None,
+        Operation::Write | Operation::Malformed => None,
         Operation::Read | Operation::Info => keys.any(run, |slot| slot.object.is_some()),
         Operation::Delete => keys.any(run, |slot| slot.present),
         Operation::Update => keys.any(run, mutable),

@@ -99,7 +99,8 @@ const fn no_subject(name: &'static str) -> SubjectWord {
 }
 
 /// What a metric or an event may count: the operations, and the writes and updates of something that was there.
-pub(crate) const COUNTED: &[&str] = &["write", "read", "delete", "update", "info", "overwrite"];
+pub(crate) const COUNTED: &[&str] =
+    &["write", "read", "delete", "update", "info", "malformed", "overwrite"];
 
 /// A phrase with a place for a name in it.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,95 @@
+//! Everything in a node that fills up and empties, with its limit: for operators, and for judges who want to see that
+//! nothing grows without bound.
+
+use crate::Node;
+use crate::contexts::CACHE_MAX;
+use crate::links::POOL_PER_PEER;
+use crate::messages::ORDERS_MAX;
+use crate::node::{PEER_CONNECTIONS_MAX, REQUESTS_MAX};
+use crate::volumes::DAMAGED_MAX;
+
+/// Lookups and orders that one request or one order waits for at a time: the object, its domain and its bucket, and what
+/// each of them tells the holders meanwhile.
+const QUESTIONS_EACH: u64 = 4;
+
+/// An admitted request counts for itself, and once more for what is left to do after its answer.
+const COUNTS_PER_REQUEST: u64 = 2;
+
+/// One queue, table or pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// What it is called, the same on every node.
+    pub name: String,
+    /// What fills it.
+    pub kind: QueueKind,
+    /// How much is in it now.
+    pub depth: u64,
+    /// How much may be.
+    pub limit: u64,
+}
+
+/// What fills a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueKind {
+    /// Work: empty when nothing is to be done.
+    Work,
+    /// What is kept for later: caches and open connections.
+    Kept,
+}
+
+impl QueueKind {
+    /// The word shown to users.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Work => "work",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+impl Queue {
+    /// Something that is worked off.
+    #[must_use]
+    pub fn work(name: impl Into<String>, depth: u64, limit: u64) -> Self {
+        Self { name: name.into(), kind: QueueKind::Work, depth, limit }
+    }
+
+    /// Something that is kept.
+    #[must_use]
+    pub fn kept(name: impl Into<String>, depth: u64, limit: u64) -> Self {
+        Self { name: name.into(), kind: QueueKind::Kept, depth, limit }
+    }
+}
+
+impl Node {
+    /// All that can fill up in this node. Its front end has more.
+    #[must_use]
+    pub fn queues(&self) -> Vec<Queue> {
+        let inner = &self.inner;
+        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        let (idle, peers) = inner.links.idle_now();
+        let mut queues = vec![
+            Queue::work("requests", inner.requests_now(), COUNTS_PER_REQUEST * REQUESTS_MAX),
+            Queue::work(
+                "background",
+                inner.background_now(),
+                ORDERS_MAX + PEER_CONNECTIONS_MAX * 2,
+            ),
+            Queue::work(
+                "questions",
+                count(inner.pending.len()),
+                QUESTIONS_EACH * (COUNTS_PER_REQUEST * REQUESTS_MAX + ORDERS_MAX),
+            ),
+            Queue::kept("peer connections", inner.peer_connections_now(), PEER_CONNECTIONS_MAX),
+            Queue::kept("idle links", count(idle), count(peers * POOL_PER_PEER)),
+            Queue::kept("contexts", count(inner.contexts.len()), count(CACHE_MAX)),
+            Queue::kept("damaged replicas", count(inner.volumes.damaged_now()), count(DAMAGED_MAX)),
+        ];
+        queues.extend(inner.volumes.mounted().iter().map(|volume| {
+            let (depth, limit) = volume.queued();
+            Queue::work(format!("commits {}", volume.disk_id()), count(depth), count(limit))
+        }));
+        queues
+    }
+}

@@ -1,0 +1,108 @@
+//! What nodes have to do when nobody asks them for anything: their queues, watched all the time, and their tasks, compared
+//! with those of the beginning.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use swarm_client::Request;
+use swarm_cluster::{Life, NodeRef};
+
+use super::{Run, lock};
+use crate::oracle::queues::{self, Moment};
+use crate::oracle::tasks;
+use crate::verdict::Invariant;
+
+/// How often queues are looked at while things happen: often enough to see one grow, seldom enough to cost nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// A node that does not answer by then is judged by others.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Metrics of hundreds of volumes fit.
+const METRICS_MAX: usize = 1 << 20;
+/// What a node needs to see that a connection was closed.
+const CLOSING: Duration = Duration::from_secs(1);
+/// How often tasks are looked at before what was seen counts: a beacon may be due just now.
+const LOOKS_MAX: u32 = 10;
+
+fn running(run: &Run) -> Vec<NodeRef> {
+    let nodes = run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster));
+    nodes.filter(|node| run.world.life(node) == Life::Running).collect()
+}
+
+/// Hangs up, so that nobody but the nodes keeps the nodes busy.
+async fn hang_up(run: &Run) {
+    run.clients.iter().chain([&run.management]).for_each(swarm_client::Client::close_idle);
+    run.env().sleep(CLOSING).await;
+}
+
+/// Notes the tasks that nodes have when they are healthy and nobody has asked for anything yet.
+pub(crate) async fn remember_tasks(run: &Run) {
+    hang_up(run).await;
+    let tasks = running(run).into_iter().filter_map(|node| {
+        let tasks = run.world.tasks(&node)?;
+        Some((node, tasks))
+    });
+    lock(&run.idle_tasks).extend(tasks);
+}
+
+/// Judges the tasks that are left at rest.
+pub(crate) async fn judge_tasks(run: &Run) {
+    let mut found = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        hang_up(run).await;
+        found = surplus_tasks(run);
+        if found.is_empty() {
+            return;
+        }
+    }
+    for what in found {
+        run.violation(Invariant::Alive, None, what, None);
+    }
+}
+
+fn surplus_tasks(run: &Run) -> Vec<String> {
+    let idle = lock(&run.idle_tasks).clone();
+    let judged = running(run).into_iter().filter_map(|node| {
+        let surplus = tasks::judge(idle.get(&node)?, &run.world.tasks(&node)?);
+        Some(surplus.into_iter().map(move |what| format!("{node} {what}")))
+    });
+    judged.flatten().collect()
+}
+
+/// Looks at all queues now and then, until the run is over.
+pub(crate) async fn watch_queues(run: Arc<Run>) {
+    while !run.is_over() {
+        look_at_queues(&run, Moment::UnderWay).await;
+        run.env().sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Judges all queues at rest.
+pub(crate) async fn judge_queues(run: &Run) {
+    look_at_queues(run, Moment::AtRest).await;
+}
+
+async fn look_at_queues(run: &Run, moment: Moment) {
+    for node in running(run) {
+        // One that is going down meanwhile, or cannot be reached, is no matter of its queues.
+        let Some(text) = metrics(run, &node).await else { continue };
+        for what in queues::judge(&text, moment) {
+            run.violation(Invariant::Alive, None, format!("{node} {what}"), None);
+        }
+    }
+}
+
+async fn metrics(run: &Run, node: &NodeRef) -> Option<String> {
+    let request = Request::new(run.world.management(node), "GET", "/metrics").patience(PATIENCE);
+    let mut response = run.management.send(request).await.ok()?;
+    let body = response.body.collect(METRICS_MAX).await.ok()?;
+    if response.status != 200 {
+        run.violation(
+            Invariant::Alive,
+            None,
+            format!("{node} answers {} to a question for its metrics", response.status),
+            None,
+        );
+        return None;
+    }
+    String::from_utf8(body.to_vec()).ok()
+}

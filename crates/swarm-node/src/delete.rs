@@ -135,6 +135,7 @@ impl Node {
                 id: *id.as_bytes(),
                 stamp: stamp.into(),
                 kind: meta.kind.into(),
+                written: None,
             })
         };
         let (here, done) = join(here, self.order(&told, order)).await;

@@ -76,7 +76,7 @@ impl Links {
 }
 
 /// One connection with its buffers.
-struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     cluster: ClusterTag,
     out: BytesMut,
@@ -88,14 +88,14 @@ impl Connection {
         Self { stream, cluster, out: BytesMut::new(), body: Vec::new() }
     }
 
-    async fn send(&mut self, frame: &Frame) -> io::Result<()> {
+    pub(crate) async fn send(&mut self, frame: &Frame) -> io::Result<()> {
         self.out.clear();
         wire::put_frame(&mut self.out, self.cluster, frame)?;
         self.stream.write_all(&self.out).await?;
         self.stream.flush().await
     }
 
-    async fn receive(&mut self) -> io::Result<Frame> {
+    pub(crate) async fn receive(&mut self) -> io::Result<Frame> {
         let mut head = [0; FRAME_HEAD];
         self.stream.read_exact(&mut head).await?;
         self.body.resize(wire::frame_length(self.cluster, head)?, 0);
@@ -112,7 +112,7 @@ pub(crate) struct PeerReplica {
 }
 
 /// Bounds a step of a conversation with a peer.
-async fn within<T>(
+pub(crate) async fn within<T>(
     env: &Env,
     limit: Duration,
     step: impl Future<Output = io::Result<T>>,
@@ -129,18 +129,30 @@ impl Node {
         length: u64,
     ) -> Option<PeerReplica> {
         // A pooled connection may have died unseen; a fresh one tells.
-        if let Some(link) = self.inner.links.take(peer, self.env().now())
+        if let Some(link) = self.pooled(peer)
             && let Ok(staged) = self.stage_over(link, peer, id, length).await
         {
             return staged;
         }
+        let link = self.connect(peer).await.ok()?;
+        self.stage_over(link, peer, id, length).await.ok().flatten()
+    }
+
+    /// An unused connection to a peer; it may have died unseen.
+    pub(crate) fn pooled(&self, peer: NodeId) -> Option<Connection> {
+        self.inner.links.take(peer, self.env().now())
+    }
+
+    /// Opens a connection to a peer.
+    pub(crate) async fn connect(&self, peer: NodeId) -> io::Result<Connection> {
         let address = SocketAddr::new(IpAddr::V4(peer.0), self.config().peer_port);
-        let stream =
-            within(self.env(), STAGE_TIMEOUT, self.env().net().connect(address)).await.ok()?;
-        self.stage_over(Connection::new(stream, self.inner.tag), peer, id, length)
-            .await
-            .ok()
-            .flatten()
+        let stream = within(self.env(), STAGE_TIMEOUT, self.env().net().connect(address)).await?;
+        Ok(Connection::new(stream, self.inner.tag))
+    }
+
+    /// Keeps a connection on which nothing is under way for the next use.
+    pub(crate) fn give_back(&self, peer: NodeId, link: Connection) {
+        self.inner.links.give_back(peer, self.env().now(), link);
     }
 
     async fn stage_over(
@@ -161,7 +173,7 @@ impl Node {
             }
             Frame::Refused { why } => {
                 tracing::debug!(node = env.name(), peer = %node, why, "peer refused a replica");
-                self.inner.links.give_back(node, env.now(), link);
+                self.give_back(node, link);
                 Ok(None)
             }
             _ => Err(io::ErrorKind::InvalidData.into()),
@@ -202,7 +214,7 @@ impl Node {
                 return Made::Unknown;
             }
         };
-        self.inner.links.give_back(replica.node, env.now(), replica.link);
+        self.give_back(replica.node, replica.link);
         made
     }
 
@@ -214,11 +226,14 @@ impl Node {
     }
 
     async fn serve_replica(&self, link: &mut Connection) -> io::Result<()> {
-        let Frame::Stage { id, length } = within(self.env(), IDLE_TIMEOUT, link.receive()).await?
-        else {
-            return Err(io::ErrorKind::InvalidData.into());
+        let (id, length) = match within(self.env(), IDLE_TIMEOUT, link.receive()).await? {
+            Frame::Stage { id, length } => (wire::stream_id(id), length),
+            Frame::Fetch { id, stamp } => {
+                let _background = self.inner.background();
+                return self.serve_fetch(link, wire::stream_id(id), stamp.into()).await;
+            }
+            _ => return Err(io::ErrorKind::InvalidData.into()),
         };
-        let id = wire::stream_id(id);
         let _background = self.inner.background();
         self.inner.wake();
         let room =

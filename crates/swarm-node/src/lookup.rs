@@ -1,21 +1,18 @@
 //! Asking the cluster: queries and their answers, and the small messages that are answered once.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use swarm_plan::bids::{JITTER, offered};
 use swarm_plan::lookup::{Answer, Answers, Course, Form, Step, next_step};
 use swarm_plan::membership::Bidding;
 use swarm_types::{NodeId, StreamId};
-use tokio::sync::mpsc;
 
 use crate::Node;
 use crate::nonces::Purpose;
+use crate::pending::Waiting;
 use crate::wire::{AnswerWire, Message, Query};
 
-/// Answers that wait for a lookup; a cluster of that many nodes answers at once.
-const ANSWERS_MAX: usize = 1024;
 /// How long an order to a peer waits for its answer before it is repeated.
 const ORDER_WAIT: Duration = Duration::from_millis(500);
 /// How often an order is sent: with [`ORDER_WAIT`], two seconds in all.
@@ -28,66 +25,17 @@ pub(crate) enum Heard {
     Done { node: NodeId, durable: bool },
 }
 
-/// Who waits for the answers to which request.
-#[derive(Default)]
-pub(crate) struct Pending {
-    requests: Mutex<BTreeMap<u64, mpsc::Sender<Heard>>>,
-}
-
-impl Pending {
-    /// Passes an answer on; one that nobody waits for any more is dropped.
-    pub(crate) fn hear(&self, request: u64, heard: Heard) {
-        let waiting = self.lock().get(&request).cloned();
-        if let Some(sender) = waiting {
-            // A full queue loses the answer, as the network might have.
-            drop(sender.try_send(heard));
-        }
-    }
-
-    /// How many lookups and orders wait for answers.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, mpsc::Sender<Heard>>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A request that is being waited for; forgotten when dropped.
-struct Waiting<'a> {
-    pending: &'a Pending,
-    request: u64,
-    answers: mpsc::Receiver<Heard>,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(node: &'a Node) -> Self {
-        let request = node.env().random_u64("request");
-        let (sender, answers) = mpsc::channel(ANSWERS_MAX);
-        node.inner.pending.lock().insert(request, sender);
-        Self { pending: &node.inner.pending, request, answers }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let sender = self.pending.lock().remove(&self.request);
-        drop(sender);
-    }
-}
-
 impl Node {
     /// Asks every member what it holds under `id` and, with a `size`, what storing that much would cost there. Returns
     /// when every present member has answered, or after the last try.
     pub(crate) async fn ask(&self, id: Option<StreamId>, size: Option<u64>) -> Answers {
         let inner = &self.inner;
-        let mut waiting = Waiting::new(self);
+        let mut waiting = Waiting::new(&self.inner.pending, self.env());
         let query = Query { request: waiting.request, id: id.map(|id| *id.as_bytes()), size };
         let message = Message::Query(query.clone());
         let mut answers = Answers::default();
         answers.add(self.answer(&query));
-        let expected = inner.members.expectation(self.env().now());
+        let expected = inner.members.expectation(inner.present());
         let (mut attempt, mut began) = (1, self.env().now());
         inner.multicast(&message);
         // These have a moment only, and no second try: twice is safer on a network that loses datagrams.
@@ -181,7 +129,7 @@ impl Node {
         nodes: &BTreeSet<NodeId>,
         make: impl Fn(u64) -> Message,
     ) -> BTreeSet<NodeId> {
-        let mut waiting = Waiting::new(self);
+        let mut waiting = Waiting::new(&self.inner.pending, self.env());
         let message = make(waiting.request);
         let (mut silent, mut done) = (nodes.clone(), BTreeSet::new());
         for _ in 0..ORDER_TRIES {

@@ -3,22 +3,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use swarm_plan::membership::{Announced, Presence, presence};
 use swarm_types::{Instant, NodeId, VolumeId};
 
-use crate::wire::{Beacon, VolumeWire};
+use crate::health::directory::{Directory, Listing};
+use crate::wire::{Beacon, ListingWire, VolumeWire};
 use crate::{MemberStatus, NodeState, VolumeState};
 
 /// The members that this node knows, itself left out.
 #[derive(Default)]
 pub(crate) struct Members {
     table: Mutex<BTreeMap<NodeId, Member>>,
+    directory: Directory,
+}
+
+/// The present, on the two clocks by which silences are measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// The time of the world.
+    pub(crate) time: Instant,
+    /// Time as the beacons count it.
+    pub(crate) beats: Instant,
 }
 
 #[derive(Debug)]
 struct Member {
-    heard: Instant,
+    heard: Now,
     incarnation: u64,
     /// Number of its newest beacon.
     number: u64,
@@ -27,13 +39,24 @@ struct Member {
     free: u64,
     /// Number and content of its newest list of volumes; none was heard yet where there is none.
     volumes: Option<(u32, Vec<(VolumeId, VolumeState)>)>,
+    /// Whether there is a newer list, not heard yet.
+    volumes_unknown: bool,
 }
 
 impl Member {
     /// One of which no beacon was heard yet: any beacon is news.
-    const fn newcomer(heard: Instant) -> Self {
+    const fn newcomer(heard: Now) -> Self {
         let state = NodeState::Initializing;
-        Self { heard, incarnation: 0, number: 0, state, capacity: 0, free: 0, volumes: None }
+        Self {
+            heard,
+            incarnation: 0,
+            number: 0,
+            state,
+            capacity: 0,
+            free: 0,
+            volumes: None,
+            volumes_unknown: true,
+        }
     }
 
     const fn announced(&self) -> Announced {
@@ -43,8 +66,17 @@ impl Member {
         }
     }
 
-    fn presence(&self, now: Instant) -> Presence {
-        presence(self.announced(), now.since(self.heard))
+    /// How long nothing was heard of it. Beacons are background work, which a quiet stretch of a simulation thins out; one
+    /// that has stopped for good is not expected to send any, so its time is that of the world.
+    const fn silence(&self, now: Now) -> Duration {
+        match self.announced() {
+            Announced::Running => now.beats.since(self.heard.beats),
+            Announced::Stopped => now.time.since(self.heard.time),
+        }
+    }
+
+    fn presence(&self, now: Now) -> Presence {
+        presence(self.announced(), self.silence(now))
     }
 }
 
@@ -57,6 +89,15 @@ pub(crate) struct AfterBeacon {
     pub(crate) volumes_unknown: bool,
 }
 
+/// What was heard last of a member.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sight {
+    pub(crate) announced: Announced,
+    /// Whether its list of volumes says nothing yet of those that are not in it.
+    pub(crate) is_learning: bool,
+    pub(crate) silence: Duration,
+}
+
 /// Whom a lookup waits for.
 pub(crate) struct Expectation {
     /// Their answers are waited for.
@@ -67,10 +108,8 @@ pub(crate) struct Expectation {
 
 impl Members {
     /// Takes note of a beacon; what it leaves to be done.
-    pub(crate) fn beacon(&self, node: NodeId, beacon: Beacon, now: Instant) -> AfterBeacon {
+    pub(crate) fn beacon(&self, node: NodeId, beacon: Beacon, now: Now) -> AfterBeacon {
         let Beacon { incarnation, number, roster, .. } = beacon;
-        let told =
-            beacon.volumes.map(|volumes| volumes.into_iter().map(VolumeWire::told).collect());
         let mut table = self.lock();
         let known = table.get_mut(&node);
         let is_news = known.as_ref().is_none_or(|known| known.presence(now) != Presence::Present);
@@ -79,6 +118,7 @@ impl Members {
             return AfterBeacon { is_news: false, volumes_unknown: false };
         }
         let before = known.and_then(|known| known.volumes.take());
+        let told = beacon.listing.map(|listing| self.note_listing(node, listing));
         // Until the next life of a node tells its volumes, those of the last one are as good as any guess.
         let volumes_unknown = told.is_none()
             && !before.as_ref().is_some_and(|(known, _)| same_life && *known == roster);
@@ -90,14 +130,45 @@ impl Members {
             capacity: beacon.capacity,
             free: beacon.free,
             volumes: told.map(|told| (roster, told)).or(before),
+            volumes_unknown,
         };
         table.insert(node, member);
         AfterBeacon { is_news, volumes_unknown }
     }
 
+    fn note_listing(&self, node: NodeId, listing: ListingWire) -> Vec<(VolumeId, VolumeState)> {
+        let ListingWire { subcluster, is_complete, volumes } = listing;
+        let volumes: Vec<_> = volumes.into_iter().map(VolumeWire::told).collect();
+        let (subcluster, named) = (subcluster.as_str(), volumes.as_slice());
+        self.directory.listed(node, Listing { subcluster, is_complete, volumes: named });
+        volumes
+    }
+
+    /// Which volumes there are, and were.
+    pub(crate) const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// What was heard last of a member, and how long ago.
+    pub(crate) fn sight(&self, node: NodeId, now: Now) -> Option<Sight> {
+        self.lock().get(&node).map(|member| Sight {
+            announced: member.announced(),
+            is_learning: member.state == NodeState::Mounting || member.volumes_unknown,
+            silence: member.silence(now),
+        })
+    }
+
+    /// The members that are present and open, and their states.
+    pub(crate) fn open(&self, now: Now) -> Vec<(NodeId, NodeState)> {
+        let table = self.lock();
+        let present = table.iter().filter(|(_, member)| member.presence(now) == Presence::Present);
+        let states = present.map(|(node, member)| (*node, member.state));
+        states.filter(|(_, state)| is_open(*state)).collect()
+    }
+
     /// Takes note of any other message: the sender is there. False if it was not known: its beacons were lost, and it
     /// should send another one.
-    pub(crate) fn heard(&self, node: NodeId, now: Instant) -> bool {
+    pub(crate) fn heard(&self, node: NodeId, now: Now) -> bool {
         let mut table = self.lock();
         let Some(member) = table.get_mut(&node) else {
             // Lookups wait for it from now on; a mounting node sends beacons only.
@@ -121,7 +192,7 @@ impl Members {
     }
 
     /// Whom a lookup that begins now waits for.
-    pub(crate) fn expectation(&self, now: Instant) -> Expectation {
+    pub(crate) fn expectation(&self, now: Now) -> Expectation {
         let mut expectation = Expectation { present: BTreeSet::new(), missing: BTreeSet::new() };
         for (node, member) in self.lock().iter() {
             match member.presence(now) {
@@ -136,24 +207,24 @@ impl Members {
     }
 
     /// Every member and what it counts as, by address.
-    pub(crate) fn states(&self, now: Instant) -> Vec<(NodeId, NodeState)> {
+    pub(crate) fn states(&self, now: Now) -> Vec<(NodeId, NodeState)> {
         self.lock().iter().map(|(node, member)| (*node, shown(member, now))).collect()
     }
 
     /// Everything that is known of every member, by address.
-    pub(crate) fn all(&self, now: Instant) -> Vec<MemberStatus> {
+    pub(crate) fn all(&self, now: Now) -> Vec<MemberStatus> {
         let status = |(node, member): (&NodeId, &Member)| MemberStatus {
             node: *node,
             state: shown(member, now),
             announced: member.announced(),
-            silence: now.since(member.heard),
+            silence: member.silence(now),
             volumes: member.volumes.as_ref().map(|(_, volumes)| volumes.clone()),
         };
         self.lock().iter().map(status).collect()
     }
 
     /// Sums of capacity and free space over the members that are present, bytes.
-    pub(crate) fn space(&self, now: Instant) -> (u64, u64) {
+    pub(crate) fn space(&self, now: Now) -> (u64, u64) {
         self.lock().values().filter(|member| member.presence(now) == Presence::Present).fold(
             (0, 0),
             |(capacity, free), member| {
@@ -168,7 +239,24 @@ impl Members {
     }
 }
 
-fn shown(member: &Member, now: Instant) -> NodeState {
+/// Whether a node in this state has opened, and is not about to stop.
+const fn is_open(state: NodeState) -> bool {
+    match state {
+        NodeState::Ok
+        | NodeState::Idle
+        | NodeState::Error
+        | NodeState::Retiring
+        | NodeState::Retired => true,
+        NodeState::Mounting
+        | NodeState::Initializing
+        | NodeState::Finalizing
+        | NodeState::Maintenance
+        | NodeState::Unreachable
+        | NodeState::Offline => false,
+    }
+}
+
+fn shown(member: &Member, now: Now) -> NodeState {
     match member.presence(now) {
         Presence::Maintenance => NodeState::Maintenance,
         Presence::Unreachable => NodeState::Unreachable,

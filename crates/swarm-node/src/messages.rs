@@ -3,7 +3,7 @@
 
 use swarm_plan::lookup::Answer;
 use swarm_store::Tombstone;
-use swarm_types::{NodeId, Stamp};
+use swarm_types::{NodeId, Stamp, StreamId, Timestamp};
 
 use crate::Node;
 use crate::lookup::Heard;
@@ -37,7 +37,6 @@ impl Node {
     }
 
     fn handle(&self, peer: NodeId, message: Message) {
-        let now = self.env().now();
         match message {
             Message::Beacon(beacon) => return self.hear_beacon(peer, beacon),
             // Before its volumes are mounted, or after, a node can neither say that it has nothing nor carry anything out.
@@ -63,7 +62,9 @@ impl Node {
                     .hear(done.request, Heard::Done { node: peer, durable: done.durable });
             }
             Message::Bury(order) => {
-                self.inner.wake();
+                if order.written.is_none() {
+                    self.inner.wake();
+                }
                 self.carry_out("bury", peer, order.request, |node| node.bury(order))
             }
             Message::Retract(order) => {
@@ -75,9 +76,10 @@ impl Node {
                     .drop_older(wire::stream_id(notice.id), notice.stamp.into())
                     .await;
             }),
+            Message::Health(message) => self.hear_health(peer, message),
             Message::ContextChanged(id) => self.inner.contexts.forget(wire::stream_id(id)),
         }
-        if !self.inner.members.heard(peer, now) {
+        if !self.inner.members.heard(peer, self.inner.present()) {
             // It may not know us either, and a lookup must know whom to wait for.
             self.inner.send(peer, &Message::Beacon(self.inner.beacon(true, true)));
         }
@@ -85,7 +87,7 @@ impl Node {
 
     fn hear_beacon(&self, peer: NodeId, beacon: Beacon) {
         let hello = beacon.hello;
-        let after = self.inner.members.beacon(peer, beacon, self.env().now());
+        let after = self.inner.members.beacon(peer, beacon, self.inner.present());
         // Whoever has just come, or come back, learns at once that we are here.
         if hello || after.is_news || after.volumes_unknown {
             let answer = self.inner.beacon(after.volumes_unknown, true);
@@ -131,8 +133,13 @@ impl Node {
 
     async fn bury(self, order: BuryWire) -> bool {
         let stamp: Stamp = order.stamp.into();
-        let tombstone = Tombstone { stamp, kind: order.kind.into(), written: self.env().wall() };
-        let id = wire::stream_id(order.id);
+        let written = order.written.map_or_else(|| self.env().wall(), Timestamp);
+        let tombstone = Tombstone { stamp, kind: order.kind.into(), written };
+        self.file_tombstone(wire::stream_id(order.id), tombstone).await
+    }
+
+    /// Files a tombstone on this node. True when it is durable, or something newer is.
+    pub(crate) async fn file_tombstone(&self, id: StreamId, tombstone: Tombstone) -> bool {
         if tombstone.kind.is_context() {
             self.inner.contexts.forget(id);
         }

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use swarm_env::{Datagrams, Env, Listener, UdpOptions};
 use swarm_plan::membership::{BEACON_EVERY, Clients, Phase};
+use swarm_store::RetirePace;
 use swarm_types::{ClusterName, NodeId, VolumeId};
 
 use crate::contexts::ContextCache;
+use crate::health::HealthSide;
 use crate::links::Links;
-use crate::lookup::Pending;
-use crate::members::Members;
+use crate::lookup::Heard;
+use crate::members::{Members, Now};
 use crate::nonces::Nonces;
+use crate::pending::Pending;
 use crate::settings::Settings;
 use crate::slots::{RetireError, Slots};
 use crate::state::StateFacts;
@@ -105,7 +108,8 @@ pub(crate) struct Inner {
     pub(crate) members: Members,
     pub(crate) slots: Arc<Slots>,
     pub(crate) volumes: Volumes,
-    pub(crate) pending: Pending,
+    pub(crate) pending: Pending<Heard>,
+    pub(crate) health: HealthSide,
     pub(crate) contexts: ContextCache,
     pub(crate) links: Links,
     pub(crate) datagrams: Box<dyn Datagrams>,
@@ -147,7 +151,7 @@ impl Node {
         let datagrams = env.net().udp(options).await.map_err(listen(config.group.port()))?;
         let listener =
             env.net().listen(config.peer_port).await.map_err(listen(config.peer_port))?;
-        let slots = Slots::new(&env, config.cluster.clone(), settings.obsolete_timeout);
+        let slots = Slots::new(&env, config.cluster.clone(), &settings);
         let slots = Arc::new(slots);
         let inner = Inner {
             id: NodeId(ip),
@@ -157,6 +161,7 @@ impl Node {
             volumes: Volumes::new(&env, Arc::clone(&slots)),
             slots,
             pending: Pending::default(),
+            health: HealthSide::default(),
             contexts: ContextCache::default(),
             links: Links::default(),
             datagrams,
@@ -207,6 +212,12 @@ impl Node {
         &self.inner.env
     }
 
+    /// Which node it is.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.inner.id
+    }
+
     /// What the node was started with.
     #[must_use]
     pub fn config(&self) -> &NodeConfig {
@@ -223,7 +234,7 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> NodeStatus {
         let inner = &self.inner;
-        let now = self.env().now();
+        let now = inner.present();
         let (capacity, free) = inner.slots.space();
         let (others_capacity, others_free) = inner.members.space(now);
         NodeStatus {
@@ -236,6 +247,7 @@ impl Node {
             counters: inner.counters.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             cluster_capacity: capacity.saturating_add(others_capacity),
             cluster_free: free.saturating_add(others_free),
+            health: inner.health.status(),
         }
     }
 
@@ -248,21 +260,26 @@ impl Node {
     /// Everything that the node knows of the other members, by address.
     #[must_use]
     pub fn members(&self) -> Vec<MemberStatus> {
-        self.inner.members.all(self.env().now())
+        self.inner.members.all(self.inner.present())
     }
 
     /// Takes one of the node's volumes out of service: from now on it delivers, takes nothing new and is emptied into the
-    /// cluster. An empty one is retired at once; one that is retiring or retired already stays so.
+    /// cluster. Durable on return. An empty one is retired at once; one that is retiring or retired already stays so.
     ///
     /// # Errors
     /// See [`RetireError`].
-    pub async fn retire(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
-        let state = self.inner.slots.retire(volume).await;
+    pub async fn retire(
+        &self,
+        volume: VolumeId,
+        pace: RetirePace,
+    ) -> Result<VolumeState, RetireError> {
+        let state = self.inner.slots.retire(volume, pace).await;
         self.inner.tell_changes();
         state
     }
 
-    /// Puts a volume that is being emptied back into service. A retired one stays retired.
+    /// Puts a volume that is being emptied back into service, durably. A retired one stays retired, and one that errors of
+    /// its disk retired is emptied to the end.
     ///
     /// # Errors
     /// See [`RetireError`].
@@ -277,6 +294,7 @@ impl Node {
         let inner = &self.inner;
         inner.enter(Phase::Mounting);
         inner.slots.mount_all().await;
+        self.start_health();
         inner.enter(Phase::Initializing);
         let until = self.env().now() + JOIN_WAIT;
         for _ in 0..JOIN_HELLOS {
@@ -338,6 +356,16 @@ impl Inner {
     /// Whether clients that are sent on are to ask elsewhere from now on.
     pub(crate) fn sends_clients_away(&self) -> bool {
         self.state().admission().clients == Clients::SentAway
+    }
+
+    /// The present, as silences of members are measured.
+    pub(crate) fn present(&self) -> Now {
+        Now { time: self.env.now(), beats: self.env.background_now(BEACON_EVERY) }
+    }
+
+    /// Whether requests are being served.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > 0
     }
 
     fn is_busy(&self) -> bool {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use swarm_plan::lookup::Form;
 use swarm_store::{ReadError, Reader, RecordState};
-use swarm_types::{Stamp, StreamId};
+use swarm_types::{Stamp, StreamId, VolumeId};
 
 use crate::Node;
 use crate::api::{BodyBroken, BodyWish, Nonce, ReadReply, ReadRequest, Redirect, Refusal, Reply};
@@ -20,6 +20,7 @@ const ATTEMPTS: u32 = 16;
 /// The verified body of an object, in pieces of at most 64 KiB.
 pub struct Body {
     node: Node,
+    volume: VolumeId,
     id: StreamId,
     stamp: Stamp,
     reader: Reader,
@@ -45,7 +46,7 @@ impl Body {
         }
         let at = self.reader.position();
         self.node
-            .verified(&mut self.reader, self.id, self.stamp)
+            .verified(&mut self.reader, self.volume, self.id, self.stamp)
             .await
             .map_err(|()| BodyBroken { at })
     }
@@ -138,17 +139,18 @@ impl Node {
 
     /// Opens a replica and verifies its first piece; `None`, and the replica remembered as damaged, where that fails.
     async fn open(&self, found: &Found) -> Option<Body> {
-        let (id, stamp) = (found.record.id, found.record.stamp);
+        let (volume, id, stamp) = (found.volume.id(), found.record.id, found.record.stamp);
         let mut reader = found.volume.open(&found.record)?;
         let busy = self.inner.request();
-        let first = self.verified(&mut reader, id, stamp).await.ok()?;
-        Some(Body { node: self.clone(), id, stamp, reader, first, _busy: busy })
+        let first = self.verified(&mut reader, volume, id, stamp).await.ok()?;
+        Some(Body { node: self.clone(), volume, id, stamp, reader, first, _busy: busy })
     }
 
     /// The next piece; the replica is remembered as damaged where its disk does not give it out.
-    async fn verified(
+    pub(crate) async fn verified(
         &self,
         reader: &mut Reader,
+        volume: VolumeId,
         id: StreamId,
         stamp: Stamp,
     ) -> Result<Option<Bytes>, ()> {
@@ -161,6 +163,9 @@ impl Node {
         };
         tracing::error!(node = self.env().name(), stream = %id, why, "replica damaged");
         self.inner.volumes.mark_damaged(id, stamp);
+        if let Some(health) = self.inner.health.processor() {
+            health.suspect(volume, id);
+        }
         Err(())
     }
 }

@@ -1,9 +1,17 @@
 //! Settings: typed, with Swarm's documented names, units and defaults (Settings Reference).
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
-use swarm_policy::{ReplicaPolicy, Replicate, ReplicateOnWrite};
+use swarm_health::HealthSettings;
+use swarm_plan::health::recovery::RecoveryRules;
+use swarm_plan::health::retire::ErrorRules;
+use swarm_policy::{CopyRules, ReplicaPolicy, Replicate, ReplicateOnWrite};
+
+/// Bytes in the label of a subcluster at most.
+pub(crate) const SUBCLUSTER_MAX: usize = 64;
 
 /// The settings in force on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +36,27 @@ pub struct Settings {
     pub enforce_tenancy: bool,
     /// `disk.obsoleteTimeout`: a volume away for longer is refused, seconds; default 1209600.
     pub obsolete_timeout: Duration,
+    /// `health.replicationMulticastFrequency`: how many of a hundred health visits ask everybody although the hinted holders
+    /// would do; default 1.
+    pub multicast_percent: u8,
+    /// `health.cycleTime` (our choice): how long a walk of the health processor over a volume takes, seconds; default 21600.
+    pub health_cycle_time: Duration,
+    /// `health.visitsPerSecond` (our choice): most health visits to a volume in a second; default 100.
+    pub visits_per_second: u32,
+    /// `node.subcluster`: label of the subcluster that the node belongs to; default none.
+    pub subcluster: String,
+    /// `recovery.suspended` and `recovery.nodeMaintenanceInterval`: when the volumes of another node count as lost; default
+    /// not suspended, and 10800 seconds after a graceful stop.
+    pub recovery: RecoveryRules,
+    /// `recovery.share` (our choice): share of its time in percent that a volume spends on a recovery; default 30.
+    pub recovery_share_percent: u8,
+    /// `scsp.defaultContextReplicas`: replicas of a domain or bucket; default 3.
+    pub context_replicas_default: u32,
+    /// `scsp.maxContextReplicas`: most replicas of a domain or bucket; default 16.
+    pub context_replicas_max: u32,
+    /// `disk.ioErrorToRetire`, default 50, `disk.ioErrorWindow`, seconds, default 172800, and `disk.ioErrorTolerance`,
+    /// default 200: how many errors of a disk its volume survives.
+    pub io_errors: ErrorRules,
     /// `power.sleepAfter`: time without SCSP activity after which a node is idle, seconds, 0 for never; default 7200.
     pub sleep_after: Duration,
     /// `power.wakeAfter`: time without SCSP activity after which an idle node wakes to check what it holds, seconds, 0 for
@@ -50,6 +79,15 @@ impl Default for Settings {
             query_retry_multiplier_permille: 1000,
             enforce_tenancy: false,
             obsolete_timeout: Duration::from_secs(1_209_600),
+            multicast_percent: 1,
+            health_cycle_time: Duration::from_secs(21_600),
+            visits_per_second: 100,
+            subcluster: String::new(),
+            recovery: RecoveryRules::default(),
+            recovery_share_percent: 30,
+            context_replicas_default: 3,
+            context_replicas_max: 16,
+            io_errors: ErrorRules::default(),
             sleep_after: Duration::from_secs(7200),
             wake_after: Duration::from_secs(28_800),
             administrators: BTreeMap::from([("admin".to_owned(), "ourpwdofchoicehere".to_owned())]),
@@ -82,11 +120,44 @@ const KNOWN: &[(&str, &str, &str, Take)] = &[
         boolean(v).map(|value| s.enforce_tenancy = value)
     }),
     (
+        "disk.ioErrorTolerance",
+        "200",
+        "errors of a disk after which a retiring volume counts as failed",
+        |s, v| whole(v, 0, u64::MAX).map(|value| s.io_errors.tolerance = value),
+    ),
+    (
+        "disk.ioErrorToRetire",
+        "50",
+        "errors of a disk within the window that retire its volume; 0: never",
+        |s, v| whole(v, 0, u64::MAX).map(|value| s.io_errors.to_retire = value),
+    ),
+    ("disk.ioErrorWindow", "172800", "seconds within which errors of a disk add up", |s, v| {
+        seconds(v).map(|value| s.io_errors.window = value)
+    }),
+    (
         "disk.obsoleteTimeout",
         "1209600",
         "seconds after which an absent volume is refused",
         |s, v| seconds(v).map(|value| s.obsolete_timeout = value),
     ),
+    (
+        "health.cycleTime",
+        "21600",
+        "seconds that a walk of the health processor over a volume takes",
+        |s, v| seconds(v).map(|value| s.health_cycle_time = value),
+    ),
+    (
+        "health.replicationMulticastFrequency",
+        "1",
+        "percentage of health visits that ask everybody, and so find surplus replicas",
+        |s, v| whole(v, 0, 100).map(|value| s.multicast_percent = value),
+    ),
+    ("health.visitsPerSecond", "100", "most health visits to a volume in a second", |s, v| {
+        whole(v, 1, 100_000).map(|value| s.visits_per_second = value)
+    }),
+    ("node.subcluster", "", "label of the subcluster that the node belongs to", |s, v| {
+        label(v).map(|value| s.subcluster = value)
+    }),
     (
         "policy.replicas",
         "min:2 max:16 default:2 anchored",
@@ -109,11 +180,29 @@ const KNOWN: &[(&str, &str, &str, Take)] = &[
         "seconds without SCSP activity after which an idle node wakes to check what it holds; 0: never",
         |s, v| seconds(v).map(|value| s.wake_after = value),
     ),
+    (
+        "recovery.nodeMaintenanceInterval",
+        "10800",
+        "seconds after a graceful stop before the volumes of a node are recovered",
+        |s, v| seconds(v).map(|value| s.recovery.maintenance = value),
+    ),
+    (
+        "recovery.share",
+        "30",
+        "percentage of its time that a volume spends on a recovery",
+        |s, v| whole(v, 1, 100).map(|value| s.recovery_share_percent = value),
+    ),
+    ("recovery.suspended", "False", "no lost volume is recovered", |s, v| {
+        boolean(v).map(|value| s.recovery.suspended = value)
+    }),
     ("scsp.allowPutCreate", "False", "PUT creates named objects that do not exist", |s, v| {
         boolean(v).map(|value| s.allow_put_create = value)
     }),
     ("scsp.autoRecursiveDelete", "False", "deleting a context implies 'recursive'", |s, v| {
         boolean(v).map(|value| s.auto_recursive_delete = value)
+    }),
+    ("scsp.defaultContextReplicas", "3", "replicas of a domain or bucket", |s, v| {
+        whole(v, 1, 16).map(|value| s.context_replicas_default = value)
     }),
     (
         "scsp.defaultROWAction",
@@ -121,6 +210,9 @@ const KNOWN: &[(&str, &str, &str, Take)] = &[
         "'immediate', 'full' or a number of replicas",
         |s, v| row_action(v).map(|value| s.default_row_action = value),
     ),
+    ("scsp.maxContextReplicas", "16", "most replicas of a domain or bucket", |s, v| {
+        whole(v, 1, 16).map(|value| s.context_replicas_max = value)
+    }),
     ("scsp.replicateOnWrite", "True", "make replicas before answering a write", |s, v| {
         boolean(v).map(|value| s.replicate_on_write = value)
     }),
@@ -166,6 +258,23 @@ impl Settings {
         }
     }
 
+    /// The part of them that is the health processor's.
+    #[must_use]
+    pub const fn health(&self) -> HealthSettings {
+        HealthSettings {
+            rules: CopyRules {
+                replicas: self.replicas,
+                context_default: self.context_replicas_default,
+                context_max: self.context_replicas_max,
+            },
+            multicast_percent: self.multicast_percent,
+            cycle_time: self.health_cycle_time,
+            visits_per_second: self.visits_per_second,
+            recovery_share_percent: self.recovery_share_percent,
+            obsolete_timeout: self.obsolete_timeout,
+        }
+    }
+
     /// Every known setting: name, default as text, purpose.
     pub fn known() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
         KNOWN.iter().map(|(name, default, purpose, _)| (*name, *default, *purpose))
@@ -184,6 +293,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .map(Duration::from_secs)
         .map_err(|_| format!("{text:?} is not a whole number of seconds"))
+}
+
+/// Reads a whole number between two bounds, both included.
+fn whole<T: FromStr + PartialOrd + Display>(text: &str, least: T, most: T) -> Result<T, String> {
+    let fail = || format!("{text:?} is not a whole number from {least} to {most}");
+    text.parse().ok().filter(|value| *value >= least && *value <= most).ok_or_else(fail)
+}
+
+/// Reads a label: it travels in small messages.
+fn label(text: &str) -> Result<String, String> {
+    if text.len() > SUBCLUSTER_MAX || text.chars().any(char::is_control) {
+        return Err(format!("{text:?} is not a label of at most {SUBCLUSTER_MAX} bytes"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Reads a factor from 1 to 100 with at most three decimals, without floating point.
@@ -287,6 +410,10 @@ mod tests {
             ("scsp.defaultROWAction", "0"),
             ("cluster.enforceTenancy", "maybe"),
             ("policy.replicas", "min:5 max:2 default:3"),
+            ("health.replicationMulticastFrequency", "101"),
+            ("health.visitsPerSecond", "0"),
+            ("recovery.share", "0"),
+            ("scsp.maxContextReplicas", "17"),
         ] {
             assert!(read(name, value).is_err(), "{name} = {value}");
         }

@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use swarm_env::{Disk, Env};
+use swarm_plan::health::retire::{ErrorRules, Errors};
 use swarm_plan::lookup::Room;
 use swarm_plan::membership::{VolumeCounts, VolumeState};
-use swarm_store::{AppendError, FormatError, FormatOptions, MountError, MountOptions, Volume};
+use swarm_store::{
+    AppendError, FormatError, FormatOptions, MountError, MountOptions, Retire, RetireCause,
+    RetirePace, Service, Volume,
+};
 use swarm_types::{ClusterName, DiskId, VolumeId};
 
-use crate::VolumeStatus;
+use crate::{Settings, VolumeStatus};
 
 /// How long one operation of a disk may take before it counts as failed (our choice).
 pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,14 +25,6 @@ pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 const MOUNT_PATIENCE: Duration = Duration::from_secs(300);
 /// How much is read to see whether a disk that takes no writes still delivers: one block.
 const PROBE_LEN: usize = 4096;
-
-/// Whether a volume is in service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Duty {
-    InService,
-    Retiring,
-    Retired,
-}
 
 /// A volume that does not do what an operator asks of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +35,9 @@ pub enum RetireError {
     /// Its state does not allow it.
     #[error("the volume is {}", .0.word())]
     State(VolumeState),
+    /// Errors of its disk retired it, so that it cannot go back into service (our choice).
+    #[error("the volume retires because of errors of its disk")]
+    Failing,
     /// The disk does not take the note that says so durably.
     #[error("the volume cannot be marked: {0}")]
     Disk(String),
@@ -48,6 +47,7 @@ pub enum RetireError {
 pub(crate) struct Slots {
     env: Env,
     options: MountOptions,
+    rules: ErrorRules,
     table: Mutex<Vec<Slot>>,
 }
 
@@ -56,9 +56,14 @@ struct Slot {
     /// The volume that was mounted here last.
     volume: Option<VolumeId>,
     content: Content,
-    duty: Duty,
+    /// What it was for when it was last looked at: a volume that is mounted says it itself.
+    service: Service,
     /// What is wrong with a volume that works all the same.
     trouble: Option<String>,
+    /// Errors of the disk, as judged at its heartbeats.
+    errors: Errors,
+    /// How many of those since the mount were judged already.
+    errors_judged: u64,
 }
 
 #[derive(Clone)]
@@ -72,6 +77,15 @@ enum Content {
 struct Mounted {
     volume: Volume,
     device: Arc<dyn Disk>,
+}
+
+impl Content {
+    /// Ends what goes on there, so that the disk is free for whoever opens it next.
+    fn end(self) {
+        if let Self::Mounted(Mounted { volume, .. }) = self {
+            volume.close();
+        }
+    }
 }
 
 /// What would have to happen before a volume is mounted again.
@@ -92,19 +106,31 @@ struct NotMounted {
 }
 
 impl Slot {
-    const fn new(disk: DiskId) -> Self {
-        let (content, duty) = (Content::Mounting, Duty::InService);
-        Self { disk, volume: None, content, duty, trouble: None }
+    fn new(disk: DiskId) -> Self {
+        let (content, service) = (Content::Mounting, Service::InService);
+        let (errors, errors_judged) = (Errors::default(), 0);
+        Self { disk, volume: None, content, service, trouble: None, errors, errors_judged }
     }
 
-    const fn state(&self) -> VolumeState {
-        match (&self.content, self.duty) {
-            (Content::Mounting, _) => VolumeState::Mounting,
-            (Content::Unavailable { .. }, _) => VolumeState::Unavailable,
-            (Content::Mounted(_), Duty::InService) => VolumeState::Ok,
-            (Content::Mounted(_), Duty::Retiring) => VolumeState::Retiring,
-            (Content::Mounted(_), Duty::Retired) => VolumeState::Retired,
+    fn state(&self) -> VolumeState {
+        match &self.content {
+            Content::Mounting => VolumeState::Mounting,
+            Content::Unavailable { .. } => VolumeState::Unavailable,
+            Content::Mounted(Mounted { volume, .. }) => match volume.service() {
+                Service::InService => VolumeState::Ok,
+                Service::Retiring(_) => VolumeState::Retiring,
+                Service::Retired(_) => VolumeState::Retired,
+            },
         }
+    }
+
+    /// Puts something else in the place of what there was, which is to be ended, but not under a lock.
+    fn replace(&mut self, content: Content) -> Content {
+        if let Content::Mounted(Mounted { volume, .. }) = &self.content {
+            self.service = volume.service();
+        }
+        (self.trouble, self.errors_judged) = (None, 0);
+        std::mem::replace(&mut self.content, content)
     }
 
     const fn mounted(&self) -> Option<&Mounted> {
@@ -153,10 +179,12 @@ impl Slot {
 
 impl Slots {
     /// The disks plugged in now, none of them mounted yet.
-    pub(crate) fn new(env: &Env, cluster: ClusterName, obsolete_after: Duration) -> Self {
+    pub(crate) fn new(env: &Env, cluster: ClusterName, settings: &Settings) -> Self {
+        let obsolete_after = settings.obsolete_timeout;
         let options = MountOptions { cluster, obsolete_after, force_stale: false };
+        let rules = settings.io_errors;
         let table = env.disks().list().into_iter().map(Slot::new).collect();
-        Self { env: env.clone(), options, table: Mutex::new(table) }
+        Self { env: env.clone(), options, rules, table: Mutex::new(table) }
     }
 
     /// Mounts every disk, one task each; blank ones are formatted first. Returns when each is mounted or given up, or after
@@ -206,22 +234,27 @@ impl Slots {
     fn put(&self, disk: &DiskId, content: Content) {
         let before = self.lock().iter_mut().find(|slot| slot.disk == *disk).map(|slot| {
             if let Content::Mounted(mounted) = &content {
-                let id = mounted.volume.id();
-                if slot.volume != Some(id) {
-                    slot.duty = Duty::InService;
-                }
-                slot.volume = Some(id);
+                slot.volume = Some(mounted.volume.id());
             }
-            slot.trouble = None;
-            std::mem::replace(&mut slot.content, content)
+            slot.replace(content)
         });
-        // A volume may end here, and its disk with it: not under the lock.
-        drop(before);
+        if let Some(before) = before {
+            before.end();
+        }
     }
 
     /// The mounted volumes, in the order of their disks.
     pub(crate) fn mounted(&self) -> Vec<Volume> {
         self.lock().iter().filter_map(|slot| Some(slot.mounted()?.volume.clone())).collect()
+    }
+
+    /// The mounted volumes with their states, in the order of their disks.
+    pub(crate) fn in_states(&self) -> Vec<(Volume, VolumeState)> {
+        let table = self.lock();
+        table
+            .iter()
+            .filter_map(|slot| Some((slot.mounted()?.volume.clone(), slot.state())))
+            .collect()
     }
 
     /// The mounted volumes in states like these, in the order of their disks.
@@ -299,52 +332,71 @@ impl Slots {
         }
     }
 
-    /// Takes a volume out of service, to be emptied. An empty one is retired at once. Saying it again changes nothing.
+    /// Takes a volume out of service, to be emptied; durable on return. An empty one is retired at once. Saying it again
+    /// changes nothing.
     ///
     /// # Errors
     /// See [`RetireError`].
-    pub(crate) async fn retire(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
-        match self.state_of(volume)? {
-            VolumeState::Ok => self.set_duty(volume, Duty::Retiring),
-            VolumeState::Retiring | VolumeState::Retired => {}
-            state => return Err(RetireError::State(state)),
+    pub(crate) async fn retire(
+        &self,
+        volume: VolumeId,
+        pace: RetirePace,
+    ) -> Result<VolumeState, RetireError> {
+        let since = self.env.wall();
+        let retire = Retire { cause: RetireCause::ByHand, pace, since };
+        match self.working(volume)? {
+            (volume, VolumeState::Ok) => mark(&volume, Service::Retiring(retire)).await?,
+            (_, VolumeState::Retiring | VolumeState::Retired) => {}
+            (_, state) => return Err(RetireError::State(state)),
         }
         self.finish_retires().await;
-        self.state_of(volume)
+        self.working(volume).map(|(_, state)| state)
     }
 
-    /// Puts a volume that is being emptied back into service.
+    /// Puts a volume that an operator is having emptied back into service; durable on return.
     ///
     /// # Errors
     /// See [`RetireError`]; a retired volume stays retired.
     pub(crate) async fn cancel_retire(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
-        match self.state_of(volume)? {
-            VolumeState::Ok => {}
-            VolumeState::Retiring => self.set_duty(volume, Duty::InService),
-            state => return Err(RetireError::State(state)),
+        let (working, state) = self.working(volume)?;
+        match (state, working.service()) {
+            (VolumeState::Ok, _) => {}
+            (_, Service::Retiring(Retire { cause: RetireCause::IoErrors, .. })) => {
+                return Err(RetireError::Failing);
+            }
+            (VolumeState::Retiring, _) => mark(&working, Service::InService).await?,
+            (state, _) => return Err(RetireError::State(state)),
         }
-        self.state_of(volume)
+        self.working(volume).map(|(_, state)| state)
     }
 
-    fn state_of(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
+    /// A volume that is mounted, and its state.
+    fn working(&self, volume: VolumeId) -> Result<(Volume, VolumeState), RetireError> {
         let table = self.lock();
         let slot = table.iter().find(|slot| slot.volume == Some(volume));
-        slot.map(Slot::state).ok_or(RetireError::NoSuchVolume)
+        let slot = slot.ok_or(RetireError::NoSuchVolume)?;
+        let mounted = slot.mounted().ok_or_else(|| RetireError::State(slot.state()))?;
+        Ok((mounted.volume.clone(), slot.state()))
     }
 
-    fn set_duty(&self, volume: VolumeId, duty: Duty) {
-        tracing::info!(node = self.env.name(), %volume, ?duty, "duty of a volume");
-        for slot in self.lock().iter_mut().filter(|slot| slot.holds(volume)) {
-            slot.duty = duty;
-        }
+    /// Takes note that a volume has been emptied and is durably marked as retired.
+    pub(crate) fn retired(&self, volume: VolumeId) {
+        tracing::info!(node = self.env.name(), %volume, "volume retired");
     }
 
     /// Retires the volumes that have been emptied: tombstones are streams too, and must have found another place.
     async fn finish_retires(&self) {
         for volume in self.mounted_where(|state| state == VolumeState::Retiring) {
             let space = volume.space();
-            if space.streams == 0 && space.tombstones == 0 {
-                self.set_duty(volume.id(), Duty::Retired);
+            let Service::Retiring(retire) = volume.service() else { continue };
+            if space.streams > 0 || space.tombstones > 0 {
+                continue;
+            }
+            match mark(&volume, Service::Retired(retire)).await {
+                Ok(()) => self.retired(volume.id()),
+                Err(error) => {
+                    tracing::warn!(node = self.env.name(), volume = %volume.id(), %error, "not retired");
+                }
             }
         }
     }
@@ -359,6 +411,9 @@ impl Slots {
             self.lock().iter().filter_map(|slot| slot.mounted().cloned()).collect();
         // A disk that does not answer must not keep the others from being looked at.
         join_all(mounted.into_iter().map(|mounted| self.beat(mounted))).await;
+        for (volume, verdict) in self.judge_errors() {
+            self.carry_out(&volume, verdict).await;
+        }
         self.finish_retires().await;
     }
 
@@ -372,17 +427,17 @@ impl Slots {
             if slot.hope() != Some(Hope::Gone) {
                 let why = "its disk is gone".to_owned();
                 let gone = Content::Unavailable { why, hope: Hope::Gone };
-                slot.trouble = None;
-                ended.push(std::mem::replace(&mut slot.content, gone));
+                ended.push(slot.replace(gone));
             }
         }
         // Nobody misses what had nothing on it.
-        table.retain(|slot| slot.duty != Duty::Retired || slot.hope() != Some(Hope::Gone));
+        let retired = |slot: &Slot| matches!(slot.service, Service::Retired(_));
+        table.retain(|slot| slot.hope() != Some(Hope::Gone) || !retired(slot));
         for disk in plugged {
             let known = table.iter_mut().find(|slot| slot.disk == disk);
             match known {
                 Some(slot) if matches!(slot.hope(), Some(Hope::Gone | Hope::Retry)) => {
-                    ended.push(std::mem::replace(&mut slot.content, Content::Mounting));
+                    ended.push(slot.replace(Content::Mounting));
                     to_mount.push(disk);
                 }
                 Some(_) => {}
@@ -394,7 +449,7 @@ impl Slots {
             }
         }
         drop(table);
-        drop(ended);
+        ended.into_iter().for_each(Content::end);
         to_mount
     }
 
@@ -408,7 +463,10 @@ impl Slots {
                 return self.give_up(volume.id(), "it closed itself", true);
             }
             Ok(Err(error)) => in_full(&error),
-            Err(_) => "no answer".to_owned(),
+            Err(_) => {
+                volume.note_slow();
+                "no answer".to_owned()
+            }
         };
         let why = match self.env.timeout(DISK_TIMEOUT, device.read_at(0, PROBE_LEN)).await {
             Ok(Ok(_)) => {
@@ -419,6 +477,36 @@ impl Slots {
             Err(_) => "no answer".to_owned(),
         };
         self.give_up(volume.id(), &format!("its disk has failed: {why}"), true);
+    }
+
+    /// What becomes of volumes whose disks have had too many errors (Retiring Volumes).
+    fn judge_errors(&self) -> Vec<(Volume, VolumeState)> {
+        let now = self.env.now();
+        let mut verdicts = Vec::new();
+        for slot in self.lock().iter_mut() {
+            let state = slot.state();
+            let Content::Mounted(Mounted { volume, .. }) = &slot.content else { continue };
+            let all = volume.io_errors().total();
+            let fresh = all.saturating_sub(slot.errors_judged);
+            slot.errors_judged = all;
+            if let Some(verdict) = slot.errors.beat(now, fresh, state, &self.rules) {
+                verdicts.push((volume.clone(), verdict));
+            }
+        }
+        verdicts
+    }
+
+    async fn carry_out(&self, volume: &Volume, verdict: VolumeState) {
+        if verdict == VolumeState::Unavailable {
+            return self.give_up(volume.id(), "its disk has had too many errors", false);
+        }
+        let (cause, pace) = (RetireCause::IoErrors, RetirePace::Fast);
+        let retire = Retire { cause, pace, since: self.env.wall() };
+        tracing::error!(node = self.env.name(), volume = %volume.id(), "its disk has many errors, volume retires");
+        if let Err(error) = mark(volume, Service::Retiring(retire)).await {
+            // The next heartbeat tries again; a disk that takes no mark takes nothing else either.
+            tracing::error!(node = self.env.name(), volume = %volume.id(), %error, "not marked");
+        }
     }
 
     fn note_trouble(&self, volume: VolumeId, trouble: Option<String>) {
@@ -433,6 +521,10 @@ impl Slots {
     fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn mark(volume: &Volume, service: Service) -> Result<(), RetireError> {
+    volume.set_service(service).await.map_err(|error| RetireError::Disk(in_full(&error)))
 }
 
 /// Mounts a disk, formatting it first if it is blank; true if it was.

@@ -7,7 +7,7 @@ use swarm_types::{Instant, VolumeId};
 
 use crate::NodeState;
 use crate::node::Inner;
-use crate::wire::{Beacon, Message, VolumeWire};
+use crate::wire::{Beacon, ListingWire, Message, VolumeWire};
 
 /// Volumes that a beacon names; a node with more (none is known) would not be heard at all.
 const VOLUMES_MAX: usize = 64;
@@ -116,9 +116,13 @@ impl Inner {
     pub(crate) fn beacon(&self, hello: bool, with_volumes: bool) -> Beacon {
         let (capacity, free) = self.slots.space();
         let facts = self.state_facts.lock();
-        let volumes = with_volumes.then(|| {
+        let listing = with_volumes.then(|| {
             let named = facts.told.volumes.iter().take(VOLUMES_MAX);
-            named.map(|(id, state)| VolumeWire::new(*id, *state)).collect()
+            ListingWire {
+                subcluster: self.settings.subcluster.clone(),
+                is_complete: facts.told.volumes.len() <= VOLUMES_MAX,
+                volumes: named.map(|(id, state)| VolumeWire::new(*id, *state)).collect(),
+            }
         });
         Beacon {
             hello,
@@ -128,7 +132,7 @@ impl Inner {
             capacity,
             free,
             roster: facts.told.roster,
-            volumes,
+            listing,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use swarm_health::HealthStatus;
 use swarm_plan::membership::{Announced, NodeState, VolumeState};
 use swarm_types::{NodeId, VolumeId};
 
@@ -27,6 +28,8 @@ pub struct NodeStatus {
     pub cluster_capacity: u64,
     /// Sum of free space over the same volumes, bytes.
     pub cluster_free: u64,
+    /// What the health processor has done and how far it is; empty until the node has mounted what it has.
+    pub health: HealthStatus,
 }
 
 /// What a node knows of another one.

@@ -49,7 +49,19 @@ impl Volumes {
         self.mounted()
             .into_iter()
             .filter_map(|volume| volume.find(id).map(|record| Found { volume, record }))
-            .max_by_key(|found| found.record.stamp)
+            .max_by_key(|found| (found.record.stamp, !found.record.is_quarantined()))
+    }
+
+    /// The replica of exactly this version on any volume, with what persists beside it, if no damage of it is known.
+    pub(crate) fn find_intact(&self, id: StreamId, stamp: Stamp) -> Option<(Found, ObjectMeta)> {
+        if self.is_damaged(id, stamp) {
+            return None;
+        }
+        self.mounted().into_iter().find_map(|volume| {
+            let record = volume.find(id).filter(|record| record.stamp == stamp)?;
+            let meta = record.meta().filter(|_| !record.is_quarantined())?.clone();
+            Some((Found { volume, record }, meta))
+        })
     }
 
     /// What to answer about an id.
@@ -72,7 +84,7 @@ impl Volumes {
             RecordState::Live { meta, .. } => {
                 let form = if has_ended(meta, stamp, now) {
                     Form::Ended(volume)
-                } else if self.is_damaged(record.id, stamp) {
+                } else if record.is_quarantined() || self.is_damaged(record.id, stamp) {
                     Form::Damaged(volume)
                 } else {
                     Form::Replica(volume)
@@ -237,7 +249,13 @@ impl Volumes {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn is_damaged(&self, id: StreamId, stamp: Stamp) -> bool {
+    /// Forgets what was met of a replica: it was verified or replaced since.
+    pub(crate) fn clear_damaged(&self, id: StreamId, stamp: Stamp) {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).remove(&(id, stamp));
+    }
+
+    /// Whether a damaged block of this replica was met.
+    pub(crate) fn is_damaged(&self, id: StreamId, stamp: Stamp) -> bool {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(&(id, stamp))
     }
 }

@@ -11,8 +11,10 @@ use swarm_types::{
     VolumeId,
 };
 
+use crate::health::wire::HealthMessage;
+
 /// Version of everything here; nodes of other versions are not understood and ignored.
-const WIRE_VERSION: u8 = 1;
+const WIRE_VERSION: u8 = 2;
 /// Largest datagram, below what any Ethernet carries unfragmented.
 const MAX_DATAGRAM: usize = 1400;
 /// Largest frame: 32 KiB of metadata and its framing, or one piece of a body.
@@ -49,6 +51,8 @@ pub(crate) enum Message {
     Superseded(RetractWire),
     /// The context filed under this id has changed: forget what you cached. Best effort.
     ContextChanged([u8; 16]),
+    /// From health processor to health processor.
+    Health(HealthMessage),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +69,16 @@ pub(crate) struct Beacon {
     /// Counts the changes of the sender's volumes.
     pub(crate) roster: u32,
     /// The sender's volumes, where it has something to tell of them; whoever has not heard of the last change asks.
-    pub(crate) volumes: Option<Vec<VolumeWire>>,
+    pub(crate) listing: Option<ListingWire>,
+}
+
+/// What a node has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ListingWire {
+    pub(crate) subcluster: String,
+    /// Whether every volume is named: a datagram has room for so many.
+    pub(crate) is_complete: bool,
+    pub(crate) volumes: Vec<VolumeWire>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +174,9 @@ pub(crate) struct BuryWire {
     pub(crate) id: [u8; 16],
     pub(crate) stamp: StampWire,
     pub(crate) kind: KindWire,
+    /// When an older tombstone that is told again was written, by the clock of the node that did; absent in a new delete,
+    /// which each node files by its own clock.
+    pub(crate) written: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -177,8 +193,9 @@ pub(crate) struct DoneWire {
     pub(crate) durable: bool,
 }
 
-/// A frame of a replica stream. One replica at a time per connection: `Stage`, `Data`…, then `Publish`; each but `Data`
-/// is answered. A connection that ends before `Publish` leaves nothing visible.
+/// A frame of a replica stream. One replica at a time per connection. Pushed: `Stage`, `Data`…, then `Publish`; each but
+/// `Data` is answered, and a connection that ends before `Publish` leaves nothing visible. Pulled: `Fetch`, answered by
+/// `Replica`, `Data`… and `End`, or by `Refused` in the place of any of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Frame {
     /// Reserve room for a body of this length.
@@ -197,6 +214,12 @@ pub(crate) enum Frame {
     Refused { why: String },
     /// The disk failed in the middle: it may come up again when the volume is mounted next.
     Unclear,
+    /// Give out your replica of exactly this version.
+    Fetch { id: [u8; 16], stamp: StampWire },
+    /// Here it comes.
+    Replica { meta: MetaWire },
+    /// That was all of it.
+    End,
 }
 
 mod as_bytes {
@@ -521,6 +544,7 @@ mod tests {
             id: [5; 16],
             stamp: stamp.into(),
             kind: KindWire::Named,
+            written: None,
         })
     }
 

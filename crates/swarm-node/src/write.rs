@@ -463,7 +463,7 @@ fn object_kind(request: &WriteRequest, existing: Option<Holding>) -> ObjectKind 
 
 /// The persisted headers as they enter the stored digest: sorted by name without regard to case, one per line, then an
 /// empty line (our choice; the vendor's digest covers metadata too, its input is unpublished).
-fn header_block(headers: &HeaderList) -> Vec<u8> {
+pub(crate) fn header_block(headers: &HeaderList) -> Vec<u8> {
     let mut sorted: Vec<_> = headers.iter().collect();
     sorted.sort_by_key(|header| header.name.to_ascii_lowercase());
     let mut block = Vec::new();

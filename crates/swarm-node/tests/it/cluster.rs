@@ -11,7 +11,7 @@ use swarm_node::api::{
     Address, BodyWish, DeleteRequest, DomainChoice, Nonce, ReadRequest, Refusal, Replicate, Reply,
     Target, WriteKind, WriteReply, WriteRequest,
 };
-use swarm_node::{Node, NodeConfig, NodeState, NodeStatus, RetireError, VolumeState};
+use swarm_node::{Node, NodeConfig, NodeState, NodeStatus, RetireError, RetirePace, VolumeState};
 use swarm_sim::{DiskModel, DiskNumber, HostId, Sim, SimHandle, SimOptions};
 use swarm_store::{FormatOptions, Volume};
 use swarm_types::{ClusterName, HeaderList, Uuid, VolumeId};
@@ -255,7 +255,7 @@ impl Cluster {
     /// Retires a volume, the first of a node being 0.
     pub(crate) fn retire(&mut self, number: u8, volume: usize) -> Result<VolumeState, RetireError> {
         let id = self.volume(number, volume);
-        self.on(number, move |node| async move { node.retire(id).await })
+        self.on(number, move |node| async move { node.retire(id, RetirePace::Slow).await })
     }
 
     /// Puts a retiring volume back into service.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cluster::{Cluster, named, post};
 
-const WIRE_VERSION: u8 = 1;
+const WIRE_VERSION: u8 = 2;
 const NODE: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 
 /// What every message begins with: version and cluster.

@@ -176,6 +176,24 @@ fn a_node_whose_only_volume_is_empty_is_retired_at_once_and_serves_nobody() {
 }
 
 #[test]
+fn what_is_retiring_or_retired_is_so_after_a_power_cut_too() {
+    let shape = Shape { disks_per_node: 2, ..Shape::of(3, 12) };
+    let mut cluster = Cluster::shaped(&shape).and_bucket();
+    let empty = cluster.status(3).volumes.iter().position(|volume| volume.streams == 0);
+    let empty = empty.expect("two streams cannot fill six volumes");
+    assert_eq!(cluster.retire(3, empty), Ok(VolumeState::Retired));
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        cluster.put(1, &post(named(name), b"x")).expect("stored");
+    }
+    assert_eq!(cluster.retire(3, 1 - empty), Ok(VolumeState::Retiring));
+    let before = volumes(&cluster, 3);
+    cluster.power_off(3);
+    cluster.start(3);
+    assert_eq!(volumes(&cluster, 3), before);
+    assert_eq!(cluster.seen(3), [NodeState::Retiring; 3]);
+}
+
+#[test]
 fn a_delete_is_remembered_by_those_that_can() {
     let mut cluster = Cluster::of(3, 10);
     assert_eq!(cluster.retire(2, 0), Ok(VolumeState::Retired));

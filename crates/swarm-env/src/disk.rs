@@ -20,15 +20,38 @@ pub trait Disks: Send + Sync {
     /// # Errors
     /// `NotFound` for a disk that is not plugged in, `ResourceBusy` or `AlreadyExists` where it is open elsewhere.
     fn open(&self, disk: &DiskId) -> BoxFuture<'_, io::Result<Arc<dyn Disk>>>;
+
+    /// Completes with the list as soon as it is another one than `seen`: a disk has come or gone since, or had before the
+    /// call. Of several changes at once only the outcome is told; a disk that was pulled and came back meanwhile is seen
+    /// from its old handle, which fails with `NotConnected`.
+    ///
+    /// Unless a world says otherwise, its disks neither come nor go.
+    fn changed(&self, seen: &[DiskId]) -> BoxFuture<'_, Vec<DiskId>> {
+        let (now, same) = (self.list(), self.list() == seen);
+        Box::pin(async move {
+            if same {
+                std::future::pending::<()>().await;
+            }
+            now
+        })
+    }
 }
 
-/// One disk: a fixed number of bytes, zero until written.
+/// One disk: a fixed number of bytes, zero until written. Once it has been pulled every operation fails with
+/// `NotConnected`, also after it has come back: then it is opened anew.
 pub trait Disk: Send + Sync {
     /// The serial.
     fn id(&self) -> &DiskId;
 
     /// Size of the device in bytes; fixed. Live disks are sparse files of this size.
     fn capacity(&self) -> u64;
+
+    /// Bytes that ranges which hold nothing yet still find room for: less than the capacity promises where the device only
+    /// takes space for what is written, and others take it too. Beyond it such writes fail with `StorageFull`. `u64::MAX`
+    /// where nothing but the capacity limits it.
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
 
     /// Applies these writes in the order given, after everything submitted before, and with [`SyncMode::Sync`] makes them
     /// and all before them durable before completing. Called, a write belongs to the disk: dropping the future does not

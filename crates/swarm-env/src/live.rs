@@ -68,7 +68,8 @@ pub struct HostSpec {
 pub struct LiveDisk {
     /// Its serial.
     pub id: DiskId,
-    /// The folder that holds `volume.img` and `index/`; made when the disk is opened first.
+    /// The folder that holds `volume.img` and `index/`; made when the disk is opened first. Removed while the host lives it
+    /// is a disk that was pulled, and made again one that was plugged in.
     pub folder: PathBuf,
     /// Size in bytes when `volume.img` is made; an existing one keeps its size.
     pub size: u64,

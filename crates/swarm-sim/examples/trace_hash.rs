@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_env::{Env, SyncMode, UdpOptions};
-use swarm_sim::{DiskModel, LinkModel, Sim, SimOptions};
+use swarm_sim::{DiskModel, DiskTrouble, LinkChange, LinkModel, Sim, SimOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Nodes of the workload.
@@ -18,14 +18,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut sim = Sim::new(SimOptions { link, ..SimOptions::new(seed) });
     let world = sim.handle();
     let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
-    let nodes: Vec<_> = (1..=NODES)
+    let (nodes, disks): (Vec<_>, Vec<_>) = (1..=NODES)
         .map(|n| {
             let node = world.add_node(&format!("node/{n}"), Ipv4Addr::new(10, 1, 0, n), 1);
-            world.add_disk(node, format!("disk-{n}").as_str().into(), 1 << 30, DiskModel::SSD);
+            let serial = format!("disk-{n}");
+            let disk = world.add_disk(node, serial.as_str().into(), 1 << 30, DiskModel::SSD);
             world.set_boot(node, move |env| run_node(env, n));
-            node
+            (node, disk)
         })
-        .collect();
+        .unzip();
     let (env, controls) = (world.env(harness), world.clone());
     sim.run(harness, async move {
         for node in &nodes {
@@ -38,6 +39,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         controls.start(nodes[0]).await;
         controls.heal(cut).await;
         controls.kill(nodes[3]).await;
+        let change = LinkChange { loss_ppm: Some(100_000), ..LinkChange::default() };
+        controls.degrade(vec![(nodes.clone(), nodes.clone())], change).await;
+        controls.drift(nodes[1], 200).await;
+        for trouble in [
+            DiskTrouble::FailingSyncs(100_000),
+            DiskTrouble::Misdirecting(100_000),
+            DiskTrouble::FailingReads(100_000),
+        ] {
+            controls.trouble_disk(disks[1], trouble).await;
+        }
+        controls.trouble_disk(disks[2], DiskTrouble::LyingSyncs).await;
+        env.sleep(Duration::from_secs(3)).await;
+        controls.pull_disk(disks[2]).await;
         env.sleep(Duration::from_secs(3)).await;
     })?;
     use std::io::Write;

@@ -1,5 +1,9 @@
-//! Disks: when an operation completes, and what a power cut leaves of it. The bytes are in `image`.
+//! Disks: when an operation completes, and what a power cut leaves of it.
+//!
+//! The bytes are in `image`, what makes a disk fail in `faults`, and which disk is plugged in where in `bays`.
 
+pub(crate) mod bays;
+pub(crate) mod faults;
 pub(crate) mod image;
 
 use std::future::Future;
@@ -9,18 +13,20 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use swarm_env::{BoxFuture, Disk, Disks, IndexHome, MemoryIndex, SyncMode};
+use swarm_env::{BoxFuture, Disk, IndexHome, MemoryIndex, SyncMode};
 use swarm_types::DiskId;
 
 use crate::dice::Dice;
 use crate::env::HostEnv;
 use crate::host::{Ending, HostId};
 use crate::kernel::{Event, Kernel, State, on_grid};
+use crate::net::nanos;
 use crate::options::{DiskModel, Heads};
 use crate::slab::Key;
 use crate::trace::Kind;
 use crate::wake::{Waiter, lock, register};
 
+use faults::{DestructionKind, Troubles};
 use image::Image;
 
 /// One disk, wherever it is plugged in.
@@ -30,7 +36,8 @@ pub struct DiskNumber(pub(crate) u32);
 /// A simulated disk.
 pub(crate) struct Device {
     pub(crate) id: DiskId,
-    pub(crate) host: HostId,
+    /// Where it is plugged in.
+    pub(crate) host: Option<HostId>,
     model: DiskModel,
     pub(crate) image: Image,
     index: Arc<MemoryIndex>,
@@ -41,6 +48,17 @@ pub(crate) struct Device {
     sequence: u64,
     /// The incarnation that has it open.
     open_by: Option<u32>,
+    /// Counts how often it was pulled: an open disk of another count is not there any more.
+    pulls: u32,
+    troubles: Troubles,
+    /// Operations that a stall keeps from completing.
+    held: Vec<Key>,
+    /// The fault that pulled it last, 0 for none.
+    pulled_by: u64,
+    /// The fault that plugged it in, until somebody has opened it; 0 for none.
+    inserted_by: u64,
+    /// The fault that takes the index before somebody opens the disk next, 0 for none.
+    index_taken_by: u64,
     dice: Dice,
 }
 
@@ -54,37 +72,57 @@ pub(crate) struct Operation {
     detached: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Work {
-    Read { offset: u64, len: usize },
-    Write { sequence: u64, sync: SyncMode },
+    Read {
+        offset: u64,
+        len: usize,
+    },
+    Write {
+        sequence: u64,
+        sync: SyncMode,
+    },
+    /// What was refused when it was asked for.
+    Failed(io::ErrorKind),
 }
 
-fn nanos(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
+/// Why an operation of a disk that is gone fails.
+pub(crate) const GONE: io::ErrorKind = io::ErrorKind::NotConnected;
 
 impl Device {
     pub(crate) fn index(&self) -> &Arc<MemoryIndex> {
         &self.index
     }
 
-    /// When a request of this size, made now, completes.
-    fn completes(&mut self, now: u64, bytes: u64, sync: SyncMode) -> u64 {
-        let model = self.model;
-        let mut time = u128::from(bytes) * 1_000_000_000 / u128::from(model.bandwidth.max(1));
-        let mut overlapping = u128::from(nanos(model.request));
-        if sync == SyncMode::Sync {
-            overlapping += u128::from(nanos(model.sync));
-        }
-        if model.heads == Heads::One {
-            time += overlapping;
-            overlapping = 0;
+    /// When a request of this size, made now, completes; and by how many nanoseconds faults make that later.
+    fn completes(&mut self, now: u64, bytes: u64, sync: SyncMode) -> (u64, u64) {
+        let (time, overlapping) = service(&self.model, bytes, sync);
+        let mut added = 0;
+        let (mut slow_time, mut slow_overlapping) = (time, overlapping);
+        if let Some(slow) = self.troubles.slowed(&self.model, now) {
+            (slow_time, slow_overlapping) = service(&slow, bytes, sync);
+            added = (slow_time + slow_overlapping).saturating_sub(time + overlapping);
         }
         let start = self.busy_until.max(now);
-        self.busy_until = start.saturating_add(u64::try_from(time).unwrap_or(u64::MAX));
-        let after = u64::try_from(overlapping).unwrap_or(u64::MAX);
-        on_grid(self.busy_until.saturating_add(after).max(now + 1))
+        self.busy_until = start.saturating_add(slow_time);
+        let done = on_grid(self.busy_until.saturating_add(slow_overlapping).max(now + 1));
+        (done, if on_grid(done - added.min(done)) < done { added } else { 0 })
     }
+}
+
+/// How long a device works on a request: what others wait for, and what they do not.
+fn service(model: &DiskModel, bytes: u64, sync: SyncMode) -> (u64, u64) {
+    let time = u128::from(bytes) * 1_000_000_000 / u128::from(model.bandwidth.max(1));
+    let mut time = u64::try_from(time).unwrap_or(u64::MAX / 4);
+    let mut overlapping = nanos(model.request);
+    if sync == SyncMode::Sync {
+        overlapping += nanos(model.sync);
+    }
+    if model.heads == Heads::One {
+        time += overlapping;
+        overlapping = 0;
+    }
+    (time, overlapping)
 }
 
 impl State {
@@ -99,7 +137,7 @@ impl State {
         let dice = Dice::new(self.seed, &[b"kernel", b"disk", id.0.as_bytes()]);
         self.disks.push(Device {
             id,
-            host,
+            host: Some(host),
             model,
             image: Image::new(capacity),
             index: Arc::default(),
@@ -107,50 +145,66 @@ impl State {
             last_write_done: 0,
             sequence: 0,
             open_by: None,
+            pulls: 0,
+            troubles: Troubles::default(),
+            held: Vec::new(),
+            pulled_by: 0,
+            inserted_by: 0,
+            index_taken_by: 0,
             dice,
         });
+        self.bays_changed(host);
         DiskNumber(number)
     }
 
     /// A process is gone. Its disks go on with what they were given; without power they lose what was not synced.
     pub(crate) fn disks_host_down(&mut self, host: HostId, how: Ending) {
         for device in 0..self.disks.len() {
-            if self.disks[device].host != host {
+            if self.disks[device].host != Some(host) {
                 continue;
             }
             self.disks[device].open_by = None;
             if how == Ending::PowerOff {
-                self.power_lost(device);
+                self.power_lost(device, self.host(host).off_fault);
             }
         }
     }
 
-    fn power_lost(&mut self, device: usize) {
-        self.void_operations(device);
+    /// The cache of a disk is gone, and its operations with it; the fault that took its power.
+    fn power_lost(&mut self, device: usize, fault: u64) {
+        self.void_operations(device, "the disk lost power");
         let disk = &mut self.disks[device];
-        let lost = disk.image.power_loss(&mut disk.dice);
+        let loss = disk.image.power_loss(&mut disk.dice);
         let index_lost = disk.dice.below(2) == 0;
         if index_lost {
             // A new map instead of an emptied one: nobody can hold the old one and write into the new.
             disk.index = Arc::default();
         }
-        let (host, at) = (disk.host, device as u64);
-        let fault = self.host(host).off_fault;
-        self.bite(fault, lost);
-        self.trace.record(self.now, Kind::Fault, fault, at, lost << 1 | u64::from(index_lost));
+        self.bite(fault, loss.bytes);
+        let detail = loss.bytes << 1 | u64::from(index_lost);
+        self.trace.record(self.now, Kind::Fault, fault, device as u64, detail);
+        for (fault, bytes) in loss.forgotten {
+            self.bite(fault, bytes);
+        }
+        let claimed = loss.claimed.iter().map(|(_, offset, bytes)| (*offset, *bytes)).collect();
+        for (fault, _, bytes) in &loss.claimed {
+            self.bite(*fault, *bytes);
+        }
+        self.destroyed(device, DestructionKind::Unsynced, claimed);
     }
 
     /// Operations under way never complete; their waiters are dead or get an error.
-    fn void_operations(&mut self, device: usize) {
+    fn void_operations(&mut self, device: usize, why: &'static str) {
         let disk = &mut self.disks[device];
         disk.busy_until = 0;
         disk.last_write_done = 0;
+        disk.held.clear();
         for key in self.disk_ops.keys() {
             let Some(operation) = self.disk_ops.get_mut(key) else { continue };
             if operation.device != device || operation.outcome.is_some() {
                 continue;
             }
-            operation.outcome = Some(Err(io::Error::other("the disk lost power")));
+            operation.outcome = Some(Err(io::Error::other(why)));
             self.to_wake.extend(operation.waker.take());
             if operation.detached {
                 self.disk_ops.remove(key);
@@ -160,7 +214,7 @@ impl State {
 
     /// A blank disk in place of the old one; the number of bytes that held data.
     pub(crate) fn wipe_disk(&mut self, device: usize) -> u64 {
-        self.void_operations(device);
+        self.void_operations(device, "the disk was wiped");
         let disk = &mut self.disks[device];
         let held = disk.image.held_bytes();
         disk.image = Image::new(disk.image.capacity());
@@ -168,50 +222,32 @@ impl State {
         held
     }
 
-    /// Damages this share of the durable blocks that hold data, at least one; the damaged ranges.
-    pub(crate) fn rot_disk(
-        &mut self,
-        device: usize,
-        share_ppm: u32,
-        fault: u64,
-    ) -> Vec<(u64, u64)> {
-        let disk = &mut self.disks[device];
-        let ranges = disk.image.rot(&mut disk.dice, share_ppm, fault);
-        for (offset, len) in &ranges {
-            self.trace.record(self.now, Kind::Fault, fault, *offset, *len);
-        }
-        ranges
-    }
-
     /// The event of an operation.
     pub(crate) fn disk_done(&mut self, key: Key) {
-        let Some(operation) = self.disk_ops.get_mut(key) else { return };
-        if operation.outcome.is_some() {
+        let Some(operation) = self.disk_ops.get(key) else { return };
+        if operation.outcome.is_some() || self.stall_holds(operation.device, key) {
             return;
         }
-        let disk = &mut self.disks[operation.device];
-        let (outcome, met, sequence, synced) = match operation.work {
-            Work::Read { offset, len } => {
-                let (bytes, damage) = disk.image.read(offset, len);
-                (Ok(bytes), damage, 0, 0)
-            }
+        let Some(operation) = self.disk_ops.get(key) else { return };
+        let (device, work) = (operation.device, operation.work);
+        let (outcome, sequence, synced) = match work {
+            Work::Read { offset, len } => (self.read_done(device, offset, len), 0, false),
             Work::Write { sequence, sync } => {
-                if sync == SyncMode::Sync {
-                    disk.image.make_durable(sequence);
-                }
-                (Ok(Bytes::new()), Vec::new(), sequence, u64::from(sync == SyncMode::Sync))
+                let synced = sync == SyncMode::Sync;
+                let outcome = if synced { self.sync_done(device, sequence) } else { Ok(()) };
+                (outcome.map(|()| Bytes::new()), sequence, synced)
             }
+            Work::Failed(kind) => (Err(kind.into()), 0, false),
         };
-        let device = operation.device as u64;
+        let Some(operation) = self.disk_ops.get_mut(key) else { return };
+        let failed = outcome.is_err();
         operation.outcome = Some(outcome);
         self.to_wake.extend(operation.waker.take());
         if operation.detached {
             self.disk_ops.remove(key);
         }
-        for fault in met {
-            self.bite(fault, 1);
-        }
-        self.trace.record(self.now, Kind::DiskDone, device, sequence, synced);
+        let flags = u64::from(synced) | u64::from(failed) << 1;
+        self.trace.record(self.now, Kind::DiskDone, device as u64, sequence, flags);
     }
 
     fn start_operation(&mut self, device: usize, at: u64, work: Work) -> Key {
@@ -223,6 +259,10 @@ impl State {
 
     fn submit(&mut self, device: usize, writes: &[(u64, Bytes)], sync: SyncMode) -> Key {
         let now = self.now;
+        if let Some(kind) = self.refuses(device, writes) {
+            let (done, _) = self.disks[device].completes(now, 0, SyncMode::NoSync);
+            return self.start_operation(device, done, Work::Failed(kind));
+        }
         let disk = &mut self.disks[device];
         disk.sequence += 1;
         let sequence = disk.sequence;
@@ -231,8 +271,12 @@ impl State {
             total += bytes.len() as u64;
             disk.image.write(sequence, *offset, bytes);
         }
-        let done = disk.completes(now, total, sync).max(disk.last_write_done);
+        let (done, added) = disk.completes(now, total, sync);
+        let done = done.max(disk.last_write_done);
         disk.last_write_done = done;
+        if added > 0 {
+            self.slowed(device);
+        }
         if self.trace.on() {
             for (offset, bytes) in writes {
                 let digest = self.trace.digest(bytes);
@@ -240,44 +284,6 @@ impl State {
             }
         }
         self.start_operation(device, done, Work::Write { sequence, sync })
-    }
-}
-
-impl Disks for HostEnv {
-    fn list(&self) -> Vec<DiskId> {
-        let state = lock(&self.kernel.state);
-        let mine = state.disks.iter().filter(|disk| disk.host == self.host);
-        let mut ids: Vec<DiskId> = mine.map(|disk| disk.id.clone()).collect();
-        ids.sort();
-        ids
-    }
-
-    fn open(&self, disk: &DiskId) -> BoxFuture<'_, io::Result<Arc<dyn Disk>>> {
-        let opened = self.open_now(disk);
-        Box::pin(std::future::ready(opened))
-    }
-}
-
-impl HostEnv {
-    fn open_now(&self, id: &DiskId) -> io::Result<Arc<dyn Disk>> {
-        let mut state = lock(&self.kernel.state);
-        if !state.alive(self.host, self.incarnation) {
-            return Err(dead());
-        }
-        let found = state.disks.iter().position(|disk| disk.host == self.host && disk.id == *id);
-        let device = found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        let disk = &mut state.disks[device];
-        if disk.open_by == Some(self.incarnation) {
-            return Err(io::ErrorKind::ResourceBusy.into());
-        }
-        disk.open_by = Some(self.incarnation);
-        Ok(Arc::new(SimDisk {
-            env: self.clone(),
-            device,
-            id: id.clone(),
-            capacity: disk.image.capacity(),
-            index: Arc::clone(&disk.index),
-        }))
     }
 }
 
@@ -289,6 +295,8 @@ fn dead() -> io::Error {
 struct SimDisk {
     env: HostEnv,
     device: usize,
+    /// The count of pulls when it was opened.
+    pulls: u32,
     id: DiskId,
     capacity: u64,
     index: Arc<MemoryIndex>,
@@ -301,9 +309,15 @@ impl SimDisk {
 
     /// The state, if this incarnation may still touch the disk.
     fn locked(&self) -> io::Result<std::sync::MutexGuard<'_, State>> {
-        let state = lock(&self.env.kernel.state);
+        let mut state = lock(&self.env.kernel.state);
         if std::thread::panicking() || !state.alive(self.env.host, self.env.incarnation) {
             return Err(dead());
+        }
+        let disk = &state.disks[self.device];
+        if disk.pulls != self.pulls {
+            let fault = disk.pulled_by;
+            state.bite(fault, 1);
+            return Err(GONE.into());
         }
         Ok(state)
     }
@@ -326,7 +340,10 @@ impl SimDisk {
         self.fits(offset, len)?;
         let mut state = self.locked()?;
         let now = state.now;
-        let at = state.disks[self.device].completes(now, len as u64, SyncMode::NoSync);
+        let (at, added) = state.disks[self.device].completes(now, len as u64, SyncMode::NoSync);
+        if added > 0 {
+            state.slowed(self.device);
+        }
         state.trace.record(now, Kind::Read, self.device as u64, offset, len as u64);
         Ok(state.start_operation(self.device, at, Work::Read { offset, len }))
     }
@@ -345,6 +362,10 @@ impl Disk for SimDisk {
         self.capacity
     }
 
+    fn room(&self) -> u64 {
+        self.locked().map_or(0, |mut state| state.disk_room(self.device))
+    }
+
     fn submit(
         &self,
         writes: Vec<(u64, Bytes)>,
@@ -359,7 +380,9 @@ impl Disk for SimDisk {
     }
 
     fn discard(&self, offset: u64, len: u64) {
-        if let Ok(mut state) = self.locked() {
+        if let Ok(mut state) = self.locked()
+            && !state.disks[self.device].troubles.read_only()
+        {
             let len = len.min(self.capacity.saturating_sub(offset));
             state.disks[self.device].image.discard(offset, len);
             let now = state.now;
@@ -374,7 +397,10 @@ impl Disk for SimDisk {
 
 impl Drop for SimDisk {
     fn drop(&mut self) {
-        if let Ok(mut state) = self.locked() {
+        let mut state = lock(&self.env.kernel.state);
+        if state.alive(self.env.host, self.env.incarnation)
+            && state.disks[self.device].pulls == self.pulls
+        {
             state.disks[self.device].open_by = None;
         }
     }

@@ -1,8 +1,9 @@
 //! The controls of a world: what a harness does to hosts, and what it may look at.
 //!
-//! What it does to clocks is in `clocks`, to the network in `net`.
+//! What it does to clocks is in `clocks`, to disks in `disks`, to the network in `net`.
 
 pub(crate) mod clocks;
+mod disks;
 mod net;
 
 use std::collections::BTreeMap;
@@ -15,13 +16,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use swarm_env::{BoxFuture, Env};
-use swarm_types::{DiskId, Instant};
+use swarm_types::Instant;
 
-use crate::disk::image::DiskImage;
-use crate::disk::{DiskNumber, index_entries};
 use crate::host::{Ending, HostId, HostLife, HostPanic};
 use crate::kernel::{Event, Kernel, OnDone, State};
-use crate::options::{DiskModel, LinkModel, SimOptions};
+use crate::options::{LinkModel, SimOptions};
 use crate::run::{Halt, install_panic_hook};
 use crate::trace::Checkpoint;
 use crate::wake::{lock, register_waker};
@@ -191,17 +190,6 @@ impl SimHandle {
         drop(old);
     }
 
-    /// Plugs a blank disk into a host. Serials are unique in a world.
-    pub fn add_disk(
-        &self,
-        host: HostId,
-        id: DiskId,
-        capacity: u64,
-        model: DiskModel,
-    ) -> DiskNumber {
-        lock(&self.kernel.state).add_disk(host, id, capacity, model)
-    }
-
     /// The network from one zone to another, in that direction.
     pub fn set_link(&self, from: u32, to: u32, link: LinkModel) {
         lock(&self.kernel.state).net.set_link(from, to, link);
@@ -260,7 +248,7 @@ impl SimHandle {
                 None => state.new_fault(32, u64::from(host.0)),
             };
             for disk in 0..state.disks.len() {
-                if state.disks[disk].host == host {
+                if state.disks[disk].host == Some(host) {
                     let lost = state.wipe_disk(disk);
                     state.bite(fault, lost);
                 }
@@ -278,16 +266,6 @@ impl SimHandle {
     /// The process goes on; false if it did not stand still.
     pub fn resume(&self, host: HostId) -> Command<bool> {
         self.command(move |kernel| kernel.resume_host(host))
-    }
-
-    /// Damages this share of the blocks of a disk that hold data, in parts per million, at least one: the number of the
-    /// fault and the damaged ranges (offset and length in bytes).
-    pub fn rot(&self, disk: DiskNumber, share_ppm: u32) -> Command<(u64, Vec<(u64, u64)>)> {
-        self.with_state(move |state| {
-            let fault = state.new_fault(34, u64::from(disk.0));
-            let ranges = state.rot_disk(disk.0 as usize, share_ppm, fault);
-            (fault, ranges)
-        })
     }
 
     /// How many outcomes a fault has changed so far: bytes lost, reads that met damage, messages not delivered,
@@ -313,19 +291,6 @@ impl SimHandle {
     #[must_use]
     pub fn now(&self) -> Instant {
         Instant(self.kernel.now())
-    }
-
-    /// What is durable on a disk now.
-    #[must_use]
-    pub fn image(&self, disk: DiskNumber) -> DiskImage {
-        lock(&self.kernel.state).disks[disk.0 as usize].image.snapshot()
-    }
-
-    /// The memory index of a disk's volume, copied.
-    #[must_use]
-    pub fn index(&self, disk: DiskNumber) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let index = Arc::clone(lock(&self.kernel.state).disks[disk.0 as usize].index());
-        index_entries(&index)
     }
 
     /// How many tasks of each name a host has now.

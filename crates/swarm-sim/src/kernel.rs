@@ -16,6 +16,8 @@ use swarm_env::{BoxFuture, PlantedBugs};
 use crate::clocks::Stretches;
 use crate::dice::Dice;
 use crate::disk::Device;
+use crate::disk::bays::BayWatch;
+use crate::disk::faults::Destruction;
 use crate::host::{Host, HostId, HostPanic};
 use crate::net::{NetState, Side};
 use crate::options::SimOptions;
@@ -172,6 +174,8 @@ pub(crate) struct State {
     pub(crate) net: NetState,
     pub(crate) disks: Vec<Device>,
     pub(crate) disk_ops: Slab<crate::disk::Operation>,
+    pub(crate) bay_watches: Slab<BayWatch>,
+    pub(crate) destructions: Vec<Destruction>,
     /// Effects by fault number less one.
     effects: Vec<u64>,
     pub(crate) panics: Vec<HostPanic>,
@@ -207,6 +211,8 @@ impl Kernel {
             net: NetState::new(seed, options.link),
             disks: Vec::new(),
             disk_ops: Slab::default(),
+            bay_watches: Slab::default(),
+            destructions: Vec::new(),
             effects: Vec::new(),
             panics: Vec::new(),
             to_wake: Vec::new(),

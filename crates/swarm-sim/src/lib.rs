@@ -22,12 +22,13 @@ mod trace;
 mod wake;
 
 pub use disk::DiskNumber;
+pub use disk::faults::{Destruction, DestructionKind, DiskTrouble};
 pub use disk::image::DiskImage;
 pub use handle::clocks::QuietStretch;
 pub use handle::{Command, Counts, HostTask, Sim, SimHandle};
 pub use host::{HostId, HostLife, HostPanic};
 pub use log::{LogStamp, log_clock};
-pub use net::traps::{Begins, Speaker, StreamEnding, StreamTrap};
+pub use net::traps::{Begins, Speaker, StreamEnding, StreamTrap, WritePredicate};
 pub use options::{
     DiskModel, Heads, LinkChange, LinkModel, POLLS_WITHOUT_EVENT_MAX, SimOptions, Trace,
     WORLD_BEGINS,

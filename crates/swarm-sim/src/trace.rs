@@ -44,7 +44,7 @@ pub(crate) enum Kind {
     DatagramDelivered = 11,
     /// disk, offset, digest
     Written = 12,
-    /// disk, sequence, 1 if synced
+    /// disk, sequence, 1 if synced plus 2 if failed
     DiskDone = 13,
     /// disk, offset, bytes
     Read = 14,

@@ -3,13 +3,15 @@
 //! The thread writes in the order submitted, and syncs once for all that wait for durability at that moment. Reads do
 //! not pass the queue unless they touch something that still waits in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_types::DiskId;
@@ -26,6 +28,8 @@ const GROUP_MAX: usize = 256;
 const GROUP_BYTES_MAX: u64 = 64 << 20;
 /// Longer reads leave the async threads alone and go to the blocking pool.
 const INLINE_READ_MAX: usize = 256 << 10;
+/// How often the folders are looked at by who wants to hear of changes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A disk that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -61,20 +65,57 @@ pub(super) struct LiveDisks {
     host: Arc<HostState>,
     specs: Vec<LiveDisk>,
     /// Tells when each opened disk has been closed.
-    opened: Mutex<Vec<(Arc<Queue>, watch::Receiver<Progress>)>>,
+    opened: Mutex<Vec<Opened>>,
+    /// The disks whose folders were there at some time of this incarnation: one of these without a folder has been pulled.
+    known: Mutex<BTreeSet<DiskId>>,
+}
+
+/// A disk that was opened, and may be closed by now.
+struct Opened {
+    image: Arc<ImageFile>,
+    queue: Arc<Queue>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// The file of an open disk.
+struct ImageFile {
+    file: File,
+    path: PathBuf,
+    pulled: AtomicBool,
+}
+
+impl ImageFile {
+    /// Looks whether the file is still where it was opened. Once it is not, the disk is pulled for good.
+    fn look(&self) {
+        let here = self.file.metadata().map(|here| (here.dev(), here.ino()));
+        let there = std::fs::metadata(&self.path).map(|there| (there.dev(), there.ino()));
+        if !matches!((here, there), (Ok(here), Ok(there)) if here == there) {
+            self.pulled.store(true, Ordering::Release);
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.pulled.load(Ordering::Acquire) {
+            return Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the folder of the disk was removed",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl LiveDisks {
     pub(super) fn new(host: Arc<HostState>, mut specs: Vec<LiveDisk>) -> Self {
         specs.sort_by(|a, b| a.id.cmp(&b.id));
-        Self { host, specs, opened: Mutex::default() }
+        Self { host, specs, opened: Mutex::default(), known: Mutex::default() }
     }
 
     /// Lets every disk finish what it was given and waits until all are closed and unlocked.
     pub(super) async fn closed(&self) {
         let opened =
             std::mem::take(&mut *self.opened.lock().unwrap_or_else(PoisonError::into_inner));
-        for (queue, mut progress) in opened {
+        for Opened { queue, mut progress, .. } in opened {
             queue.close();
             // An error means that the thread has ended, which is what is waited for.
             drop(progress.wait_for(|progress| progress.closed).await);
@@ -86,45 +127,79 @@ impl LiveDisks {
             return Err(dead());
         }
         let spec = self.specs.iter().find(|spec| spec.id == *id).ok_or(io::ErrorKind::NotFound)?;
-        let (file, capacity) = open_image(&spec.folder, spec.size)?;
-        let file = Arc::new(file);
+        let (image, capacity) = open_image(&spec.folder, spec.size)?;
+        let image = Arc::new(image);
         let (jobs, waiting) = sync_channel(QUEUE_MAX);
         let (told, progress) = watch::channel(Progress::default());
         let queue = Arc::new(Queue {
             state: Mutex::new(Waiting { jobs: Some(jobs), ..Waiting::default() }),
         });
         let writer =
-            Writer { file: Arc::clone(&file), queue: Arc::clone(&queue), told, lost: false };
+            Writer { image: Arc::clone(&image), queue: Arc::clone(&queue), told, lost: false };
         std::thread::Builder::new()
             .name(format!("disk {id}"))
             .spawn(move || writer.run(&waiting))?;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.retain(|(_, progress)| !progress.borrow().closed);
-        opened.push((Arc::clone(&queue), progress.clone()));
+        opened.retain(|opened| !opened.progress.borrow().closed);
+        let (image_too, queue_too) = (Arc::clone(&image), Arc::clone(&queue));
+        opened.push(Opened { image: image_too, queue: queue_too, progress: progress.clone() });
         drop(opened);
         Ok(Arc::new(OpenDisk {
             host: Arc::clone(&self.host),
             spec: spec.clone(),
             capacity,
-            file,
+            image,
             queue,
             progress,
         }))
+    }
+
+    /// Looks at the folders: which disks are there, and which open ones are not any more.
+    fn look(&self) -> Vec<DiskId> {
+        for opened in self.opened.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            opened.image.look();
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = self.specs.iter().filter(|spec| {
+            // A folder that was never there is made when its disk is opened.
+            spec.folder.is_dir() || !known.contains(&spec.id)
+        });
+        let there: Vec<DiskId> = there.map(|spec| spec.id.clone()).collect();
+        known.extend(self.specs.iter().filter(|spec| spec.folder.is_dir()).map(|s| s.id.clone()));
+        there
     }
 }
 
 impl Disks for LiveDisks {
     fn list(&self) -> Vec<DiskId> {
-        self.specs.iter().map(|spec| spec.id.clone()).collect()
+        self.look()
     }
 
     fn open(&self, disk: &DiskId) -> BoxFuture<'_, io::Result<Arc<dyn Disk>>> {
         let opened = self.open_now(disk);
         Box::pin(std::future::ready(opened))
     }
+
+    fn changed(&self, seen: &[DiskId]) -> BoxFuture<'_, Vec<DiskId>> {
+        let seen = seen.to_vec();
+        Box::pin(async move {
+            loop {
+                let there = self.look();
+                if there != seen {
+                    return there;
+                }
+                let pause = {
+                    // tokio's timers look for their runtime when they are made, and this may be any thread.
+                    let _entered = self.host.world.runtime.enter();
+                    tokio::time::sleep(LOOK_EVERY)
+                };
+                pause.await;
+            }
+        })
+    }
 }
 
-fn open_image(folder: &Path, size: u64) -> io::Result<(File, u64)> {
+fn open_image(folder: &Path, size: u64) -> io::Result<(ImageFile, u64)> {
     let fault = |source| DiskFault::Folder { folder: folder.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(fault)?;
     let path = folder.join("volume.img");
@@ -133,7 +208,7 @@ fn open_image(folder: &Path, size: u64) -> io::Result<(File, u64)> {
         .write(true)
         .create(true)
         .truncate(false)
-        .open(path)
+        .open(&path)
         .map_err(fault)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -143,11 +218,11 @@ fn open_image(folder: &Path, size: u64) -> io::Result<(File, u64)> {
         Err(TryLockError::Error(source)) => return Err(fault(source).into()),
     }
     let existing = file.metadata().map_err(fault)?.len();
-    if existing > 0 {
-        return Ok((file, existing));
+    if existing == 0 {
+        file.set_len(size).and_then(|()| file.sync_all()).map_err(fault)?;
     }
-    file.set_len(size).and_then(|()| file.sync_all()).map_err(fault)?;
-    Ok((file, size))
+    let capacity = if existing == 0 { size } else { existing };
+    Ok((ImageFile { file, path, pulled: AtomicBool::new(false) }, capacity))
 }
 
 fn dead() -> io::Error {
@@ -235,7 +310,7 @@ impl Queue {
 
 /// The thread of one disk.
 struct Writer {
-    file: Arc<File>,
+    image: Arc<ImageFile>,
     queue: Arc<Queue>,
     told: watch::Sender<Progress>,
     /// A sync failed: the system may have forgotten which writes it owes, so no later one can be believed.
@@ -248,7 +323,7 @@ impl Writer {
             self.serve(first, waiting);
         }
         // Unlocked by name: reads under way may hold the file a moment longer.
-        if let Err(error) = self.file.unlock() {
+        if let Err(error) = self.image.file.unlock() {
             tracing::warn!(%error, "a disk file could not be unlocked");
         }
         self.told.send_modify(|progress| progress.closed = true);
@@ -287,14 +362,14 @@ impl Writer {
     }
 
     fn apply(&self, writes: Vec<(u64, Bytes)>) -> io::Result<()> {
-        writes.into_iter().try_for_each(|(at, bytes)| self.file.write_all_at(&bytes, at))
+        writes.into_iter().try_for_each(|(at, bytes)| self.image.file.write_all_at(&bytes, at))
     }
 
     fn sync(&mut self) -> io::Result<()> {
         if self.lost {
             return Err(io::Error::other("an earlier sync of this disk failed"));
         }
-        self.file.sync_data().inspect_err(|_| self.lost = true)
+        self.image.file.sync_data().inspect_err(|_| self.lost = true)
     }
 }
 
@@ -302,7 +377,7 @@ struct OpenDisk {
     host: Arc<HostState>,
     spec: LiveDisk,
     capacity: u64,
-    file: Arc<File>,
+    image: Arc<ImageFile>,
     queue: Arc<Queue>,
     progress: watch::Receiver<Progress>,
 }
@@ -318,6 +393,7 @@ impl OpenDisk {
         if self.host.is_silent() {
             return Err(dead());
         }
+        self.image.check()?;
         let fits = |at: u64, bytes: &Bytes| {
             at.checked_add(bytes.len() as u64).is_some_and(|end| end <= self.capacity)
         };
@@ -366,12 +442,15 @@ impl Disk for OpenDisk {
         if self.host.is_silent() {
             return Box::pin(std::future::ready(Err(dead())));
         }
+        if let Err(pulled) = self.image.check() {
+            return Box::pin(std::future::ready(Err(pulled)));
+        }
         let needed = self.queue.applied_needed(offset, end);
         if needed.is_none() && len <= INLINE_READ_MAX {
-            return Box::pin(std::future::ready(read(&self.file, offset, len)));
+            return Box::pin(std::future::ready(read(&self.image.file, offset, len)));
         }
         let mut progress = self.progress.clone();
-        let file = Arc::clone(&self.file);
+        let image = Arc::clone(&self.image);
         let runtime = self.host.world.runtime.clone();
         Box::pin(async move {
             if let Some(needed) = needed {
@@ -379,9 +458,9 @@ impl Disk for OpenDisk {
                 reached.map_err(|_| dead())?;
             }
             if len <= INLINE_READ_MAX {
-                return read(&file, offset, len);
+                return read(&image.file, offset, len);
             }
-            let long = runtime.spawn_blocking(move || read(&file, offset, len));
+            let long = runtime.spawn_blocking(move || read(&image.file, offset, len));
             long.await.map_err(io::Error::other)?
         })
     }

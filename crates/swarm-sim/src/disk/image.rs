@@ -1,20 +1,23 @@
 //! The bytes of one disk: a sparse durable image per block, and a cache of writes that are not durable yet.
+//!
+//! What faults do to these bytes is in `damage`.
 
-use std::collections::{BTreeMap, VecDeque};
+pub(crate) mod damage;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::dice::Dice;
 
+use damage::{Astray, Loss};
+
 /// Unit of the image, and of what a power cut drops, keeps or tears.
 pub(crate) const BLOCK: usize = 4096;
 
 /// Unit that a device writes whole: a torn block has its first sectors new and the others old.
 const SECTOR: usize = 512;
-
-/// Longest run of bytes that one rotten block gets.
-const ROT_BYTES_MAX: u64 = 16;
 
 /// Bytes of one block.
 type Block = [u8; BLOCK];
@@ -29,6 +32,12 @@ pub(crate) struct Image {
     log: VecDeque<Logged>,
     /// Damaged bytes: from offset to length and fault.
     damage: BTreeMap<u64, (u64, u64)>,
+    /// Blocks of the medium that cannot be read, and the fault of each.
+    unreadable: BTreeMap<u64, u64>,
+    /// Everything up to this write was said to be durable, by this fault; 0 and 0 if nothing was.
+    claimed: (u64, u64),
+    /// Blocks of the cache that no sync writes any more, and the fault of each.
+    forgotten: BTreeMap<u64, u64>,
 }
 
 struct Cached {
@@ -106,6 +115,9 @@ impl Image {
             cache: BTreeMap::new(),
             log: VecDeque::new(),
             damage: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            claimed: (0, 0),
+            forgotten: BTreeMap::new(),
         }
     }
 
@@ -116,6 +128,22 @@ impl Image {
     /// Bytes of the blocks that were ever written.
     pub(crate) fn held_bytes(&self) -> u64 {
         (self.durable.len() * BLOCK) as u64
+    }
+
+    /// Blocks that hold something, durable or not.
+    pub(crate) fn held_blocks(&self) -> u64 {
+        let loose = self.cache.keys().filter(|block| !self.durable.contains_key(block)).count();
+        (self.durable.len() + loose) as u64
+    }
+
+    /// How many blocks these writes touch that hold nothing yet.
+    pub(crate) fn new_blocks(&self, writes: &[(u64, Bytes)]) -> u64 {
+        let touched = writes.iter().flat_map(|(offset, bytes)| pieces(*offset, bytes.len()));
+        let new: BTreeSet<u64> = touched
+            .map(|(block, _, _)| block)
+            .filter(|block| !self.durable.contains_key(block) && !self.cache.contains_key(block))
+            .collect();
+        new.len() as u64
     }
 
     pub(crate) fn snapshot(&self) -> DiskImage {
@@ -142,8 +170,8 @@ impl Image {
         self.log.push_back(Logged { sequence, offset, bytes: Bytes::copy_from_slice(bytes) });
     }
 
-    /// Everything up to this write is durable.
-    pub(crate) fn make_durable(&mut self, sequence: u64) {
+    /// Everything up to this write is durable, but for blocks that land elsewhere.
+    pub(crate) fn make_durable(&mut self, sequence: u64, mut astray: Option<&mut Astray<'_>>) {
         while self.log.front().is_some_and(|logged| logged.sequence <= sequence) {
             let Some(logged) = self.log.pop_front() else { return };
             self.heal_damage(logged.offset, logged.bytes.len() as u64);
@@ -153,19 +181,20 @@ impl Image {
                     continue;
                 };
                 if cached.sequence > sequence {
+                    self.unreadable.remove(&block);
                     apply(&mut self.durable, block, at, &logged.bytes[range]);
                 } else if let Some(cached) = self.cache.remove(&block) {
                     // The cached block may be older than damage to its other bytes: they are whole again.
                     self.heal_damage(block * BLOCK as u64, BLOCK as u64);
-                    self.durable.insert(block, cached.bytes);
+                    self.settle(block, cached.bytes, astray.as_deref_mut());
                 }
             }
         }
     }
 
-    /// Drops, keeps or tears every write that is not durable; the number of bytes lost.
-    pub(crate) fn power_loss(&mut self, dice: &mut Dice) -> u64 {
-        let mut lost = 0;
+    /// Drops, keeps or tears every write that is not durable.
+    pub(crate) fn power_loss(&mut self, dice: &mut Dice) -> Loss {
+        let mut loss = Loss::default();
         for logged in std::mem::take(&mut self.log) {
             for (block, at, range) in pieces(logged.offset, logged.bytes.len()) {
                 let piece = &logged.bytes[range];
@@ -174,16 +203,23 @@ impl Image {
                     1 => piece.len(),
                     _ => torn_at(dice, at, piece.len()),
                 };
-                lost += (piece.len() - kept) as u64;
+                let offset = block * BLOCK as u64 + at as u64;
+                let lost = (piece.len() - kept) as u64;
+                loss.bytes += lost;
+                if lost > 0 && logged.sequence <= self.claimed.0 {
+                    loss.claimed.push((self.claimed.1, offset + kept as u64, lost));
+                }
                 if kept > 0 {
-                    let offset = block * BLOCK as u64 + at as u64;
                     self.heal_damage(offset, kept as u64);
+                    self.unreadable.remove(&block);
                     apply(&mut self.durable, block, at, &piece[..kept]);
                 }
             }
         }
+        self.claimed = (0, 0);
+        self.forgotten_are_lost(&mut loss);
         self.cache.clear();
-        lost
+        loss
     }
 
     /// Exactly these bytes, and the faults whose damage is among them.
@@ -210,7 +246,7 @@ impl Image {
     /// Faults whose damaged bytes lie in the range and are not hidden by the cache.
     fn met(&self, offset: u64, len: usize, cached: bool) -> Vec<u64> {
         let end = offset + len as u64;
-        let from = offset.saturating_sub(ROT_BYTES_MAX);
+        let from = offset.saturating_sub(BLOCK as u64);
         let hits = self.damage.range(from..end).filter(|(at, (length, _))| *at + length > offset);
         hits.filter(|(at, _)| !cached || !self.cache.contains_key(&(*at / BLOCK as u64)))
             .map(|(_, (_, fault))| *fault)
@@ -230,38 +266,10 @@ impl Image {
         for block in blocks {
             self.durable.remove(&block);
             self.cache.remove(&block);
+            self.forgotten.remove(&block);
+            self.unreadable.remove(&block);
         }
         self.heal_damage(first * BLOCK as u64, (end - first) * BLOCK as u64);
-    }
-
-    /// Flips bytes in this share of the durable blocks that hold data, in at least one if there is any.
-    pub(crate) fn rot(&mut self, dice: &mut Dice, share_ppm: u32, fault: u64) -> Vec<(u64, u64)> {
-        let holding = self.durable.iter().filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0));
-        let mut candidates: Vec<u64> = holding.map(|(block, _)| *block).collect();
-        let share = candidates.len() as u64 * u64::from(share_ppm.min(1_000_000)) / 1_000_000;
-        let wanted = (share.max(1) as usize).min(candidates.len());
-        let mut ranges = Vec::with_capacity(wanted);
-        for chosen in 0..wanted {
-            let other = dice.between(chosen as u64, candidates.len() as u64 - 1) as usize;
-            candidates.swap(chosen, other);
-            ranges.push(self.rot_block(dice, candidates[chosen], fault));
-        }
-        ranges.sort_unstable();
-        ranges
-    }
-
-    fn rot_block(&mut self, dice: &mut Dice, block: u64, fault: u64) -> (u64, u64) {
-        let Some(bytes) = self.durable.get_mut(&block) else { return (block * BLOCK as u64, 0) };
-        // Around a byte that holds something: damage to zeros that nobody wrote would change nothing.
-        let holding: Vec<usize> = (0..BLOCK).filter(|at| bytes[*at] != 0).collect();
-        let at = holding[dice.below(holding.len() as u64) as usize];
-        let length = (dice.between(1, ROT_BYTES_MAX) as usize).min(BLOCK - at);
-        for byte in &mut Arc::make_mut(bytes)[at..at + length] {
-            *byte ^= dice.between(1, 255) as u8;
-        }
-        let range = (block * BLOCK as u64 + at as u64, length as u64);
-        self.damage.insert(range.0, (range.1, fault));
-        range
     }
 
     /// These bytes were written anew: damage that lies in them is gone.
@@ -313,7 +321,7 @@ mod tests {
         image.write(1, 4090, b"across two blocks");
         assert_eq!(read(&image, 4090, 17), b"across two blocks");
         assert_eq!(durable(&image, 4090, 17), [0; 17]);
-        image.make_durable(1);
+        image.make_durable(1, None);
         assert_eq!(durable(&image, 4090, 17), b"across two blocks");
     }
 
@@ -323,10 +331,10 @@ mod tests {
         image.write(1, 0, b"one");
         image.write(2, 3, b"two");
         image.write(3, 1, b"three");
-        image.make_durable(2);
+        image.make_durable(2, None);
         assert_eq!(durable(&image, 0, 6), b"onetwo");
         assert_eq!(read(&image, 0, 6), b"othree");
-        image.make_durable(3);
+        image.make_durable(3, None);
         assert_eq!(durable(&image, 0, 6), b"othree");
         assert!(image.cache.is_empty() && image.log.is_empty());
     }
@@ -335,10 +343,10 @@ mod tests {
     fn a_snapshot_stays_as_it_was() {
         let mut image = Image::new(1 << 20);
         image.write(1, 0, b"before");
-        image.make_durable(1);
+        image.make_durable(1, None);
         let snapshot = image.snapshot();
         image.write(2, 0, b"after!");
-        image.make_durable(2);
+        image.make_durable(2, None);
         let mut out = [0; 6];
         snapshot.read(0, &mut out);
         assert_eq!(&out, b"before");
@@ -350,9 +358,9 @@ mod tests {
         for seed in 0..64 {
             let mut image = Image::new(1 << 20);
             image.write(1, 0, &[1; BLOCK]);
-            image.make_durable(1);
+            image.make_durable(1, None);
             image.write(2, BLOCK as u64, &[2; BLOCK]);
-            image.power_loss(&mut Dice::kernel(seed, "test"));
+            drop(image.power_loss(&mut Dice::kernel(seed, "test")));
             assert_eq!(durable(&image, 0, BLOCK), [1; BLOCK]);
             assert_eq!(read(&image, 0, 3 * BLOCK), durable(&image, 0, 3 * BLOCK));
             let kept =
@@ -367,7 +375,7 @@ mod tests {
     fn rot_changes_bytes_that_hold_data_and_readers_meet_it() {
         let mut image = Image::new(1 << 20);
         image.write(1, 0, &[7; 3 * BLOCK]);
-        image.make_durable(1);
+        image.make_durable(1, None);
         let ranges = image.rot(&mut Dice::kernel(1, "test"), 1, 5);
         assert_eq!(ranges.len(), 1, "at least one block");
         let (offset, len) = ranges[0];
@@ -375,7 +383,7 @@ mod tests {
         assert_eq!(image.read(0, 3 * BLOCK).1, vec![5]);
         image.write(2, 0, &[8; 3 * BLOCK]);
         assert!(image.read(0, 3 * BLOCK).1.is_empty(), "hidden by the cache");
-        image.make_durable(2);
+        image.make_durable(2, None);
         assert!(image.read(0, 3 * BLOCK).1.is_empty(), "written anew");
         assert!(Image::new(1 << 20).rot(&mut Dice::kernel(1, "test"), 1, 5).is_empty());
     }
@@ -412,11 +420,11 @@ mod tests {
                         may_be[touched].iter_mut().for_each(|values| values.push(byte));
                     }
                     Step::Sync => {
-                        image.make_durable(sequence);
+                        image.make_durable(sequence, None);
                         may_be.iter_mut().for_each(|values| drop(values.drain(..values.len() - 1)));
                     }
                     Step::PowerLoss { seed } => {
-                        image.power_loss(&mut Dice::kernel(seed, "test"));
+                        drop(image.power_loss(&mut Dice::kernel(seed, "test")));
                         for (values, byte) in may_be.iter_mut().zip(read(&image, 0, LEN)) {
                             prop_assert!(values.contains(&byte));
                             *values = vec![byte];

@@ -23,9 +23,11 @@ impl SimHandle {
         self.with_state(move |state| state.cut(Breaks::Multicast, &[hosts]))
     }
 
-    /// Undoes a fault of the network or of a clock; false if there is none of this number in force.
+    /// Undoes a fault of the network, of a disk or of a clock; false if there is none of this number in force.
     pub fn heal(&self, number: u64) -> Command<bool> {
-        self.with_state(move |state| state.heal(number) || state.mend_clock(number))
+        self.with_state(move |state| {
+            state.heal(number) || state.heal_trouble(number) || state.mend_clock(number)
+        })
     }
 
     /// Changes the ways from every host of the first to every host of the second, of each pair; the number of the fault.

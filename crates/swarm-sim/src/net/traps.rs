@@ -45,9 +45,12 @@ pub enum Speaker {
 pub enum Begins {
     /// With the first byte of a connection.
     Connection,
-    /// With a write for which this holds. It must be a function of the bytes alone.
-    Write(Arc<dyn Fn(&[u8]) -> bool + Send + Sync>),
+    /// With a write for which this holds.
+    Write(WritePredicate),
 }
+
+/// Tells a write by its bytes, and by nothing else.
+pub type WritePredicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 impl fmt::Debug for Begins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,15 @@ struct Ground {
     kill_b: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
     /// The next incarnation of a killed `b`, on the same disks.
     start_b: Box<dyn Fn() -> BoxFuture<'static, Env> + Send + Sync>,
+    /// Pulls the disk of `b`, or plugs it in again with what it holds.
+    plug_b: Box<dyn Fn(Plug) -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+/// What is done to a disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plug {
+    Out,
+    In,
 }
 
 /// Runs a case in both worlds. Cases have numbers, so that live ones that run at once do not meet.
@@ -37,7 +46,15 @@ where
 {
     for seed in 0..4 {
         let (mut sim, world, ids) = hosts(seed, 2);
-        disk(&world, ids[1], SERIAL);
+        let plugged = disk(&world, ids[1], SERIAL);
+        let (controls, b) = (world.clone(), ids[1]);
+        let plug_b = move |plug| -> BoxFuture<'static, ()> {
+            let done = match plug {
+                Plug::Out => controls.pull_disk(plugged),
+                Plug::In => controls.insert_disk(plugged, b),
+            };
+            Box::pin(async move { assert!(done.await.is_some(), "it was in, or out") })
+        };
         let (controls, b) = (world.clone(), ids[1]);
         let kill_b = move || -> BoxFuture<'static, ()> {
             let killed = controls.kill(b);
@@ -56,7 +73,8 @@ where
         // An address that no host has.
         let silent = SocketAddr::from((crate::world::ip(77), 1));
         let (kill_b, start_b) = (Box::new(kill_b), Box::new(start_b));
-        sim.block_on(ids[0], case(Ground { a, b, group, silent, kill_b, start_b }));
+        let plug_b = Box::new(plug_b);
+        sim.block_on(ids[0], case(Ground { a, b, group, silent, kill_b, start_b, plug_b }));
     }
     live(number, case);
 }
@@ -94,8 +112,15 @@ where
     let silent = unheard.local_addr().expect("it is bound");
     let group = SocketAddrV4::new(Ipv4Addr::new(239, 255, low, number), 7000 + u16::from(middle));
     let (env_a, env_b) = (a.env().clone(), b.env().clone());
+    let (here, away) = (folder.path().join("disk"), folder.path().join("pulled"));
+    let plug_b = move |plug| -> BoxFuture<'static, ()> {
+        let (from, to) = if plug == Plug::Out { (&here, &away) } else { (&away, &here) };
+        std::fs::rename(from, to).expect("the folder moves");
+        Box::pin(std::future::ready(()))
+    };
     let (kill_b, start_b) = (Box::new(kill_b), Box::new(start_b));
-    let ground = Ground { a: env_a.clone(), b: env_b, group, silent, kill_b, start_b };
+    let plug_b = Box::new(plug_b);
+    let ground = Ground { a: env_a.clone(), b: env_b, group, silent, kill_b, start_b, plug_b };
     let task = env_a.spawn("case", case(ground));
     let outcome = runtime.block_on(task.join());
     assert!(outcome.is_some(), "live: {:?}", a.panic());
@@ -427,5 +452,42 @@ fn the_next_life_finds_what_was_synced_in_the_order_submitted() {
         assert_eq!(found.read_at(4089, 14).await.expect("in range"), whole);
         found.submit(vec![(4091, bytes(b"e"))], SyncMode::Sync).await.expect("it goes on");
         assert_eq!(found.read_at(4090, 4).await.expect("in range"), "aebb");
+    });
+}
+
+#[test]
+fn a_disk_is_pulled_and_comes_back_with_what_it_holds() {
+    check(15, async |ground: Ground| {
+        let serial = vec![DiskId::from(SERIAL)];
+        let disk = opened(&ground.b).await.expect("plugged in");
+        let kept = vec![(0, Bytes::from_static(b"kept"))];
+        disk.submit(kept, SyncMode::Sync).await.expect("durable");
+        let limit = Duration::from_millis(100);
+        let nothing = ground.a.timeout(limit, ground.b.disks().changed(&serial)).await;
+        assert!(nothing.is_err(), "nothing has changed");
+        let disks = ground.b.disks().changed(&[]).await;
+        assert_eq!(disks, serial, "what was seen is not what is there");
+
+        let env = ground.b.clone();
+        let seen = serial.clone();
+        let watch = ground.b.spawn("watch", async move { env.disks().changed(&seen).await });
+        (ground.plug_b)(Plug::Out).await;
+        let limit = Duration::from_secs(10);
+        let left = ground.a.timeout(limit, watch.join()).await.expect("in time");
+        assert_eq!(left, Some(Vec::new()));
+        assert_eq!(ground.b.disks().list(), Vec::new());
+        let gone = disk.read_at(0, 4).await.expect_err("pulled");
+        assert_eq!(gone.kind(), ErrorKind::NotConnected);
+        let write = vec![(0, Bytes::from_static(b"lost"))];
+        let gone = disk.submit(write, SyncMode::Sync).await.expect_err("pulled");
+        assert_eq!(gone.kind(), ErrorKind::NotConnected);
+
+        (ground.plug_b)(Plug::In).await;
+        let back = ground.a.timeout(limit, ground.b.disks().changed(&[])).await;
+        assert_eq!(back.expect("in time"), serial);
+        assert!(disk.read_at(0, 4).await.is_err(), "the old handle stays dead");
+        drop(disk);
+        let found = opened_again(&ground.b).await;
+        assert_eq!(found.read_at(0, 4).await.expect("in range"), "kept");
     });
 }

@@ -1,6 +1,7 @@
 //! The simulated world from outside: what its hosts see, what its faults do, and that a seed is a run.
 
 mod basics;
+mod bays;
 mod clocks;
 mod conformance;
 mod disks;
@@ -8,5 +9,6 @@ mod http;
 mod lives;
 mod networks;
 mod seeds;
+mod troubles;
 mod ways;
 mod world;

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_env::{Env, Stream, SyncMode, UdpOptions};
-use swarm_sim::{DiskModel, HostId, Sim, SimHandle};
+use swarm_sim::{
+    Begins, DiskModel, DiskNumber, DiskTrouble, HostId, LinkChange, Sim, SimHandle, Speaker,
+    StreamEnding, StreamTrap,
+};
 use swarm_types::DiskId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -71,8 +74,9 @@ pub(crate) fn busy_world(seed: u64, extra_draw: bool) -> String {
     let world = sim.handle();
     let harness = world.add_host("harness", ip(100));
     let nodes: Vec<HostId> = (1..=3).map(|n| world.add_node(&format!("n/{n}"), ip(n), 1)).collect();
+    let mut disks = Vec::new();
     for (n, node) in nodes.iter().enumerate() {
-        disk(&world, *node, &format!("disk-{n}"));
+        disks.push(disk(&world, *node, &format!("disk-{n}")));
         world.set_boot(*node, busy_node);
         assert!(world.start(*node).done());
     }
@@ -88,11 +92,74 @@ pub(crate) fn busy_world(seed: u64, extra_draw: bool) -> String {
         let cut = controls.cut(vec![vec![nodes[0]], vec![nodes[1], nodes[2]]]).await;
         env.sleep(Duration::from_secs(1)).await;
         controls.heal(cut).await;
+        everything_at_once(&env, &controls, &nodes, &disks).await;
         controls.kill(nodes[2]).await;
         env.sleep(Duration::from_secs(1)).await;
     });
     assert_eq!(world.panics(), []);
     world.trace_hash()
+}
+
+/// Every fault that draws, counts or waits, on hosts that are busy.
+async fn everything_at_once(
+    env: &Env,
+    controls: &SimHandle,
+    nodes: &[HostId],
+    disks: &[DiskNumber],
+) {
+    let change = LinkChange {
+        loss_ppm: Some(50_000),
+        duplicate_ppm: Some(50_000),
+        reorder_ppm: Some(50_000),
+        ..LinkChange::default()
+    };
+    let mut faults = vec![
+        controls.degrade(vec![(nodes.to_vec(), nodes.to_vec())], change).await,
+        controls.drift(nodes[0], -300).await,
+        controls.step_clock(nodes[1], 1_000_000_000).await,
+    ];
+    let slow = DiskTrouble::Slow {
+        request: Duration::from_millis(3),
+        bandwidth: 10_000_000,
+        over: Duration::from_millis(500),
+    };
+    for (disk, trouble) in [
+        (disks[0], slow),
+        (disks[0], DiskTrouble::FailingReads(100_000)),
+        (disks[0], DiskTrouble::FailingWrites(100_000)),
+        (disks[1], DiskTrouble::FailingSyncs(100_000)),
+        (disks[1], DiskTrouble::Misdirecting(100_000)),
+        (disks[2], DiskTrouble::LyingSyncs),
+    ] {
+        faults.push(controls.trouble_disk(disk, trouble).await);
+    }
+    for ending in [StreamEnding::Reset, StreamEnding::Silence] {
+        let trap = StreamTrap {
+            from: Vec::new(),
+            to: Vec::new(),
+            speaker: Speaker::Accepter,
+            port: Some(ECHO_PORT),
+            begins: Begins::Connection,
+            at_byte: 2,
+            ending,
+        };
+        controls.set_trap(trap).await;
+    }
+    env.sleep(Duration::from_millis(700)).await;
+    controls.forget_connections(vec![vec![nodes[0]], vec![nodes[1]]]).await;
+    controls.trouble_disk(disks[0], DiskTrouble::Stalled).await;
+    controls.lose_sectors(disks[1], 200_000).await;
+    env.sleep(Duration::from_millis(300)).await;
+    controls.heal_disk(disks[0]).await;
+    controls.pull_disk(disks[1]).await.expect("it was in");
+    controls.power_off(nodes[2]).await.expect("it ran");
+    controls.start(nodes[2]).await;
+    controls.insert_disk(disks[1], nodes[1]).await.expect("it was out");
+    env.sleep(Duration::from_millis(300)).await;
+    for fault in faults {
+        // Those of the first disk were healed with it.
+        controls.heal(fault).await;
+    }
 }
 
 async fn busy_node(env: Env) {

@@ -8,7 +8,6 @@ use swarm_store::{Hints, Publish};
 use swarm_types::{NodeId, StreamId};
 
 use crate::service::{DISK_TIMEOUT, Health, Shared, lock};
-use crate::store::Coming;
 use crate::{FetchError, Incoming, MakeOrder, MakeOutcome, Question};
 
 /// Copies fetched at once: bounds memory, and the share of the disks that others can claim.

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use swarm_plan::membership::VolumeState;
-use swarm_store::Volume;
+use swarm_store::{Volume, Walk};
 use swarm_types::{Instant, VolumeId};
 
 use crate::service::Health;
 use crate::status::Walks;
-use crate::store::{Coming, Walk};
 use crate::visit::Mode;
 
 /// Beats of a cycle. A quiet stretch of about 200 beats is five cycles.
@@ -61,8 +60,7 @@ impl Health {
     /// The next cycle of a volume.
     fn begin(&self, last: Option<Walks>) -> Cursor {
         let began = self.env().now();
-        let fresh = Walks { cycles: 0, began, last: None, quiet_cycles: 0, percent: 0 };
-        let walks = Walks { began, percent: 0, ..last.unwrap_or(fresh) };
+        let walks = Walks { began, percent: 0, ..last.unwrap_or(Walks::begun(began)) };
         let walk = Walk::seeded(self.env().random_u64("health-walk"));
         Cursor { walk, beats: 0, actions: self.actions(), walks }
     }

@@ -9,7 +9,6 @@ use swarm_store::Record;
 use swarm_types::{NodeId, StreamId, VolumeId};
 
 use crate::service::{DISK_TIMEOUT, Health, Shared, lock};
-use crate::store::Coming;
 use crate::{LeaveOutcome, Question, TrimOrder, Whom};
 
 /// While it lives, nobody is told to count on this copy.

@@ -14,7 +14,6 @@ use crate::claims::Claims;
 use crate::recovery::Recoveries;
 use crate::soon::{SOON_MAX, Soon};
 use crate::status::Walks;
-use crate::store::Coming;
 use crate::{Claim, HealthSettings, HealthStatus, Home, Peers};
 
 /// How long an operation on a disk may take before it counts as failed (our choice, as for requests).
@@ -99,9 +98,12 @@ impl Health {
     #[must_use]
     pub fn status(&self) -> HealthStatus {
         let recoveries = lock(&self.shared.recoveries).open();
+        let volumes = self.walked_volumes();
         let board = lock(&self.shared.board);
+        // A volume that no walk has come to yet is not quiet.
+        let walks = |id| board.walks.get(&id).copied().unwrap_or(Walks::begun(self.shared.started));
         HealthStatus {
-            volumes: board.walks.clone(),
+            volumes: volumes.iter().map(|(one, _)| (one.id(), walks(one.id()))).collect(),
             recoveries,
             actions: board.actions,
             counters: board.counters.clone(),

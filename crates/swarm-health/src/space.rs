@@ -8,10 +8,10 @@ use swarm_plan::membership::VolumeState;
 use swarm_store::{Space, Volume};
 
 use crate::service::{DISK_TIMEOUT, Health};
-use crate::store::{Coming, ComingSpace};
+use crate::store::Coming;
 
-/// Free space over free and trapped space, below which a volume is defragmented.
-const FREE_SHARE: f64 = 0.8;
+/// Parts of ten of what is not used that can be written directly; below that a volume is defragmented.
+const FREE_OF_TEN: u64 = 8;
 /// How often free space is looked at.
 const EVERY: Duration = Duration::from_secs(60);
 /// Looks between two at which the share counts although there is room.
@@ -33,7 +33,7 @@ impl Health {
             for (volume, state) in self.home().volumes() {
                 let space = volume.space();
                 let due = look % LOOKS == 0 || is_short(space);
-                if state == VolumeState::Ok && due && space.free_share() < FREE_SHARE {
+                if state == VolumeState::Ok && due && is_trapped(space) {
                     self.defragment(&volume).await;
                 }
             }
@@ -41,7 +41,7 @@ impl Health {
     }
 
     async fn defragment(&self, volume: &Volume) {
-        while volume.space().free_share() < FREE_SHARE {
+        while is_trapped(volume.space()) {
             self.let_clients_go_first().await;
             // As long as a step may take on the slowest disk that still counts as working.
             let step = match self.env().timeout(2 * DISK_TIMEOUT, volume.defragment(STEP)).await {
@@ -61,6 +61,12 @@ impl Health {
             }
         }
     }
+}
+
+/// Whether too little of what is not used can be written directly.
+fn is_trapped(space: Space) -> bool {
+    space.free.saturating_mul(10)
+        < space.free.saturating_add(space.trapped).saturating_mul(FREE_OF_TEN)
 }
 
 /// Whether new streams may soon find no room.

@@ -45,3 +45,10 @@ pub struct Walks {
     /// How much of the present cycle is done, percent.
     pub percent: u8,
 }
+
+impl Walks {
+    /// Nothing done yet.
+    pub(crate) const fn begun(began: Instant) -> Self {
+        Self { cycles: 0, began, last: None, quiet_cycles: 0, percent: 0 }
+    }
+}

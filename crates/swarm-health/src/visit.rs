@@ -11,12 +11,11 @@ use swarm_plan::health::visit::{Action, Facts, Newer, Trouble, Why, decide, ende
 use swarm_plan::health::{CopyForm, Place, Subcluster, Survey};
 use swarm_plan::membership::VolumeState;
 use swarm_policy::{Demand, Lifecycle, Severity, demand, diagnose};
-use swarm_store::{Hints, Record, RecordState, Tombstone, Volume};
+use swarm_store::{Hints, Record, RecordState, Tombstone, Verdict, Volume};
 use swarm_types::{NodeId, ObjectMeta, Stamp, StreamId, VolumeId};
 
 use crate::claims::CLAIM_HOLDS;
 use crate::service::{DISK_TIMEOUT, Health, lock};
-use crate::store::{Coming, Verdict};
 use crate::{Claim, LeaveOutcome, MakeOrder, MakeOutcome, Question, TrimOrder, Whom};
 
 /// How often a visit looks again at what its actions have changed; what is left then waits for the next visit.

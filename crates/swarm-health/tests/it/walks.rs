@@ -1,0 +1,73 @@
+//! The walk itself: its pace, and what a harness sees of it.
+
+use std::time::Duration;
+
+use crate::kit::{Object, PLAIN, Plan, stamp, stream};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn every_stream_is_visited_once_in_a_cycle_evenly_over_its_time() {
+    let mut plan = Plan::of(&["", "", ""]);
+    plan.settings.cycle_time = 6 * HOUR;
+    plan.run(|town| async move {
+        let small = Object { length: 100, ..PLAIN };
+        for nth in 0..300 {
+            town.protect(&[1, 2], stream(nth), stamp(5), small).await;
+        }
+        town.wait(3 * HOUR).await;
+        let half = town.counted("visits");
+        assert!((200..400).contains(&half), "{half} of 600 in half a cycle");
+        // The nodes have begun up to a beat after each other.
+        town.wait(3 * HOUR + HOUR / 2).await;
+        let all = town.counted("visits");
+        assert!((600..700).contains(&all), "{all} of 600 in one cycle");
+        let volume = town.volumes(1)[0].id();
+        let walks = town.health(1).status().volumes[&volume];
+        assert_eq!((walks.cycles, walks.quiet_cycles), (1, 1));
+        let last = walks.last.unwrap();
+        assert!(last >= 6 * HOUR - HOUR / 5 && last < 7 * HOUR, "{last:?}");
+    });
+}
+
+#[test]
+fn an_action_ends_the_quiet() {
+    Plan::of(&["", "", ""]).run(|town| async move {
+        town.protect(&[1, 2], stream(1), stamp(5), PLAIN).await;
+        town.rest(HOUR).await;
+        let before = town.health(1).status().actions;
+        town.put((3, 0), stream(1), stamp(5), PLAIN).await;
+        town.wait(Duration::from_secs(1200)).await;
+        let actions: u64 = (1..=3).map(|nth| town.health(nth).status().actions).sum();
+        assert!(actions > before);
+        assert!(!town.is_quiet_for(2), "the surplus copy went just now");
+        town.rest(HOUR).await;
+    });
+}
+
+#[test]
+fn an_empty_volume_has_cycles_too() {
+    Plan::of(&[""]).run(|town| async move {
+        town.rest(HOUR).await;
+        assert_eq!(town.counted("visits"), 0);
+    });
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let run = |seed| {
+        let mut plan = Plan::of(&["a", "a", "b"]);
+        plan.seed = seed;
+        plan.run(|town| async move {
+            for nth in 0..10 {
+                town.protect(&[1, 2, 3], stream(nth), stamp(5), PLAIN).await;
+            }
+            town.trouble(20, 20);
+            town.wait(HOUR).await;
+            let counters = (1..=3).map(|nth| town.health(nth).status());
+            format!("{:?}", counters.collect::<Vec<_>>())
+        })
+    };
+    assert_eq!(run(3), run(3));
+    assert_ne!(run(3), run(4));
+}

@@ -155,6 +155,8 @@ fn the_replay_line_repeats_the_run_and_a_changed_file_is_noticed() {
     let again = place.scenario(&["replay", token, "--report", "again"]);
     again.ends_with(FAILED);
     assert_eq!(again.err, "", "nothing has changed");
+    let junit = std::fs::read_to_string(place.path().join("first/junit.xml")).expect("results");
+    assert!(junit.contains("failures=\"1\"") && junit.contains(token), "{junit}");
     let hash =
         |report: &str| place.json(&format!("{report}/small-7/result.json"))["trace_hash"].clone();
     assert_eq!(hash("first"), hash("again"));
@@ -209,6 +211,36 @@ fn a_mistake_in_a_file_ends_with_2_at_its_line_and_column_with_the_nearest_word(
     }
     let place = Place::with(SMALL);
     assert_eq!(place.scenario(&["check", "small.toml"]).ends_with(HELD).out, "small.toml: ok\n");
+}
+
+#[test]
+fn a_new_scenario_is_right_as_it_stands_and_shown_as_a_timeline() {
+    let place = Place::with(SMALL);
+    std::fs::create_dir(place.path().join("scenarios")).expect("a folder");
+    let made = place.scenario(&["new", "a-storm"]);
+    assert_eq!(made.ends_with(HELD).out, "scenarios/a-storm.toml\n");
+    place.scenario(&["check", "a-storm"]).ends_with(HELD);
+    let again = place.scenario(&["new", "a-storm"]);
+    assert!(again.ends_with(WRONG).err.contains("a-storm.toml"), "{}", again.err);
+    assert!(place.scenario(&["new", "a storm"]).ends_with(WRONG).err.contains("cannot be a name"));
+    let shown = place.scenario(&["show", "a-storm"]);
+    let shown = &shown.ends_with(HELD).out;
+    for line in [
+        "  0s until 2m  ingest: 5 operations every 1s of 8 clients on main",
+        "    after ingest: 100th write half sent  blackout: power-off 1 of main, for 40s..1m20s",
+        "  within 1m after blackout ends: main healthy",
+    ] {
+        assert!(shown.contains(line), "{line}:\n{shown}");
+    }
+}
+
+#[test]
+fn the_schema_for_editors_is_printed_as_it_lies_in_the_tree() {
+    let place = Place::with(SMALL);
+    let printed = place.scenario(&["verbs", "--schema"]);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scenario.schema.json");
+    let in_tree = std::fs::read_to_string(file).expect("the schema");
+    assert!(printed.ends_with(HELD).out == in_tree);
 }
 
 #[test]

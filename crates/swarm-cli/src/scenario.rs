@@ -3,11 +3,14 @@
 mod batch;
 mod run;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use swarm_scenario::catalogue::{self, FOLDER, LoadError, Loaded};
+use swarm_scenario::catalogue::{self, FOLDER, LoadError, Loaded, TEMPLATE};
 use swarm_scenario::language::words::{self, Word};
+use swarm_scenario::show::show_scenario;
 
 /// The scenario or the command line is wrong.
 const WRONG: u8 = 2;
@@ -21,7 +24,11 @@ pub(crate) enum Command {
         tag: Option<String>,
     },
     /// The words of the language: verbs, events, subjects, metrics.
-    Verbs,
+    Verbs {
+        /// The JSON Schema of a scenario file instead, for editors.
+        #[arg(long)]
+        schema: bool,
+    },
     /// Read scenario files and tell everything that is wrong with them.
     Check {
         /// Files or names; all of the project if left out.
@@ -31,14 +38,14 @@ pub(crate) enum Command {
     Run(run::Run),
     /// Repeat the run that a failure printed.
     Replay(run::Replay),
-    /// What a scenario does, as a table (not yet).
+    /// What a scenario will do: its world, its timeline, what must hold.
     Show {
         /// File or name.
         file: String,
     },
-    /// Start a new scenario file (not yet).
+    /// Start a new scenario with a commented file that is right as it stands.
     New {
-        /// Its name.
+        /// Its name in scenarios/, or the path of its file.
         name: String,
     },
 }
@@ -47,19 +54,55 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         match self {
             Self::List { tag } => list(tag.as_deref()),
-            Self::Verbs => verbs(),
+            Self::Verbs { schema: false } => verbs(),
+            Self::Verbs { schema: true } => schema(),
             Self::Check { files } => check(&files),
             Self::Run(run) => run.run(),
             Self::Replay(replay) => replay.run(),
-            Self::Show { file } => not_yet(&format!("show {file}")),
-            Self::New { name } => not_yet(&format!("new {name}")),
+            Self::Show { file } => show(&file),
+            Self::New { name } => new(&name),
         }
     }
 }
 
-fn not_yet(what: &str) -> ExitCode {
-    eprintln!("scenario {what}: not yet");
-    ExitCode::from(WRONG)
+fn show(file: &str) -> ExitCode {
+    match catalogue::load(file) {
+        Ok(loaded) => {
+            show_scenario(&loaded.scenario).iter().for_each(|line| println!("{line}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+fn new(name: &str) -> ExitCode {
+    let path = match catalogue::path_of_new(name) {
+        Ok(path) => path,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(WRONG);
+        }
+    };
+    // A file that is there is somebody's work.
+    let written = File::create_new(&path).and_then(|mut file| file.write_all(TEMPLATE.as_bytes()));
+    match written {
+        Ok(()) => {
+            println!("{}", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", path.display());
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+fn schema() -> ExitCode {
+    println!("{:#}", swarm_scenario::language::schema::schema());
+    ExitCode::SUCCESS
 }
 
 /// The scenarios that were named, or all of the project.

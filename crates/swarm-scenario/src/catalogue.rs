@@ -9,6 +9,9 @@ use crate::language::{self, Problem, model::Scenario};
 /// Where the scenarios of the project lie, from the root of the workspace.
 pub const FOLDER: &str = "scenarios";
 
+/// What a new scenario begins as: a commented file that is right as it stands.
+pub const TEMPLATE: &str = include_str!("template.toml");
+
 /// A scenario file, read and checked.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -85,6 +88,21 @@ pub fn load(file_or_name: &str) -> Result<Loaded, LoadError> {
     })?;
     let scenario = language::read(&path, &text).map_err(LoadError::Wrong)?;
     Ok(Loaded { path, scenario, checksum: crc32c::crc32c(text.as_bytes()) })
+}
+
+/// Where a new scenario of this name belongs: the path itself if it is one, else a file in [`FOLDER`].
+///
+/// # Errors
+/// A sentence where the name would be none that a command line can say.
+pub fn path_of_new(file_or_name: &str) -> Result<PathBuf, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if file_or_name.ends_with(".toml") {
+        Ok(PathBuf::from(file_or_name))
+    } else if !file_or_name.is_empty() && file_or_name.chars().all(plain) {
+        Ok(Path::new(FOLDER).join(format!("{file_or_name}.toml")))
+    } else {
+        Err(format!("{file_or_name:?} cannot be a name: use letters, digits, - and _"))
+    }
 }
 
 fn unknown(name: &str) -> LoadError {

@@ -2,10 +2,12 @@
 //!
 //! Knows nothing of how a scenario is carried out.
 
+pub mod guide;
 pub mod model;
 pub mod pattern;
 mod read;
 mod reader;
+pub mod schema;
 mod source;
 pub(crate) mod tell;
 pub mod units;

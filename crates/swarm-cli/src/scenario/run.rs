@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rand::{RngCore, SeedableRng};
 use swarm_cluster::sim::{CAN_PLANT, planted_names};
 use swarm_scenario::catalogue::{self, Loaded};
+use swarm_scenario::junit::junit;
 use swarm_scenario::language;
 use swarm_scenario::report::{RunReport, Verdict};
 use swarm_scenario::token::Token;
@@ -54,7 +55,7 @@ pub(crate) struct Run {
     /// Write the results as JSON: one object for one run, else a list.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write result.json and trace.txt of every run into this folder.
+    /// Write junit.xml, and result.json and trace.txt of every run, into this folder.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// What is logged, such as `swarm_node=debug`.
@@ -66,7 +67,7 @@ pub(crate) struct Run {
 pub(crate) struct Replay {
     /// The token that a failure printed.
     token: String,
-    /// Write result.json and trace.txt into this folder.
+    /// Write junit.xml, result.json and trace.txt into this folder.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// What is logged, such as `swarm_node=debug`.
@@ -415,6 +416,9 @@ fn write_results(
             let path = run_folder(dir, &job.loaded, job.seed).join("result.json");
             Output::open(&path)?.write(&report.json())?;
         }
+        let path = dir.join("junit.xml");
+        std::fs::write(&path, junit(reports))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }

@@ -44,6 +44,9 @@ pub const TOP: &[Word] = &[
     later("feed"),
 ];
 
+/// Those of them that a file cannot do without.
+pub(crate) const TOP_REQUIRED: &[&str] = &["schema", "title", "why", "cluster"];
+
 /// `limit`.
 pub const LIMIT: &[Word] = &[
     word("sim", Takes::Duration, "simulated time by which the clusters must be at rest").or("`6h`"),

@@ -47,6 +47,15 @@ fn a_run_without_faults_holds_and_is_the_same_twice() {
 }
 
 #[test]
+fn what_a_new_scenario_begins_as_holds() {
+    let scenario = language::read("new.toml", crate::catalogue::TEMPLATE).expect("it is right");
+    let loaded = Loaded { path: "new.toml".to_owned(), scenario, checksum: 7 };
+    let report = simulate(&loaded, &Options { seed: 1, ..Options::default() });
+    assert_held(&report);
+    assert!(report.faults[0].effects > 0);
+}
+
+#[test]
 fn a_step_that_names_a_step_means_the_nodes_that_it_chose() {
     let report = run(
         r#"

@@ -1,0 +1,388 @@
+//! A scenario as a reader wants it before a run: its world, what happens when, what must hold.
+//!
+//! Times that follow from the file are worked out; what waits for an event of a run stands under what it waits for.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use swarm_cluster::{ClusterSpec, DiskKind};
+
+use crate::language::model::{Event, Pace, Power, Scenario, Start, Step, Verb, Workload};
+use crate::language::tell::{show_offset, show_share};
+use crate::language::units::{Span, show, show_size};
+use crate::language::words::INVARIANTS;
+
+/// The scenario in lines.
+#[must_use]
+pub fn show_scenario(scenario: &Scenario) -> Vec<String> {
+    let mut lines = vec![format!("{}: {}", scenario.name, scenario.title)];
+    lines.push(format!("  {}", scenario.why));
+    if !scenario.tags.is_empty() {
+        lines.push(format!("  tags: {}", scenario.tags.join(", ")));
+    }
+    lines.push(format!(
+        "  at rest within {} simulated, {} of wall time",
+        show(scenario.limit.sim),
+        show(scenario.limit.wall)
+    ));
+    lines.push("world".to_owned());
+    for (name, cluster) in &scenario.clusters {
+        lines.extend(world(name, cluster));
+    }
+    let contexts = scenario.domains.iter().chain(&scenario.buckets);
+    let contexts: Vec<&str> = contexts.map(|context| context.path.as_str()).collect();
+    if !contexts.is_empty() {
+        lines.push(format!("  contexts: {}", contexts.join(", ")));
+    }
+    lines.push("timeline".to_owned());
+    lines.extend(Timeline::of(scenario).lines());
+    lines.push("expected".to_owned());
+    lines.extend(
+        scenario.expects.iter().map(|expect| format!("  {}: {}", expect.when, expect.subject)),
+    );
+    lines.push(invariants(scenario));
+    lines
+}
+
+fn world(name: &str, cluster: &ClusterSpec) -> Vec<String> {
+    let kind = match cluster.disk {
+        DiskKind::Nvme => "nvme",
+        DiskKind::Ssd => "ssd",
+        DiskKind::Hdd => "hdd",
+    };
+    let mut lines = vec![format!(
+        "  {name}: {} nodes, each with {} {kind} of {}; network {}..{}, {} Mbit/s, {} lost",
+        cluster.nodes,
+        cluster.volumes_per_node,
+        show_size(cluster.volume_size),
+        show(cluster.lan.latency.min),
+        show(cluster.lan.latency.max),
+        cluster.lan.bandwidth_bits / 1_000_000,
+        show_share(cluster.lan.loss_ppm)
+    )];
+    lines.extend(cluster.settings.iter().map(|(name, value)| format!("    {name} = {value}")));
+    for (node, clock) in &cluster.clocks {
+        lines.push(format!("    clock of {name}/{node}: {}", show_offset(clock.offset_ns)));
+    }
+    lines
+}
+
+fn invariants(scenario: &Scenario) -> String {
+    let judged = INVARIANTS.iter().filter(|word| word.built).map(|word| {
+        let waivers = scenario.waive.iter().filter(|waiver| waiver.invariant == word.word);
+        let waived: Vec<String> = waivers
+            .map(|waiver| match &waiver.during {
+                Some(window) => format!(" (waived during {window}: {})", waiver.because),
+                None => format!(" (waived: {})", waiver.because),
+            })
+            .collect();
+        format!("{}{}", word.word, waived.concat())
+    });
+    format!("  always: {}", judged.collect::<Vec<_>>().join(", "))
+}
+
+/// One thing that happens.
+struct Item<'a> {
+    name: Option<&'a str>,
+    start: Option<&'a Start>,
+    /// The first start, counted from the start of the scenario, where it follows from the file.
+    from: Option<Span>,
+    /// The last end, likewise.
+    to: Option<Span>,
+    text: String,
+}
+
+struct Timeline<'a> {
+    items: Vec<Item<'a>>,
+}
+
+impl<'a> Timeline<'a> {
+    fn of(scenario: &'a Scenario) -> Self {
+        let workloads = scenario.workloads.iter().map(|workload| Item {
+            name: Some(workload.name.as_str()),
+            start: workload.start.as_ref(),
+            from: None,
+            to: None,
+            text: of_workload(workload),
+        });
+        let steps = scenario.steps.iter().map(|step| Item {
+            name: step.name.as_deref(),
+            start: Some(&step.start),
+            from: None,
+            to: None,
+            text: of_step(step),
+        });
+        let mut timeline = Self { items: workloads.chain(steps).collect() };
+        let lasting: Vec<Option<Span>> = scenario
+            .workloads
+            .iter()
+            .map(lasts_workload)
+            .chain(scenario.steps.iter().map(lasts_step))
+            .collect();
+        let first: Vec<Span> = scenario
+            .workloads
+            .iter()
+            .map(|_| NONE)
+            .chain(scenario.steps.iter().map(|step| step.repeat.map_or(NONE, |(every, _)| every)))
+            .collect();
+        // One thing can follow from another that stands further down; each round knows at least one more.
+        for _ in 0..timeline.items.len() {
+            for number in 0..timeline.items.len() {
+                let base = match timeline.items[number].start {
+                    Some(Start::At(span)) => Some(*span),
+                    Some(Start::After { event, wait }) => {
+                        timeline.when(event).map(|event| plus(event, *wait))
+                    }
+                    None => None,
+                };
+                timeline.items[number].from = base.map(|base| plus(base, first[number]));
+                timeline.items[number].to =
+                    base.zip(lasting[number]).map(|(base, lasts)| plus(base, lasts));
+            }
+        }
+        timeline
+    }
+
+    /// When an event happens, where that follows from the file.
+    fn when(&self, event: &Event) -> Option<Span> {
+        let named = |name: &str| self.items.iter().find(|item| item.name == Some(name));
+        match event {
+            Event::Starts(name) => named(name)?.from,
+            Event::Ends(name) => named(name)?.to,
+            Event::Healthy(_) => Some(NONE),
+            _ => None,
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut order: Vec<usize> = (0..self.items.len()).collect();
+        order.sort_by_key(|number| {
+            let from = self.items[*number].from;
+            (from.is_none(), from.map_or(NONE, |from| from), *number)
+        });
+        let mut told = BTreeSet::new();
+        let mut lines = Vec::new();
+        // What has a time comes in its order; what waits stands under what it waits for.
+        for number in &order {
+            if self.items[*number].from.is_some() || self.parent(*number).is_none() {
+                self.tell(*number, 0, &order, &mut told, &mut lines);
+            }
+        }
+        for number in &order {
+            self.tell(*number, 0, &order, &mut told, &mut lines);
+        }
+        lines
+    }
+
+    fn tell(
+        &self,
+        number: usize,
+        depth: usize,
+        order: &[usize],
+        told: &mut BTreeSet<usize>,
+        lines: &mut Vec<String>,
+    ) {
+        if !told.insert(number) {
+            return;
+        }
+        let item = &self.items[number];
+        let when = match (item.from, item.start) {
+            (Some(from), Some(Start::After { .. })) => {
+                format!("{from} ({})", item.start.map(ToString::to_string).unwrap_or_default())
+            }
+            (Some(from), _) => from.to_string(),
+            (None, Some(start)) => format!("after {start}"),
+            (None, None) => "when a step starts it".to_owned(),
+        };
+        let until = item.to.filter(|to| Some(*to) != item.from);
+        let until = until.map(|to| format!(" until {to}")).unwrap_or_default();
+        let name = item.name.map(|name| format!("{name}: ")).unwrap_or_default();
+        lines.push(format!("  {}{when}{until}  {name}{}", "  ".repeat(depth), item.text));
+        for child in order {
+            if self.items[*child].from.is_none() && self.parent(*child) == Some(number) {
+                self.tell(*child, depth + 1, order, told, lines);
+            }
+        }
+    }
+
+    /// What an item waits for, if that is another one.
+    fn parent(&self, number: usize) -> Option<usize> {
+        let Some(Start::After { event, .. }) = self.items[number].start else { return None };
+        let name = match event {
+            Event::Starts(name) | Event::Ends(name) => name,
+            Event::Acknowledged { workload, .. } | Event::HalfSent { workload, .. } => workload,
+            Event::Gone(object) => &object.object,
+            Event::Healthy(_) | Event::AtRest(_) => return None,
+        };
+        self.items.iter().position(|item| item.name == Some(name.as_str()))
+    }
+}
+
+const NONE: Span = Span::exactly(Duration::ZERO);
+
+fn plus(a: Span, b: Span) -> Span {
+    Span { min: a.min + b.min, max: a.max + b.max }
+}
+
+fn times(span: Span, count: u32) -> Span {
+    Span { min: span.min * count, max: span.max * count }
+}
+
+/// How long a workload lasts from its start; `None` where that depends on the run.
+fn lasts_workload(workload: &Workload) -> Option<Span> {
+    match workload.pace {
+        Pace::Open { operations: None, .. } => workload.lasts,
+        Pace::Open { .. } | Pace::Closed(_) => None,
+    }
+}
+
+/// How long after its base a step ends; `None` where that depends on the run.
+fn lasts_step(step: &Step) -> Option<Span> {
+    if step.each.is_some() || matches!(step.verb, Verb::Request(_) | Verb::Remember(_)) {
+        return None;
+    }
+    let down = match step.verb {
+        Verb::Power(Power::Restart(down), _) => down,
+        _ => NONE,
+    };
+    let once = plus(step.lasts.unwrap_or(NONE), down);
+    let before = step.repeat.map_or(NONE, |(every, count)| times(every, count));
+    Some(plus(before, once))
+}
+
+fn of_workload(workload: &Workload) -> String {
+    let pace = match workload.pace {
+        Pace::Open { rate, operations } => {
+            let thousandths = rate.thousandths;
+            let rate = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+            let rate = rate.trim_end_matches('0').trim_end_matches('.').to_owned();
+            let most = operations.map(|most| format!(", at most {most}")).unwrap_or_default();
+            format!("{rate} operations{most}")
+        }
+        Pace::Closed(operations) => format!("{operations} operations"),
+    };
+    let per = match workload.pace {
+        Pace::Open { rate, .. } => format!(" every {}", show(rate.period)),
+        Pace::Closed(_) => String::new(),
+    };
+    let mix: Vec<String> = workload
+        .mix
+        .iter()
+        .map(|(operation, weight)| format!("{weight} {}", operation.word()))
+        .collect();
+    format!("{pace}{per} of {} clients on {}: {}", workload.clients, workload.on, mix.join(", "))
+}
+
+fn of_step(step: &Step) -> String {
+    let mut text = step.verb.to_string();
+    if let Some(lasts) = step.lasts {
+        text.push_str(&format!(", for {lasts}"));
+    }
+    if let Some((every, count)) = step.repeat {
+        text.push_str(&format!(", {count} times, every {every}"));
+    }
+    if let Some(each) = &step.each {
+        text.push_str(&format!("; {} one after another", each.targets));
+        if let Some(until) = &each.until {
+            text.push_str(&format!(", each until {until}"));
+        }
+        if !each.wait.max.is_zero() {
+            text.push_str(&format!(", {} between", each.wait));
+        }
+    }
+    if step.may_be_inert {
+        text.push_str(" (may change nothing)");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_follow_from_the_file_are_worked_out_and_the_rest_stands_under_its_cause() {
+        let text = r#"
+schema = 1
+title = "Something breaks"
+why = "Nothing is lost."
+tags = ["gate"]
+waive = [{ invariant = "tidy", because = "it is not looked at" }]
+[cluster.main]
+nodes = 3
+clock = { 2 = "-10m" }
+[domain."acme.example"]
+[bucket."acme.example/scans"]
+[workload.ingest]
+during = "1m..20m"
+rate = "2.5/s"
+clients = 4
+mix = { write = 60, read = 40 }
+in = "acme.example/scans"
+[[step]]
+after = "blackout ends"
+wait = "30s"
+do = "isolate"
+nodes = "1 of main"
+for = "10s..20s"
+as = "cut"
+[[step]]
+at = "2m..3m"
+do = "power-off"
+nodes = "2 of main"
+for = "6m"
+as = "blackout"
+[[step]]
+after = "ingest: 200th write half sent"
+do = "kill"
+nodes = "main/3"
+as = "dead"
+[[step]]
+after = "dead starts"
+wait = "1m"
+do = "start"
+nodes = "dead"
+[[step]]
+at = "5m"
+each = "all of main"
+until = "main healthy"
+do = "restart"
+as = "rolling"
+[[step]]
+every = "90s"
+times = 4
+do = "break-multicast"
+nodes = "main/1"
+for = "20s"
+[[expect]]
+after = "cut ends"
+within = "5m"
+that = "healthy"
+"#;
+        let scenario = crate::language::read("x.toml", text).expect("reads");
+        let shown = show_scenario(&scenario);
+        let timeline: Vec<&str> = shown
+            .iter()
+            .skip_while(|line| *line != "timeline")
+            .take_while(|line| *line != "expected")
+            .map(String::as_str)
+            .collect();
+        assert_eq!(
+            timeline,
+            [
+                "timeline",
+                "  1m until 20m  ingest: 2.5 operations every 1s of 4 clients on main: 60 write, 40 read",
+                "    after ingest: 200th write half sent  dead: kill main/3",
+                "      after dead starts + 1m  start those of dead",
+                "  1m30s until 6m20s  break-multicast main/1, for 20s, 4 times, every 1m30s",
+                "  2m..3m until 8m..9m  blackout: power-off 2 of main, for 6m",
+                "  5m  rolling: restart each, down for 30s; all of main one after another, each until main healthy",
+                "  8m30s..9m30s (blackout ends + 30s) until 8m40s..9m50s  cut: isolate 1 of main, for 10s..20s",
+            ]
+        );
+        let all = shown.join("\n");
+        assert!(all.contains("clock of main/2: -10m"), "{all}");
+        assert!(all.contains("within 5m after cut ends: main healthy"), "{all}");
+        assert!(all.contains("tidy (waived: it is not looked at)"), "{all}");
+    }
+}

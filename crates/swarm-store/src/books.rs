@@ -1,15 +1,13 @@
-//! Space and counts of one volume: what is used, free and trapped, and where the next extent goes.
+//! Space and counts of one volume: sums over what is filed and what is being written.
 //!
-//! Owns the arithmetic (`docs/on-disk.md`, "Space"). Allocation is append-only: the head only moves back over extents
-//! that were staged behind everything ever published and then abandoned.
-
-use std::collections::BTreeMap;
+//! Owns the arithmetic (`docs/on-disk.md`, "Space"); where things lie is in [`crate::room`].
 
 use swarm_types::StreamId;
 
 use crate::codec::Malformed;
-use crate::layout::Layout;
+use crate::extent::Extent;
 use crate::record::{Entry, brief};
+use crate::room::Room;
 use crate::service::Service;
 
 /// How full a volume is: `used + free + trapped == capacity`, always.
@@ -27,6 +25,17 @@ pub struct Space {
     pub streams: u64,
     /// Number of tombstones.
     pub tombstones: u64,
+}
+
+impl Space {
+    /// Which share of the room that nothing uses can be written to directly: below 0.8 it is time to defragment (How do I
+    /// fix trapped space?). 1 where everything is used.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    pub fn free_share(&self) -> f64 {
+        let unused = self.free + self.trapped;
+        if unused == 0 { 1.0 } else { self.free as f64 / unused as f64 }
+    }
 }
 
 /// Sums over everything filed. The digest tells whether an index holds exactly that.
@@ -77,50 +86,31 @@ fn hash(id: StreamId, value: &[u8]) -> u64 {
     u64::from(forward) << 32 | u64::from(backward)
 }
 
-/// An extent being read.
-#[derive(Debug, Clone, Copy)]
-struct Pinned {
-    size: u64,
-    readers: u64,
-}
-
 /// The books of a mounted volume.
 #[derive(Debug)]
 pub(crate) struct Books {
-    data: u64,
-    data_len: u64,
     pub(crate) totals: Totals,
     pub(crate) service: Service,
-    /// End of the last extent ever published.
-    head: u64,
-    /// Extents being written: size by offset.
-    staged: BTreeMap<u64, u64>,
-    /// Extents being read, by offset: their room is not written to, whatever becomes of what they hold.
-    pinned: BTreeMap<u64, Pinned>,
+    pub(crate) room: Room,
     next_number: u64,
+}
+
+/// What a committed group changed about the room.
+#[derive(Debug, Default)]
+pub(crate) struct Resettled {
+    pub(crate) forgotten: Vec<(StreamId, Extent)>,
+    pub(crate) filed: Vec<(StreamId, Extent)>,
+    /// Where the head came down to.
+    pub(crate) lowered: Option<u64>,
+    /// End of the last extent mentioned.
+    pub(crate) end: u64,
 }
 
 impl Books {
     /// Books that begin with what the journal says. Numbers of extents begin with the epoch, so that no mount repeats
     /// one of an earlier mount.
-    pub(crate) fn new(
-        layout: &Layout,
-        totals: Totals,
-        service: Service,
-        head: u64,
-        epoch: u32,
-    ) -> Self {
-        let Layout { data, data_len, .. } = *layout;
-        Self {
-            data,
-            data_len,
-            totals,
-            service,
-            head: head.max(data),
-            staged: BTreeMap::new(),
-            pinned: BTreeMap::new(),
-            next_number: u64::from(epoch) << 32,
-        }
+    pub(crate) fn new(totals: Totals, service: Service, room: Room, epoch: u32) -> Self {
+        Self { totals, service, room, next_number: u64::from(epoch) << 32 }
     }
 
     /// A number for a new extent.
@@ -129,117 +119,29 @@ impl Books {
         self.next_number
     }
 
-    /// Where an extent of this size goes; `Err` with the bytes free where it does not fit. Empty ones are at 0.
-    pub(crate) fn allocate(&mut self, size: u64) -> Result<u64, u64> {
-        if size == 0 {
-            return Ok(0);
-        }
-        let (offset, free) = (self.allocation_head(), self.free());
-        if size > free {
-            return Err(free);
-        }
-        self.staged.insert(offset, size);
-        Ok(offset)
-    }
-
-    /// The extent at this offset is not being written any more: it was published or abandoned.
-    pub(crate) fn release(&mut self, offset: u64) {
-        self.staged.remove(&offset);
-    }
-
-    /// The extent at this offset is being read.
-    pub(crate) fn pin(&mut self, offset: u64, size: u64) {
-        let pinned = self.pinned.entry(offset).or_insert(Pinned { size, readers: 0 });
-        pinned.readers += 1;
-        pinned.size = pinned.size.max(size);
-    }
-
-    /// One reader less.
-    pub(crate) fn unpin(&mut self, offset: u64) {
-        if let Some(pinned) = self.pinned.get_mut(&offset) {
-            pinned.readers -= 1;
-            if pinned.readers == 0 {
-                self.pinned.remove(&offset);
-            }
-        }
-    }
-
-    /// A group was committed: these are the new totals, and this is where its last extent ends.
-    pub(crate) fn committed(&mut self, totals: Totals, end: u64) {
+    /// A group was committed: these are the new totals, and this is what it changed.
+    pub(crate) fn committed(&mut self, totals: Totals, resettled: &Resettled) {
         self.totals = totals;
-        self.head = self.head.max(end);
-    }
-
-    /// End of the last extent ever published.
-    pub(crate) const fn head(&self) -> u64 {
-        self.head
+        for (id, extent) in &resettled.forgotten {
+            self.room.forget(*id, extent);
+        }
+        for (id, extent) in &resettled.filed {
+            self.room.file(*id, extent);
+        }
+        self.room.set_head(resettled.lowered, resettled.end);
     }
 
     pub(crate) fn space(&self) -> Space {
-        let used = self.totals.used + self.staged.values().sum::<u64>();
-        let free = self.free();
+        let capacity = self.room.capacity();
+        let used = self.totals.used + self.room.staged();
+        let free = self.room.free();
         Space {
-            capacity: self.data_len,
+            capacity,
             used,
             free,
-            trapped: self.data_len.saturating_sub(used + free),
+            trapped: capacity.saturating_sub(used + free),
             streams: self.totals.streams,
             tombstones: self.totals.tombstones,
         }
-    }
-
-    fn allocation_head(&self) -> u64 {
-        self.staged
-            .last_key_value()
-            .map_or(self.head, |(offset, size)| self.head.max(offset + size))
-    }
-
-    fn free(&self) -> u64 {
-        (self.data + self.data_len).saturating_sub(self.allocation_head())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn books() -> Books {
-        let layout = Layout::of_device(64 << 20).expect("large enough");
-        Books::new(&layout, Totals::default(), Service::default(), 0, 1)
-    }
-
-    #[test]
-    fn abandoned_extents_at_the_end_become_free_again() {
-        let mut books = books();
-        let empty = books.space();
-        let first = books.allocate(8192).expect("room");
-        let second = books.allocate(4096).expect("room");
-        assert_eq!(second, first + 8192);
-        books.release(first);
-        assert_eq!(books.space().trapped, 8192, "a hole below an extent being written");
-        books.release(second);
-        assert_eq!(books.space(), empty);
-    }
-
-    #[test]
-    fn an_abandoned_extent_below_a_published_one_is_trapped() {
-        let mut books = books();
-        let first = books.allocate(8192).expect("room");
-        let second = books.allocate(4096).expect("room");
-        books.release(first);
-        books.release(second);
-        books.committed(Totals { used: 4096, streams: 1, ..Totals::default() }, second + 4096);
-        let space = books.space();
-        assert_eq!((space.used, space.trapped), (4096, 8192));
-        assert_eq!(space.used + space.free + space.trapped, space.capacity);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused_with_the_room_there_is() {
-        let mut books = books();
-        let free = books.space().free;
-        assert_eq!(books.allocate(free + 1), Err(free));
-        assert!(books.allocate(free).is_ok());
-        assert_eq!(books.allocate(4096), Err(0));
     }
 }

@@ -49,7 +49,7 @@ impl Committer {
         let mut writing = Writing { position, end, payload: Vec::new(), records: 0 };
         let (head, service) = {
             let books = self.shared.books();
-            (books.head(), books.service)
+            (books.room.head(), books.service)
         };
         self.put(&mut writing, &Entry::Space { head }).await?;
         self.put(&mut writing, &Entry::Service(service)).await?;

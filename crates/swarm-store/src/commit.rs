@@ -14,6 +14,7 @@ use swarm_env::{Bug, SyncMode};
 use swarm_types::{Stamp, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::books::Resettled;
 use crate::codec::Malformed;
 use crate::error::{AppendError, PublishError, copy_of};
 use crate::extent::Extent;
@@ -21,7 +22,7 @@ use crate::group::{Encoding, GroupHeader, GroupKind, HalfHeader, HalfState, grou
 use crate::hints::{HINTS_MAX, Hints};
 use crate::index::{IndexError, Mark};
 use crate::journal::{ChosenHalf, Tail};
-use crate::record::{Brief, Entry, Note, brief, noted, with_note};
+use crate::record::{Brief, Entry, Note, brief, noted, with_extent, with_note};
 use crate::service::Service;
 use crate::stage::Reservation;
 use crate::volume::Shared;
@@ -43,6 +44,20 @@ pub(crate) enum Work {
         tail: Option<(u64, Bytes)>,
         reservation: Reservation,
     },
+    /// File the same replica at another place, if it still is at the one that it was copied from.
+    Move {
+        id: StreamId,
+        stamp: Stamp,
+        /// [`Extent::number`] of the place that it was copied from.
+        from: u64,
+        extent: Extent,
+        tail: Option<(u64, Bytes)>,
+        reservation: Reservation,
+        /// Size of the record.
+        bytes: usize,
+    },
+    /// Let the head come down to the end of what is filed.
+    Lower,
     /// File a tombstone.
     Bury { id: StreamId, stamp: Stamp, value: Vec<u8> },
     /// Remove exactly this replica.
@@ -132,11 +147,24 @@ struct Draft {
     record_bytes: i64,
     /// End of the last extent.
     end: u64,
+    /// Where the head comes down to.
+    lowered: Option<u64>,
     service: Option<Service>,
     reservations: Vec<Reservation>,
 }
 
 impl Draft {
+    fn add_extent(
+        &mut self,
+        extent: &Extent,
+        tail: Option<(u64, Bytes)>,
+        reservation: Reservation,
+    ) {
+        self.end = self.end.max(extent.end());
+        self.writes.extend(tail);
+        self.reservations.push(reservation);
+    }
+
     fn push(&mut self, entry: &Entry) {
         entry.encode(&mut self.payload);
         self.records += 1;
@@ -245,20 +273,22 @@ impl Committer {
     fn add(&self, work: Work, draft: &mut Draft) -> Result<u64, PublishError> {
         match work {
             Work::Publish { id, stamp, value, extent, tail, reservation } => {
-                if reservation.lost_to_failed_sync() {
-                    return Err(self
-                        .shared
-                        .disk_error(io::Error::other("an earlier sync failed"))
-                        .into());
-                }
+                self.check_sync(&reservation)?;
                 let limit = self.shared.superblock.layout.records_max();
                 if self.file(draft, id, stamp, value, limit)? {
-                    draft.end = draft.end.max(extent.end());
-                    draft.writes.extend(tail);
-                    draft.reservations.push(reservation);
+                    draft.add_extent(&extent, tail, reservation);
                 }
                 Ok(0)
             }
+            Work::Move { id, stamp, from, extent, tail, reservation, .. } => {
+                self.check_sync(&reservation)?;
+                let moved = self.move_to(draft, id, stamp, from, &extent)?;
+                if moved > 0 {
+                    draft.add_extent(&extent, tail, reservation);
+                }
+                Ok(moved)
+            }
+            Work::Lower => Ok(self.lower(draft)),
             Work::Bury { id, stamp, value } => {
                 let limit = self.shared.superblock.layout.tombstones_max();
                 self.file(draft, id, stamp, value, limit)?;
@@ -280,6 +310,50 @@ impl Committer {
             }
             Work::Touch | Work::Close => Ok(0),
         }
+    }
+
+    /// Refuses an extent of which a part may have been lost with a failed sync.
+    fn check_sync(&self, reservation: &Reservation) -> Result<(), PublishError> {
+        if reservation.lost_to_failed_sync() {
+            let source = io::Error::other("an earlier sync failed");
+            return Err(self.shared.disk_error(source).into());
+        }
+        Ok(())
+    }
+
+    /// Adds the new place of a replica; 1 if it was at the old one.
+    fn move_to(
+        &self,
+        draft: &mut Draft,
+        id: StreamId,
+        stamp: Stamp,
+        from: u64,
+        to: &Extent,
+    ) -> Result<u64, PublishError> {
+        let Some(filed) = self.filed(draft, id)? else { return Ok(0) };
+        let is_meant = filed.brief.stamp == stamp
+            && filed.brief.extent.is_some_and(|extent| extent.number == from);
+        if !is_meant {
+            return Ok(0);
+        }
+        let failed = |error: Malformed| self.shared.error(&Failure::Index(error.into()));
+        let value = with_extent(&filed.value, to).map_err(failed)?;
+        draft.push(&Entry::File { id, value: value.clone() });
+        draft.changes.insert(id, Some(value));
+        Ok(1)
+    }
+
+    /// Lets the head come down as far as it can; 1 if it does.
+    fn lower(&self, draft: &mut Draft) -> u64 {
+        let books = self.shared.books();
+        let head = books.room.lowest_head().max(draft.end);
+        if head >= books.room.head() {
+            return 0;
+        }
+        drop(books);
+        draft.push(&Entry::Space { head });
+        draft.lowered = Some(head);
+        1
     }
 
     /// Adds a replica or tombstone, if it is newer than what is filed; false if it is filed already.
@@ -387,9 +461,10 @@ impl Committer {
 
     /// Makes a group durable, then visible.
     async fn write(&mut self, draft: Draft) -> Result<(), Failure> {
-        let Draft { payload, records, writes, changes, end, service, reservations, .. } = draft;
+        let Draft { payload, records, writes, changes, end, lowered, .. } = draft;
+        let (service, reservations) = (draft.service, draft.reservations);
         self.write_group(GroupKind::Commit, &payload, records, writes).await?;
-        self.tell(changes, end)?;
+        self.tell(changes, lowered, end)?;
         if let Some(service) = service {
             self.shared.books().service = service;
         }
@@ -399,14 +474,25 @@ impl Committer {
     }
 
     /// Tells index and books of a durable group.
-    fn tell(&self, changes: BTreeMap<StreamId, Option<Vec<u8>>>, end: u64) -> Result<(), Failure> {
+    fn tell(
+        &self,
+        changes: BTreeMap<StreamId, Option<Vec<u8>>>,
+        lowered: Option<u64>,
+        end: u64,
+    ) -> Result<(), Failure> {
+        let failed = |error: Malformed| Failure::Index(error.into());
         let mut totals = self.shared.books().totals;
+        let mut resettled = Resettled { lowered, end, ..Resettled::default() };
         for (id, value) in &changes {
             if let Some(old) = self.shared.index.get(*id).map_err(Failure::Index)? {
-                totals.subtract(*id, &old).map_err(|error| Failure::Index(error.into()))?;
+                totals.subtract(*id, &old).map_err(failed)?;
+                let extent = brief(&old).map_err(failed)?.extent;
+                resettled.forgotten.extend(extent.map(|extent| (*id, extent)));
             }
             if let Some(new) = value {
-                totals.add(*id, new).map_err(|error| Failure::Index(error.into()))?;
+                totals.add(*id, new).map_err(failed)?;
+                let extent = brief(new).map_err(failed)?.extent;
+                resettled.filed.extend(extent.map(|extent| (*id, extent)));
             }
         }
         let mark = Mark {
@@ -420,7 +506,7 @@ impl Committer {
             .index
             .apply(changes.into_iter().collect(), Some(&mark))
             .map_err(Failure::Index)?;
-        self.shared.books().committed(totals, end);
+        self.shared.books().committed(totals, &resettled);
         Ok(())
     }
 
@@ -440,14 +526,14 @@ impl Committer {
                 (draft.payload, draft.records) = (Vec::new(), 0);
             }
             self.write_group(GroupKind::Mount, &draft.payload, draft.records, draft.writes).await?;
-            self.tell(BTreeMap::new(), 0)
+            self.tell(BTreeMap::new(), None, 0)
         };
         opened.await.map_err(|failure| self.shared.error(&failure))
     }
 
     async fn close(&mut self) -> Result<(), Failure> {
         self.write_group(GroupKind::Clean, &[], 0, Vec::new()).await?;
-        self.tell(BTreeMap::new(), 0)?;
+        self.tell(BTreeMap::new(), None, 0)?;
         self.shared.closed.store(true, Ordering::Release);
         if let Err(error) = self.shared.index.flush() {
             // The volume is clean all the same: the next mount rebuilds the index.
@@ -546,6 +632,8 @@ impl Shared {
 fn payload_of(work: &Work) -> usize {
     match work {
         Work::Publish { value, .. } | Work::Bury { value, .. } => value.len() + 20,
+        Work::Move { bytes, .. } => *bytes,
+        Work::Lower => 13,
         Work::Remove { .. } => REMOVE_BYTES,
         Work::Forget { tombstones } => tombstones.len() * REMOVE_BYTES,
         Work::Note { .. } => NOTE_BYTES,
@@ -562,7 +650,8 @@ const NOTE_BYTES: usize = 55 + 16 * HINTS_MAX;
 
 fn data_of(work: &Work) -> usize {
     match work {
-        Work::Publish { tail: Some((_, bytes)), .. } => bytes.len(),
+        Work::Publish { tail: Some((_, bytes)), .. }
+        | Work::Move { tail: Some((_, bytes)), .. } => bytes.len(),
         _ => 0,
     }
 }

@@ -10,6 +10,8 @@ use swarm_types::{StreamId, VolumeId};
 
 use crate::books::Totals;
 use crate::codec::{Cursor, Malformed, Put};
+use crate::record::brief;
+use crate::room::Lying;
 
 /// The key of the mark; no stream id has this length.
 pub(crate) const MARK_KEY: &[u8] = b"mark";
@@ -103,13 +105,33 @@ impl Mark {
 /// Sums up everything that an index holds.
 pub(crate) fn totals(index: &dyn Index) -> Result<Totals, IndexError> {
     let mut totals = Totals::default();
+    for_each(index, |id, value| totals.add(id, value))?;
+    Ok(totals)
+}
+
+/// The same, and where the extents of everything lie.
+pub(crate) fn survey(index: &dyn Index) -> Result<(Totals, Vec<Lying>), IndexError> {
+    let (mut totals, mut lying) = (Totals::default(), Vec::new());
+    for_each(index, |id, value| {
+        totals.add(id, value)?;
+        let extent = brief(value)?.extent.filter(|extent| extent.size() > 0);
+        lying.extend(extent.map(|extent| Lying { id, offset: extent.offset, size: extent.size() }));
+        Ok(())
+    })?;
+    Ok((totals, lying))
+}
+
+fn for_each(
+    index: &dyn Index,
+    mut look: impl FnMut(StreamId, &[u8]) -> Result<(), Malformed>,
+) -> Result<(), IndexError> {
     let mut after = None;
     loop {
         let page = index.scan(after, SCAN_PAGE)?;
-        let Some((last, _)) = page.last() else { return Ok(totals) };
+        let Some((last, _)) = page.last() else { return Ok(()) };
         after = Some(*last);
         for (id, value) in &page {
-            totals.add(*id, value)?;
+            look(*id, value)?;
         }
     }
 }

@@ -8,17 +8,18 @@ use bytes::Bytes;
 use swarm_env::{Bug, Disk, Env, IndexHome, MemoryIndex};
 use swarm_types::{ClusterName, Stamp, StreamId, Timestamp};
 
-use crate::books::{Books, Totals};
+use crate::books::Books;
 use crate::commit::Committer;
 use crate::counted::{Counted, Counters};
 use crate::error::{AppendError, MountError};
 use crate::index::memory::Memory;
 use crate::index::sled::Sled;
-use crate::index::{Index, IndexError, SCAN_PAGE, totals};
+use crate::index::{Index, IndexError, SCAN_PAGE, survey};
 use crate::journal::{ChosenHalf, Tail, choose_half, read_tail};
 use crate::layout::{BLOCK, Found, Superblock, align_down, usize_of};
 use crate::record::{Entry, brief};
 use crate::replay::{Replay, ReplayError, Replayed};
+use crate::room::Room;
 use crate::volume::{Shared, Volume};
 
 /// How a volume is mounted.
@@ -204,9 +205,9 @@ impl Opening<'_> {
             forget_tombstones(&*index).map_err(failed)?;
         }
         let scanned = Arc::clone(&index);
-        let scan = self.env.offload("store.totals", move || totals(&*scanned)).await;
-        let totals: Totals = match scan {
-            Some(totals) => totals.map_err(failed)?,
+        let scan = self.env.offload("store.totals", move || survey(&*scanned)).await;
+        let (totals, lying) = match scan {
+            Some(found) => found.map_err(failed)?,
             None => {
                 return Err(MountError::Disk {
                     source: std::io::Error::other("the node is stopping"),
@@ -215,8 +216,8 @@ impl Opening<'_> {
         };
         let epoch = self.tail.last.chained.header.epoch.saturating_add(1);
         let Tail { head, service, .. } = self.tail;
-        let books = Books::new(&self.superblock.layout, totals, service, head, epoch);
-        let books = Mutex::new(books);
+        let room = Room::new(&self.superblock.layout, head, lying);
+        let books = Mutex::new(Books::new(totals, service, room, epoch));
         let shared =
             Shared::new(self.env.clone(), self.disk, self.errors, self.superblock, index, books);
         let shared = Arc::new(shared);

@@ -217,10 +217,7 @@ pub(crate) fn encode_value(record: &Record) -> Vec<u8> {
         RecordState::Live { meta, hints, quarantined, extent } => {
             out.push(ADD);
             put_stamp(&mut out, &record.stamp);
-            for field in [extent.number, extent.offset, extent.length] {
-                out.put_u64(field);
-            }
-            out.put_u32(extent.checksum);
+            put_extent(&mut out, extent);
             put_note(&mut out, hints, *quarantined);
             put_meta(&mut out, meta);
         }
@@ -276,7 +273,10 @@ pub(crate) fn brief(value: &[u8]) -> Result<Brief, Malformed> {
 }
 
 /// Where in the value of a replica begins what a [`Note`] changes.
-const NOTE_AT: usize = 1 + 24 + 28;
+const NOTE_AT: usize = EXTENT_AT + 28;
+
+/// Where in the value of a replica its extent is.
+const EXTENT_AT: usize = 1 + 24;
 
 const QUARANTINED: u8 = 1;
 
@@ -322,6 +322,15 @@ pub(crate) fn with_note(value: &[u8], new: &Note) -> Result<Option<Vec<u8>>, Mal
     Ok(Some(changed))
 }
 
+/// The value with the body at another place.
+pub(crate) fn with_extent(value: &[u8], to: &Extent) -> Result<Vec<u8>, Malformed> {
+    let (stamped, _) = value.split_at_checked(EXTENT_AT).ok_or(Malformed)?;
+    let mut changed = stamped.to_vec();
+    put_extent(&mut changed, to);
+    changed.put(value.get(NOTE_AT..).ok_or(Malformed)?);
+    Ok(changed)
+}
+
 /// The value of a replica as format version 1 encoded it, with one hint or zeros, in the newest encoding.
 fn of_encoding_one(value: &[u8]) -> Result<Vec<u8>, Malformed> {
     let (fixed, rest) = value.split_at_checked(NOTE_AT).ok_or(Malformed)?;
@@ -331,6 +340,13 @@ fn of_encoding_one(value: &[u8]) -> Result<Vec<u8>, Malformed> {
     put_note(&mut out, &Hints::new(hint), false);
     out.put(cursor.rest());
     Ok(out)
+}
+
+fn put_extent(out: &mut Vec<u8>, extent: &Extent) {
+    for field in [extent.number, extent.offset, extent.length] {
+        out.put_u64(field);
+    }
+    out.put_u32(extent.checksum);
 }
 
 fn extent(cursor: &mut Cursor<'_>) -> Result<Extent, Malformed> {

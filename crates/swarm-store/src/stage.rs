@@ -57,14 +57,18 @@ pub struct Staged {
 
 impl Staged {
     pub(crate) fn new(volume: Volume, id: StreamId, length: u64) -> Result<Self, AppendError> {
-        let shared = volume.shared();
-        shared.check_open()?;
-        let reservation = Reservation::new(shared, length)?;
+        volume.shared().check_open()?;
+        let reservation = Reservation::new(volume.shared(), length)?;
+        Ok(Self::at(volume, id, length, reservation))
+    }
+
+    /// A body to be written where there is room for it already.
+    pub(crate) fn at(volume: Volume, id: StreamId, length: u64, reservation: Reservation) -> Self {
         let extent =
             Extent { number: reservation.number, offset: reservation.offset, length, checksum: 0 };
         let binding = Binding { volume: volume.id(), stream: id, number: extent.number };
-        let in_flight = InFlight::new(shared);
-        Ok(Self {
+        let in_flight = InFlight::new(volume.shared());
+        Self {
             binding,
             extent,
             reservation,
@@ -76,7 +80,7 @@ impl Staged {
             pending_bytes: 0,
             _in_flight: in_flight,
             volume,
-        })
+        }
     }
 
     /// Takes the next piece of the body; waits while more than a window is unwritten.
@@ -119,12 +123,7 @@ impl Staged {
     /// [`AppendError::MetadataTooLarge`], [`AppendError::Full`] where the journal has no room, [`AppendError::Disk`],
     /// [`AppendError::Closed`].
     pub async fn publish(mut self, version: Publish) -> Result<Stamp, PublishError> {
-        let (announced, written) = (self.extent.length, self.written);
-        if written != announced {
-            return Err(AppendError::Short { announced, written }.into());
-        }
-        let tail = self.tail().await?;
-        self.extent.checksum = self.binding.table(announced, &self.table);
+        let tail = self.finish().await?;
         let Publish { stamp, meta, hints } = version;
         let Self { volume, binding, extent, reservation, _in_flight, .. } = self;
         let id = binding.stream;
@@ -142,6 +141,32 @@ impl Staged {
         }
         volume.ask(Work::Publish { id, stamp, value, extent, tail, reservation }).await?;
         Ok(stamp)
+    }
+
+    /// Files the body, a copy of what a replica has at another place, instead of that; durable and visible on return. False
+    /// if that is not where the replica is any more. `bytes` is the size of its record.
+    pub(crate) async fn take_place_of(
+        mut self,
+        stamp: Stamp,
+        from: u64,
+        bytes: usize,
+    ) -> Result<bool, AppendError> {
+        let tail = self.finish().await?;
+        let Self { volume, binding, extent, reservation, _in_flight, .. } = self;
+        let id = binding.stream;
+        let work = Work::Move { id, stamp, from, extent, tail, reservation, bytes };
+        Ok(volume.append(work).await? > 0)
+    }
+
+    /// Completes the extent; what is left to be written goes with the commit group.
+    async fn finish(&mut self) -> Result<Option<(u64, Bytes)>, AppendError> {
+        let (announced, written) = (self.extent.length, self.written);
+        if written != announced {
+            return Err(AppendError::Short { announced, written });
+        }
+        let tail = self.tail().await?;
+        self.extent.checksum = self.binding.table(announced, &self.table);
+        Ok(tail)
     }
 
     /// Submits what the buffer holds: at the end of the body less than a piece.
@@ -219,10 +244,24 @@ impl Reservation {
         if books.totals.record_bytes >= records_max {
             return Err(full(0));
         }
-        let offset = books.allocate(needed).map_err(full)?;
+        let offset = books.room.allocate(needed).map_err(full)?;
         let number = books.number();
         drop(books);
         Ok(Self { shared: Arc::clone(shared), number, offset, failed_syncs })
+    }
+
+    /// Room for an extent of this size that is to be moved: at this offset, or behind everything; `None` where there is
+    /// none.
+    pub(crate) fn to_move(shared: &Arc<Shared>, size: u64, to: Option<u64>) -> Option<Self> {
+        let failed_syncs = shared.failed_syncs.load(Ordering::Acquire);
+        let mut books = shared.books();
+        let offset = match to {
+            Some(offset) => books.room.allocate_at(offset, size).then_some(offset)?,
+            None => books.room.allocate_behind(size).ok()?,
+        };
+        let number = books.number();
+        drop(books);
+        Some(Self { shared: Arc::clone(shared), number, offset, failed_syncs })
     }
 
     /// True if a sync has failed since: bytes submitted before it may be gone.
@@ -233,6 +272,6 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shared.books().release(self.offset);
+        self.shared.books().room.release(self.offset);
     }
 }

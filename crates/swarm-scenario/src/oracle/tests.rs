@@ -300,6 +300,43 @@ fn version_1_reads_as_version_2_says_the_same() {
     assert_eq!(old.filed[&[1; 16]].value[53..71], [[0, 1].as_slice(), &[HINT; 16]].concat());
 }
 
+/// An image that the store keeps for its own tests, as rows of offset and bytes.
+fn fixture(version: u32) -> Bytes {
+    let path = format!(
+        "{}/../swarm-store/tests/fixtures/version-{version}.hex",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(path).expect("the fixture is in the tree");
+    let mut lines = text.lines();
+    let size = lines.next().and_then(|line| line.strip_prefix("size ")).expect("a size");
+    let mut bytes = vec![0; size.parse().expect("a number")];
+    let number = |digits: &str| usize::from_str_radix(digits, 16).expect("hexadecimal");
+    for (offset, row) in lines.filter_map(|line| line.split_once(' ')) {
+        for at in 0..row.len() / 2 {
+            let byte = number(&row[2 * at..2 * at + 2]);
+            bytes[number(offset) + at] = u8::try_from(byte).expect("two digits");
+        }
+    }
+    Bytes(bytes)
+}
+
+#[test]
+fn what_the_store_wrote_is_read_in_every_version() {
+    for (version, streams, used, trapped) in [(1, 3, 147_456, 8_192), (2, 5, 155_648, 4_096)] {
+        let image = fixture(version);
+        let volume = read(&image).expect("sound");
+        assert_eq!(volume.extents().count(), streams, "version {version}");
+        assert_eq!((volume.capacity(), volume.used()), (1_826_816, used));
+        assert_eq!(volume.capacity() - volume.used() - volume.free(), trapped);
+        assert!(volume.extents().all(|(stream, extent)| volume.is_whole(&image, stream, extent)));
+        let hints = |stream: u8| volume.filed[&[stream; 16]].value[53..55].to_vec();
+        assert_eq!(hints(2), [0, 1], "one hint");
+        assert_eq!(hints(5), if version == 1 { [0, 1] } else { [0, 3] });
+        assert!(!volume.filed.contains_key(&[3; 16]), "it was removed");
+    }
+    assert_eq!(read(&fixture(2)).expect("sound").filed[&[6; 16]].value[53], 1, "quarantined");
+}
+
 #[test]
 fn a_note_changes_the_replica_that_it_means_and_no_other() {
     let mut writer = sample();

@@ -57,6 +57,9 @@ enum Op {
     Service {
         service: u8,
     },
+    Defragment {
+        budget: u64,
+    },
 }
 
 /// What becomes of the index in a crash.
@@ -101,6 +104,8 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => (0..IDS, any::<bool>())
             .prop_map(|(id, quarantined)| Op::Quarantine { id, quarantined }),
         1 => (0u8..3).prop_map(|service| Op::Service { service }),
+        3 => prop_oneof![Just(1), Just(100_000), Just(u64::MAX)]
+            .prop_map(|budget| Op::Defragment { budget }),
     ]
 }
 
@@ -278,6 +283,17 @@ async fn perform(volume: &Volume, model: &Shared, op: Op) {
             volume.set_service(service(number)).await.unwrap();
             let mut model = model.lock().unwrap();
             (model.service, model.asked_service) = (number, None);
+        }
+        Op::Defragment { budget } => {
+            let before = volume.space();
+            let told = volume.defragment(budget).await.unwrap();
+            let after = volume.space();
+            assert_eq!((after.used, after.streams), (before.used, before.streams));
+            assert_eq!(after.free.saturating_sub(before.free), told.freed);
+            assert_eq!(told.damaged, []);
+            if told.done {
+                assert!(after.free >= before.free);
+            }
         }
         Op::Expire => {
             let tombstones: Vec<_> = {
@@ -458,6 +474,29 @@ fn every_single_point_of_a_short_story_can_be_the_last() {
                 let lives = vec![story(crash_at, loss, index), story(crash_at, loss + 99, index)];
                 live_and_die(crash_at, 2 << 20, lives);
             }
+        }
+    }
+}
+
+#[test]
+fn every_single_point_of_a_defragmentation_can_be_the_last() {
+    // The last body fits into no hole at first, so that others are moved out of its way, up and down.
+    let story = || {
+        let put = |id, len| Op::Put { id, len };
+        let mut ops = vec![put(0, 9_000), put(1, 20_000), put(2, 9_000), put(3, 300_000)];
+        ops.extend([put(4, 150_000), put(5, 160_000)]);
+        ops.extend([Op::Remove { id: 0 }, Op::Remove { id: 2 }, Op::Remove { id: 4 }]);
+        ops.push(Op::Defragment { budget: u64::MAX });
+        ops.extend([put(0, 400_000), Op::Delete { id: 1 }, Op::Defragment { budget: 1 }]);
+        ops
+    };
+    for crash_at in 20..90 {
+        for loss in 0..4 {
+            let index = if loss % 2 == 0 { IndexFate::Kept } else { IndexFate::Lost };
+            let life = Life { ops: story(), crash_at, loss, index, unmount: false };
+            let next =
+                Life { ops: story(), crash_at: crash_at / 2, loss: loss + 9, ..life.clone() };
+            live_and_die(crash_at, 2 << 20, vec![life, next]);
         }
     }
 }

@@ -74,6 +74,8 @@ fn image() -> Vec<u8> {
         };
         volume.bury(id(4), tombstone).await.unwrap();
         put_body(&volume, 5, 5, sparse_body()).await;
+        put_body(&volume, 7, 1, b"moved down".to_vec()).await;
+        assert_eq!(volume.defragment(1).await.unwrap().freed, 4096);
         assert!(volume.set_hints(id(5), stamp(5), hints()).await.unwrap());
     });
     disk.durable()
@@ -220,9 +222,11 @@ fn version_2_is_mounted_with_everything_in_it() {
     assert_eq!((report.clean, report.index), (false, IndexUse::Rebuilt));
     assert_eq!((report.dropped, report.damaged), (vec![], vec![]));
     let space = volume.space();
-    assert_eq!((space.streams, space.tombstones), (4, 1));
-    assert_eq!((space.capacity, space.used, space.trapped), (1_826_816, 151_552, 8_192));
+    assert_eq!((space.streams, space.tombstones), (5, 1));
+    assert_eq!((space.capacity, space.used, space.trapped), (1_826_816, 155_648, 4_096));
     check_content(&mut lab, &volume);
+    let moved = volume.find(id(7)).unwrap();
+    assert!(lab.run(read(&volume, &moved)).unwrap() == b"moved down");
     assert_eq!(volume.find(id(5)).unwrap().hints(), hints().volumes());
     let noted = volume.find(id(6)).unwrap();
     assert_eq!((noted.hints(), noted.is_quarantined()), (&[volume.id()][..], true));

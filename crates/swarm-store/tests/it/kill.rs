@@ -86,7 +86,12 @@ async fn write_for_ever(host: &LiveHost) {
             }
         }
     });
-    futures_util::future::join_all(writers).await;
+    let defragmenter = async {
+        loop {
+            volume.defragment(1 << 20).await.unwrap();
+        }
+    };
+    futures_util::future::join(futures_util::future::join_all(writers), defragmenter).await;
 }
 
 fn start(folder: &Path) -> Child {

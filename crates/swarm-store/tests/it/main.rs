@@ -4,6 +4,7 @@
 
 mod crash;
 mod damage;
+mod defrag;
 mod fixture;
 mod health;
 mod kill;

@@ -61,6 +61,9 @@ async fn node(env: Env, ledger: Ledger) {
                 Err(error) => assert!(error.to_string().contains("written"), "{error}"),
             }
         }
+        if round % 3 == 0 {
+            volume.defragment(200_000).await.ok();
+        }
         env.sleep(Duration::from_millis(1)).await;
     }
 }

@@ -130,6 +130,23 @@ fn old_tombstones_expire_and_young_ones_stay() {
 }
 
 #[test]
+fn exactly_the_tombstone_that_is_named_is_forgotten() {
+    let mut lab = Lab::new(1);
+    let volume = fresh(&mut lab, &TestDisk::new(DEVICE));
+    lab.run(async {
+        let buried = tombstone(2, 0);
+        let other = tombstone(3, 0);
+        volume.bury(id(1), buried).await.unwrap();
+        put(&volume, id(2), 2, 100).await.unwrap();
+        assert!(!volume.forget(id(1), other.stamp).await.unwrap());
+        assert!(volume.forget(id(1), buried.stamp).await.unwrap());
+        let replica = volume.find(id(2)).unwrap();
+        assert!(!volume.forget(id(2), replica.stamp).await.unwrap(), "a replica is no tombstone");
+    });
+    assert_eq!((volume.space().tombstones, volume.space().streams), (0, 1));
+}
+
+#[test]
 fn records_come_in_pages_in_the_order_of_ids() {
     let mut lab = Lab::new(1);
     let volume = fresh(&mut lab, &TestDisk::new(DEVICE));

@@ -61,7 +61,40 @@ pub enum Action {
         /// What becomes of the connection.
         ending: Ending,
     },
-    /// Undoes an earlier fault of the network or of a clock, by the number in its [`Applied`].
+    /// Makes this share of the blocks that hold data unreadable, chosen by the seed, in parts per million (at least one
+    /// block). Such a block can be written again.
+    Unreadable {
+        /// The disk.
+        disk: DiskRef,
+        /// Share of its written blocks, in parts per million.
+        share_ppm: u32,
+    },
+    /// Lets something be wrong with a disk until [`Action::Heal`] or [`Action::HealDisk`].
+    DiskFault {
+        /// The disk.
+        disk: DiskRef,
+        /// What.
+        fault: DiskFault,
+    },
+    /// Ends every [`Action::DiskFault`] of a disk; what was destroyed stays so.
+    HealDisk(DiskRef),
+    /// Pulls a disk out of the node that it is in. What was not synced is lost as by a power cut.
+    PullDisk(DiskRef),
+    /// Plugs a disk that was pulled into a node, its own or another of any cluster (in a live world only its own), with what
+    /// it holds.
+    InsertDisk {
+        /// The disk.
+        disk: DiskRef,
+        /// The node.
+        into: NodeRef,
+    },
+    /// Pulls a disk and plugs a blank one of the same make into the same node. That one has the next number that no disk
+    /// delivered in the node has had; in a live world it has the name of the old one, which is gone.
+    ReplaceDisk(DiskRef),
+    /// Takes the index of a disk's volume, before a node opens the disk next: at once for one that is off, else when it
+    /// has started again.
+    LoseIndex(DiskRef),
+    /// Undoes an earlier fault of the network, of a disk or of a clock, by the number in its [`Applied`].
     Heal(u64),
     /// Damages this share of the blocks that hold data, chosen by the seed, in parts per million (at least one block).
     Rot {
@@ -113,6 +146,53 @@ pub enum Cut {
     },
     /// Multicast from and to these nodes is lost; unicast works.
     Multicast(Vec<NodeRef>),
+}
+
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFault {
+    /// Requests take longer and bytes go slower, in a straight line from what the disk can do.
+    Slow {
+        /// Time of one request, in the end.
+        latency: Duration,
+        /// Bytes per second, in the end.
+        bandwidth: u64,
+        /// How long it takes to become so; zero: at once.
+        over: Duration,
+    },
+    /// Nothing completes.
+    Stalled,
+    /// Reads fail.
+    FailReads {
+        /// Share of them, in parts per million.
+        share_ppm: u32,
+    },
+    /// Writes fail, and may have been written in part.
+    FailWrites {
+        /// Share of them, in parts per million.
+        share_ppm: u32,
+    },
+    /// Syncs fail. As often as not what they should have made durable is given up: it is read as written until the power
+    /// goes.
+    FailSyncs {
+        /// Share of them, in parts per million.
+        share_ppm: u32,
+    },
+    /// Syncs are acknowledged and do nothing; healed, the disk catches up. It bites when the power goes.
+    LieAboutSyncs,
+    /// Blocks land elsewhere on the disk.
+    Misdirect {
+        /// Share of the blocks written, in parts per million.
+        share_ppm: u32,
+    },
+    /// Writes are refused.
+    ReadOnly,
+    /// Somebody else takes the space of the disk: what is written to blocks that hold nothing yet finds room only until this
+    /// share of it is taken in all. A node sees less free space and, if it writes all the same, `StorageFull`.
+    Full {
+        /// Share of the capacity, in parts per million.
+        share_ppm: u32,
+    },
 }
 
 /// Ways of the network.
@@ -204,6 +284,12 @@ pub struct Damage {
 pub enum DamageKind {
     /// Changed in place.
     Rot,
+    /// Cannot be read any more.
+    Unreadable,
+    /// Written elsewhere: the ranges are where they should be and where they are.
+    Misdirected,
+    /// Acknowledged as durable, and lost with the power.
+    Unsynced,
     /// The whole disk made blank.
     Wiped,
 }
@@ -244,8 +330,11 @@ pub trait World: Send + Sync {
     /// The nodes of a cluster, in order; empty for an unknown cluster.
     fn nodes(&self, cluster: &str) -> Vec<NodeRef>;
 
-    /// The disks of a node, in order.
+    /// The disks that are plugged into a node now, in order. Each keeps the name of the node that it was delivered in.
     fn disks(&self, node: &NodeRef) -> Vec<DiskRef>;
+
+    /// The node that a disk is plugged into now; `None` for one that was pulled, and for an unknown one.
+    fn plugged_into(&self, disk: &DiskRef) -> Option<NodeRef>;
 
     /// Where a node answers SCSP.
     fn scsp(&self, node: &NodeRef) -> SocketAddr;
@@ -263,10 +352,11 @@ pub trait World: Send + Sync {
     fn apply(&self, action: Action) -> swarm_env::BoxFuture<'_, Result<Applied, String>>;
 
     /// How many outcomes the action has changed so far: bytes lost, reads that met damage, messages late or not delivered,
-    /// connections reset, tasks that ran late, times read while off. An action that changed nothing did not bite.
+    /// connections reset, tasks that ran late, disk operations slowed or failed, volumes gone or back, times read while off. An action that changed nothing did not bite.
     fn effects(&self, number: u64) -> u64;
 
-    /// Everything that faults have destroyed so far, in order.
+    /// Everything that faults have destroyed so far, in order. It may grow at any time while a disk loses or misdirects what
+    /// is written to it.
     fn damage(&self) -> Vec<Damage>;
 
     /// Nodes that panicked so far, in order.

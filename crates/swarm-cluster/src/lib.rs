@@ -15,8 +15,8 @@ pub use swarm_env::{BoxFuture, Env};
 
 pub use check::{VOLUME_SIZE_MIN, check_setting, setting_names};
 pub use control::{
-    Action, Applied, Cut, Damage, DamageKind, Ending, Image, Life, LinkChange, NodePanic, Reply,
-    Ways, World,
+    Action, Applied, Cut, Damage, DamageKind, DiskFault, Ending, Image, Life, LinkChange,
+    NodePanic, Reply, Ways, World,
 };
 pub use spec::{
     ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec,

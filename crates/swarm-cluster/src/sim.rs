@@ -3,6 +3,7 @@
 //! Owns how a [`WorldSpec`] becomes hosts, disks and links of `swarm-sim`, and what each [`Action`](crate::Action) means
 //! there. Holds no state of a node but weak handles: after a kill or a power cut a node is rebuilt from its disks alone.
 
+mod disks;
 mod network;
 mod world;
 
@@ -15,11 +16,12 @@ use std::time::Duration;
 use swarm_env::{Bug, Env, PlantedBugs};
 use swarm_http::{HttpConfig, Server};
 use swarm_node::{Node, NodeConfig, WeakNode};
-use swarm_sim::{DiskModel, DiskNumber, HostId, LinkModel, Sim, SimHandle, SimOptions, Trace};
+use swarm_sim::{DiskModel, HostId, LinkModel, Sim, SimHandle, SimOptions, Trace};
 use swarm_types::ClusterName;
 
 use crate::control::World;
 use crate::spec::{ClusterSpec, DiskKind, DiskRef, LinkSpec, NodeRef, WorldSpec};
+use disks::SimulatedDisk;
 use world::{SimWorld, SimulatedNode};
 
 /// Name of the host on which the harness runs.
@@ -198,7 +200,7 @@ fn build(spec: &WorldSpec, handle: &SimHandle, harness: HostId) -> Result<SimWor
             Ok((host, handle.env(host)))
         })
         .collect::<Result<Vec<(HostId, Env)>, RunError>>()?;
-    let mut nodes = Vec::new();
+    let (mut nodes, mut disks) = (Vec::new(), Vec::new());
     for (number, (name, cluster)) in (1_u8..).zip(&spec.clusters) {
         if !(1..=NODES_MAX).contains(&cluster.nodes) {
             return Err(RunError::Spec(format!("cluster {name} needs 1 to {NODES_MAX} nodes")));
@@ -208,10 +210,10 @@ fn build(spec: &WorldSpec, handle: &SimHandle, harness: HostId) -> Result<SimWor
         handle.set_link(0, zone, link);
         handle.set_link(zone, 0, link);
         for node in 1..=cluster.nodes {
-            nodes.push(add_node(handle, number, name, cluster, node));
+            nodes.push(add_node(handle, number, name, cluster, node, &mut disks));
         }
     }
-    Ok(SimWorld::new(handle.clone(), handle.env(harness), clients, nodes))
+    Ok(SimWorld::new(handle.clone(), handle.env(harness), clients, nodes, disks))
 }
 
 fn add_node(
@@ -220,21 +222,22 @@ fn add_node(
     name: &str,
     cluster: &ClusterSpec,
     node: u32,
+    disks: &mut Vec<SimulatedDisk>,
 ) -> SimulatedNode {
     let reference = NodeRef { cluster: name.to_owned(), node };
     let last = u8::try_from(node).expect("NODES_MAX is checked before");
     let ip = Ipv4Addr::new(10, number, 0, last);
     let host = handle.add_node(&reference.to_string(), ip, u32::from(number));
-    let disks: Vec<(DiskRef, DiskNumber)> = (1..=cluster.volumes_per_node)
-        .map(|disk| {
-            let disk = DiskRef { node: reference.clone(), disk };
-            let id = disk.to_string().as_str().into();
-            let number = handle.add_disk(host, id, cluster.volume_size, disk_model(cluster.disk));
-            (disk, number)
-        })
-        .collect();
+    for disk in 1..=cluster.volumes_per_node {
+        let disk = DiskRef { node: reference.clone(), disk };
+        let model = disk_model(cluster.disk);
+        disks.push(SimulatedDisk::deliver(handle, host, disk, cluster.volume_size, model));
+    }
     if let Some(clock) = cluster.clocks.get(&node) {
         drop(handle.skew(host, clock.offset_ns));
+        if clock.drift_ppm != 0 {
+            drop(handle.drift(host, clock.drift_ppm));
+        }
     }
     let config = NodeConfig {
         cluster: ClusterName::from(name),
@@ -249,7 +252,6 @@ fn add_node(
     SimulatedNode {
         reference,
         host,
-        disks,
         running,
         scsp: SocketAddr::from((ip, SCSP_PORT)),
         management: SocketAddr::from((ip, MANAGEMENT_PORT)),

@@ -82,10 +82,12 @@ impl Default for LinkSpec {
 }
 
 /// A clock that is off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClockSpec {
     /// Added to true time, in nanoseconds.
     pub offset_ns: i64,
+    /// Microseconds that it gains in a second; a live world does not have this.
+    pub drift_ppm: i32,
 }
 
 /// One node: `main/3`.

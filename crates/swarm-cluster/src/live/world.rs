@@ -127,6 +127,12 @@ impl LiveClusters {
                 .map_err(|error| error.to_string()),
             Action::Wipe(node) => self.wipe(&node).await,
             Action::Rot { disk, share_ppm } => self.rot(disk, share_ppm).await,
+            Action::PullDisk(disk) => self.pull(&disk),
+            Action::InsertDisk { disk, into } if into == disk.node => self.insert(&disk),
+            Action::InsertDisk { disk, .. } => {
+                Err(format!("{disk} belongs to its own node in a live world"))
+            }
+            Action::ReplaceDisk(disk) => self.replace(&disk),
             Action::Skew { node, offset_ns } => {
                 let skewed = self.of(&node)?.skew(&node, offset_ns);
                 must_run(skewed, &node)
@@ -148,6 +154,13 @@ impl LiveClusters {
             Action::Drift { .. } | Action::StepClock { .. } => {
                 Err("clocks can only be set off in a live world: neither drift nor step".to_owned())
             }
+            Action::Unreadable { .. }
+            | Action::DiskFault { .. }
+            | Action::HealDisk(_)
+            | Action::LoseIndex(_) => Err(
+                "real disks do not fail when they are told to: they are pulled, replaced, wiped and rotten"
+                    .to_owned(),
+            ),
             Action::Skip(_) => Err("real time cannot be skipped".to_owned()),
         }
     }
@@ -167,6 +180,41 @@ impl LiveClusters {
             self.record(at, disk, DamageKind::Wiped, Vec::new());
         }
         Ok(wiped)
+    }
+
+    /// The folder of a disk, and where it is while the disk is pulled.
+    fn bay(&self, disk: &DiskRef) -> Result<(PathBuf, PathBuf), String> {
+        let mut folder = self.disk_file(disk)?;
+        folder.pop();
+        let pulled = folder.with_extension("pulled");
+        Ok((folder, pulled))
+    }
+
+    fn pull(&self, disk: &DiskRef) -> Result<u64, String> {
+        let (folder, pulled) = self.bay(disk)?;
+        if pulled.exists() {
+            return Err(format!("{disk} is not plugged in"));
+        }
+        moved(&folder, &pulled)
+    }
+
+    fn insert(&self, disk: &DiskRef) -> Result<u64, String> {
+        let (folder, pulled) = self.bay(disk)?;
+        if folder.exists() {
+            return Err(format!("{disk} is plugged in already"));
+        }
+        moved(&pulled, &folder)
+    }
+
+    /// The blank disk has the name of the old one, which is gone for good.
+    fn replace(&self, disk: &DiskRef) -> Result<u64, String> {
+        let (folder, pulled) = self.bay(disk)?;
+        self.pull(disk)?;
+        std::fs::remove_dir_all(&pulled)
+            .and_then(|()| std::fs::create_dir(&folder))
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
+        self.record(self.env().now(), disk.clone(), DamageKind::Wiped, Vec::new());
+        Ok(1)
     }
 
     async fn rot(&self, disk: DiskRef, share_ppm: u32) -> Result<u64, String> {
@@ -205,6 +253,11 @@ fn planted(names: &[String]) -> Result<PlantedBugs, UpError> {
     names.iter().map(bug).collect::<Result<Vec<_>, _>>().map(PlantedBugs::new)
 }
 
+fn moved(from: &Path, to: &Path) -> Result<u64, String> {
+    let moved = std::fs::rename(from, to);
+    moved.map(|()| 1).map_err(|error| format!("{} cannot be moved: {error}", from.display()))
+}
+
 fn must_run(did: bool, node: &NodeRef) -> Result<u64, String> {
     if did { Ok(1) } else { Err(format!("{node} is off")) }
 }
@@ -224,7 +277,13 @@ impl World for LiveClusters {
 
     fn disks(&self, node: &NodeRef) -> Vec<DiskRef> {
         let count = self.of(node).map_or(0, |cluster| cluster.spec().volumes_per_node);
-        (1..=count).map(|disk| DiskRef { node: node.clone(), disk }).collect()
+        let disks = (1..=count).map(|disk| DiskRef { node: node.clone(), disk });
+        disks.filter(|disk| self.plugged_into(disk).is_some()).collect()
+    }
+
+    fn plugged_into(&self, disk: &DiskRef) -> Option<NodeRef> {
+        let (_, pulled) = self.bay(disk).ok()?;
+        (!pulled.exists()).then(|| disk.node.clone())
     }
 
     fn scsp(&self, node: &NodeRef) -> SocketAddr {

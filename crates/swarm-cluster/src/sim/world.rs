@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use swarm_env::{BoxFuture, Env};
 use swarm_node::WeakNode;
-use swarm_sim::{DiskImage, DiskNumber, HostId, HostLife, SimHandle};
+use swarm_sim::{DiskImage, HostId, HostLife, SimHandle};
 
+use super::disks::SimulatedDisk;
 use super::network;
 use crate::control::{Action, Applied, Damage, DamageKind, Image, Life, NodePanic, World};
 use crate::spec::{DiskRef, NodeRef};
@@ -16,7 +17,6 @@ use crate::spec::{DiskRef, NodeRef};
 pub(super) struct SimulatedNode {
     pub(super) reference: NodeRef,
     pub(super) host: HostId,
-    pub(super) disks: Vec<(DiskRef, DiskNumber)>,
     /// The node of the present incarnation, which this does not keep alive.
     pub(super) running: Arc<Mutex<Option<WeakNode>>>,
     pub(super) scsp: SocketAddr,
@@ -30,9 +30,11 @@ pub(super) struct SimWorld {
     clients: Vec<Env>,
     pub(super) client_hosts: Vec<HostId>,
     pub(super) nodes: Vec<SimulatedNode>,
-    damage: Mutex<Vec<Damage>>,
+    /// Every disk that was ever delivered.
+    pub(super) disks: Mutex<Vec<SimulatedDisk>>,
+    pub(super) damage: Mutex<Vec<Damage>>,
     /// Faults of the simulation behind an action, by the number of the action.
-    faults: Mutex<BTreeMap<u64, Option<u64>>>,
+    faults: Mutex<BTreeMap<u64, Vec<u64>>>,
 }
 
 impl SimWorld {
@@ -41,6 +43,7 @@ impl SimWorld {
         env: Env,
         clients: Vec<(HostId, Env)>,
         nodes: Vec<SimulatedNode>,
+        disks: Vec<SimulatedDisk>,
     ) -> Self {
         let (client_hosts, clients) = clients.into_iter().unzip();
         Self {
@@ -49,6 +52,7 @@ impl SimWorld {
             clients,
             client_hosts,
             nodes,
+            disks: Mutex::new(disks),
             damage: Mutex::default(),
             faults: Mutex::default(),
         }
@@ -61,78 +65,75 @@ impl SimWorld {
             .ok_or_else(|| format!("there is no node {reference}"))
     }
 
-    fn disk(&self, reference: &DiskRef) -> Result<DiskNumber, String> {
-        let node = self.node(&reference.node)?;
-        let disk = node.disks.iter().find(|(disk, _)| disk == reference);
-        disk.map(|(_, number)| *number).ok_or_else(|| format!("there is no disk {reference}"))
-    }
-
     pub(super) fn hosts(&self, nodes: &[NodeRef]) -> Result<Vec<HostId>, String> {
         nodes.iter().map(|node| self.node(node).map(|node| node.host)).collect()
     }
 
-    /// Carries out an action and returns the fault that counts its effects, if it has one.
-    async fn carry_out(&self, action: Action) -> Result<Option<u64>, String> {
-        match action {
+    /// Carries out an action and returns the faults that count its effects.
+    async fn carry_out(&self, action: Action) -> Result<Vec<u64>, String> {
+        let fault = match action {
             Action::Kill(node) => {
                 let ended = self.handle.kill(self.node(&node)?.host).await;
-                ended.map(Some).ok_or_else(|| format!("{node} is off already"))
+                ended.ok_or_else(|| format!("{node} is off already"))?
             }
             Action::PowerOff(node) => {
                 let ended = self.handle.power_off(self.node(&node)?.host).await;
-                ended.map(Some).ok_or_else(|| format!("{node} is off already"))
+                ended.ok_or_else(|| format!("{node} is off already"))?
             }
-            Action::Stop(node) => self.stop(&node).await.map(Some),
+            Action::Stop(node) => self.stop(&node).await?,
             Action::Start(node) => {
                 let started = self.handle.start(self.node(&node)?.host).await;
-                if started { Ok(None) } else { Err(format!("{node} is running already")) }
+                return none_if(started, || format!("{node} is running already"));
             }
             Action::Pause(node) => {
                 let paused = self.handle.pause(self.node(&node)?.host).await;
-                paused.map(Some).ok_or_else(|| format!("{node} is not running"))
+                paused.ok_or_else(|| format!("{node} is not running"))?
             }
             Action::Resume(node) => {
                 let resumed = self.handle.resume(self.node(&node)?.host).await;
-                if resumed { Ok(None) } else { Err(format!("{node} is not paused")) }
+                return none_if(resumed, || format!("{node} is not paused"));
             }
-            Action::Wipe(node) => self.wipe(&node).await.map(Some),
-            Action::Cut(cut) => self.cut(cut).await.map(Some),
-            Action::Degrade { ways, change } => self.degrade(ways, change).await.map(Some),
-            Action::Forget(nodes) => self.forget(&nodes).await.map(Some),
+            Action::Wipe(node) => self.wipe(&node).await?,
+            Action::Cut(cut) => self.cut(cut).await?,
+            Action::Degrade { ways, change } => self.degrade(ways, change).await?,
+            Action::Forget(nodes) => self.forget(&nodes).await?,
             Action::Truncate { client, node, marker, at_byte, ending } => {
                 let from = client.map(|client| self.client(client)).transpose()?;
                 let to = node.map(|node| self.node(&node).map(|node| node.host)).transpose()?;
                 let trap = network::truncation(from, to, marker, at_byte, ending);
-                Ok(Some(self.handle.set_trap(trap).await))
+                self.handle.set_trap(trap).await
             }
             Action::LoseReply { node, reply, ending } => {
                 let trap = network::lost_reply(self.node(&node)?, reply, ending);
-                Ok(Some(self.handle.set_trap(trap).await))
+                self.handle.set_trap(trap).await
             }
-            Action::Heal(number) => self.heal(number).await.map(|()| None),
-            Action::Rot { disk, share_ppm } => {
-                // Commands act before the next poll, so this is the very instant.
-                let at = self.handle.now();
-                let (fault, ranges) = self.handle.rot(self.disk(&disk)?, share_ppm).await;
-                self.note_damage(Damage { at, disk, kind: DamageKind::Rot, ranges });
-                Ok(Some(fault))
+            Action::Heal(number) => {
+                self.heal(number).await?;
+                return Ok(Vec::new());
             }
             Action::Skew { node, offset_ns } => {
-                Ok(Some(self.handle.skew(self.node(&node)?.host, offset_ns).await))
+                self.handle.skew(self.node(&node)?.host, offset_ns).await
             }
-            Action::Drift { node, ppm } => {
-                Ok(Some(self.handle.drift(self.node(&node)?.host, ppm).await))
-            }
+            Action::Drift { node, ppm } => self.handle.drift(self.node(&node)?.host, ppm).await,
             Action::StepClock { node, by_ns } => {
-                Ok(Some(self.handle.step_clock(self.node(&node)?.host, by_ns).await))
+                self.handle.step_clock(self.node(&node)?.host, by_ns).await
             }
             Action::Skip(by) => {
                 let stretch = self.handle.skip(by).await;
                 let stretch = stretch.ok_or("a quiet stretch is being skipped already")?;
                 self.env.sleep_until(stretch.until).await;
-                Ok(Some(stretch.number))
+                stretch.number
             }
-        }
+            Action::Rot { .. }
+            | Action::Unreadable { .. }
+            | Action::DiskFault { .. }
+            | Action::HealDisk(_)
+            | Action::PullDisk(_)
+            | Action::InsertDisk { .. }
+            | Action::ReplaceDisk(_)
+            | Action::LoseIndex(_) => return self.disk_action(action).await,
+        };
+        Ok(vec![fault])
     }
 
     async fn stop(&self, reference: &NodeRef) -> Result<u64, String> {
@@ -156,38 +157,35 @@ impl SimWorld {
     async fn wipe(&self, reference: &NodeRef) -> Result<u64, String> {
         let node = self.node(reference)?;
         let at = self.handle.now();
+        let disks = self.disks(reference);
         let fault = self.handle.wipe(node.host).await;
-        for (disk, _) in &node.disks {
-            self.note_damage(Damage {
-                at,
-                disk: disk.clone(),
-                kind: DamageKind::Wiped,
-                ranges: Vec::new(),
-            });
+        for disk in disks {
+            self.note_damage(Damage { at, disk, kind: DamageKind::Wiped, ranges: Vec::new() });
         }
         Ok(fault)
     }
 
     async fn heal(&self, number: u64) -> Result<(), String> {
-        let fault = self.faults().get(&number).copied().flatten();
-        let fault =
-            fault.ok_or_else(|| format!("action {number} is nothing that can be undone"))?;
-        if self.handle.heal(fault).await {
-            Ok(())
-        } else {
-            Err(format!("action {number} is undone already"))
+        let faults = self.faults().get(&number).cloned().unwrap_or_default();
+        if faults.is_empty() {
+            return Err(format!("action {number} is nothing that can be undone"));
         }
+        let mut healed = false;
+        for fault in faults {
+            healed |= self.handle.heal(fault).await;
+        }
+        if healed { Ok(()) } else { Err(format!("action {number} is undone already")) }
     }
 
-    fn note_damage(&self, damage: Damage) {
+    pub(super) fn note_damage(&self, damage: Damage) {
         self.damage.lock().unwrap_or_else(PoisonError::into_inner).push(damage);
     }
 
-    fn faults(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Option<u64>>> {
+    fn faults(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Vec<u64>>> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reference(&self, host: HostId) -> Option<NodeRef> {
+    pub(super) fn reference(&self, host: HostId) -> Option<NodeRef> {
         self.nodes.iter().find(|node| node.host == host).map(|node| node.reference.clone())
     }
 }
@@ -207,10 +205,12 @@ impl World for SimWorld {
     }
 
     fn disks(&self, node: &NodeRef) -> Vec<DiskRef> {
-        self.node(node).map_or_else(
-            |_| Vec::new(),
-            |node| node.disks.iter().map(|(disk, _)| disk.clone()).collect(),
-        )
+        self.node(node).map_or_else(|_| Vec::new(), |node| self.plugged(node.host))
+    }
+
+    fn plugged_into(&self, disk: &DiskRef) -> Option<NodeRef> {
+        let host = self.handle.plugged_into(self.disk(disk).ok()?)?;
+        self.reference(host)
     }
 
     fn scsp(&self, node: &NodeRef) -> SocketAddr {
@@ -231,21 +231,21 @@ impl World for SimWorld {
 
     fn apply(&self, action: Action) -> BoxFuture<'_, Result<Applied, String>> {
         Box::pin(async move {
-            let fault = self.carry_out(action).await?;
+            let behind = self.carry_out(action).await?;
             let mut faults = self.faults();
             let number = faults.last_key_value().map_or(1, |(last, _)| last + 1);
-            faults.insert(number, fault);
+            faults.insert(number, behind);
             Ok(Applied { number, at: self.handle.now() })
         })
     }
 
     fn effects(&self, number: u64) -> u64 {
-        let fault = self.faults().get(&number).copied().flatten();
-        fault.map_or(0, |fault| self.handle.effects(fault))
+        let faults = self.faults().get(&number).cloned().unwrap_or_default();
+        faults.into_iter().map(|fault| self.handle.effects(fault)).sum()
     }
 
     fn damage(&self) -> Vec<Damage> {
-        self.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.all_damage()
     }
 
     fn panics(&self) -> Vec<NodePanic> {
@@ -269,6 +269,11 @@ impl World for SimWorld {
     fn index(&self, disk: &DiskRef) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         self.disk(disk).ok().map(|disk| self.handle.index(disk))
     }
+}
+
+/// An action that counts no effects, if it was carried out.
+fn none_if(done: bool, why: impl FnOnce() -> String) -> Result<Vec<u64>, String> {
+    if done { Ok(Vec::new()) } else { Err(why()) }
 }
 
 struct Snapshot(DiskImage);

@@ -8,12 +8,12 @@ use swarm_cluster::{Action, Cut, Ending, LatencySpec, LinkChange, NodeRef, Reply
 
 use crate::simulated::{ask, spec, write};
 
-fn seconds(seconds: u64) -> Duration {
+pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// Runs a story in a world of three nodes that are up.
-fn story<F, Fut>(seed: u64, story: F)
+pub(crate) fn story<F, Fut>(seed: u64, story: F)
 where
     F: FnOnce(Arc<dyn World>, Vec<NodeRef>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -26,7 +26,7 @@ where
     finished.expect("the run ends");
 }
 
-async fn apply(world: &Arc<dyn World>, action: Action) -> u64 {
+pub(crate) async fn apply(world: &Arc<dyn World>, action: Action) -> u64 {
     let said = format!("{action:?}");
     match world.apply(action).await {
         Ok(applied) => applied.number,
@@ -35,7 +35,7 @@ async fn apply(world: &Arc<dyn World>, action: Action) -> u64 {
 }
 
 /// The number of the action is undone, once.
-async fn heal(world: &Arc<dyn World>, number: u64) {
+pub(crate) async fn heal(world: &Arc<dyn World>, number: u64) {
     apply(world, Action::Heal(number)).await;
     assert!(world.apply(Action::Heal(number)).await.is_err(), "only once");
 }

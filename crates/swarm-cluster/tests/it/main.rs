@@ -1,4 +1,5 @@
 //! Clusters under the control surface.
 
+mod disks;
 mod faults;
 mod simulated;

@@ -417,7 +417,7 @@ impl<'v> File<'v> {
             } else if let Some(offset_ns) =
                 self.reader.unit("a clock", value, "\"+10m\"", units::offset)
             {
-                clocks.insert(number, ClockSpec { offset_ns });
+                clocks.insert(number, ClockSpec { offset_ns, ..ClockSpec::default() });
             }
         }
         clocks

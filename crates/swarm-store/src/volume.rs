@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::books::{Books, Space};
 use crate::commit::{Committer, Noted, QUEUE_MAX, Request, Work};
 use crate::counted::{Counters, IoErrors};
+use crate::defrag::Defragmented;
 use crate::error::{AppendError, FormatError, MountError, PublishError};
 use crate::format::FormatOptions;
 use crate::group::Seal;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// Number of submissions of the committer that failed.
     pub(crate) failed_syncs: AtomicU64,
     pub(crate) closed: AtomicBool,
+    /// Held by the one who defragments.
+    pub(crate) defragmenting: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -58,7 +61,19 @@ impl Shared {
         let seal = superblock.seal();
         let (load, failed_syncs, closed) =
             (AtomicU32::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Self { env, disk, errors, superblock, seal, index, books, load, failed_syncs, closed }
+        Self {
+            env,
+            disk,
+            errors,
+            superblock,
+            seal,
+            index,
+            books,
+            load,
+            failed_syncs,
+            closed,
+            defragmenting: tokio::sync::Mutex::new(()),
+        }
     }
 
     pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
@@ -339,6 +354,17 @@ impl Volume {
         }
     }
 
+    /// Turns trapped space into free space: moves bodies from the end of the volume into its holes and lets the end come
+    /// down, until about `budget` bytes are copied, at least one body if there is something to gain. Each move is durable
+    /// on its own, so that a crash at any time leaves each body at the one place or the other; readers are not disturbed.
+    /// One call at a time, a second one waits.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`] where a write failed, [`AppendError::Closed`]. What was moved stays moved.
+    pub async fn defragment(&self, budget: u64) -> Result<Defragmented, AppendError> {
+        crate::defrag::defragment(self, budget).await
+    }
+
     /// Errors of the disk since the mount.
     #[must_use]
     pub fn io_errors(&self) -> IoErrors {
@@ -392,7 +418,7 @@ impl Volume {
         outcome.await.map_err(|_| AppendError::Closed)?
     }
 
-    async fn append(&self, work: Work) -> Result<u64, AppendError> {
+    pub(crate) async fn append(&self, work: Work) -> Result<u64, AppendError> {
         self.ask(work).await.map_err(|error| match error {
             PublishError::Append(error) => error,
             PublishError::Superseded { .. } => unreachable!("only publish and bury are superseded"),

@@ -63,7 +63,7 @@ where
 
     fn call(&mut self, mut call: Call) -> Self::Future {
         if call.needs_admin() {
-            match administrator(&call, &self.administrators) {
+            match administrator(call.head.fields().get("authorization"), &self.administrators) {
                 // Writes under override belong to the administrator (DX Admin Guide).
                 Some(user) => call.owner = Some(format!("{user}@{ADMIN_REALM}")),
                 None => {
@@ -76,10 +76,12 @@ where
     }
 }
 
-/// The administrator whose credentials the call carries.
-fn administrator(call: &Call, administrators: &Administrators) -> Option<String> {
-    let value = call.head.fields().get("authorization")?;
-    let (user, password) = basic(value)?;
+/// The administrator whose credentials these are: the value of `Authorization`.
+pub(crate) fn administrator(
+    value: Option<&[u8]>,
+    administrators: &Administrators,
+) -> Option<String> {
+    let (user, password) = basic(value?)?;
     let known = administrators.get(&user)?;
     right_password(&user, &password, known).then_some(user)
 }

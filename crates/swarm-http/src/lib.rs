@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm_env::{Env, Listener, Stream};
-use swarm_node::{Node, Queue};
+use swarm_node::{Clients, Node, Queue};
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 
@@ -143,9 +143,15 @@ fn serve_scsp(node: &Node, listener: Box<dyn Listener>, doors: &Doors) {
             administrators: Arc::new(node.settings().administrators.clone()),
         })
         .service(scsp::Scsp::new(node.clone(), rules(node)));
+    // Retiring Volumes: a node whose volumes are all retired stops responding. An open connection hears it once more.
+    let asked = node.downgrade();
+    let answers = move || {
+        let node = asked.upgrade();
+        node.is_some_and(|node| node.state().admission().clients != Clients::Unanswered)
+    };
     env.clone().spawn(
         "scsp accept",
-        accept(env, listener, Arc::clone(&doors.scsp), move |env, stream| {
+        accept(env, listener, Arc::clone(&doors.scsp), answers, move |env, stream| {
             let stack = stack.clone();
             async move {
                 let end =
@@ -161,21 +167,33 @@ fn serve_management(node: &Node, listener: Box<dyn Listener>, doors: Doors) {
     let (env, router) = (node.env().clone(), management::router(node.clone(), doors));
     env.clone().spawn(
         "management accept",
-        accept(env, listener, free, move |env, stream| {
-            management::serve(env, stream, router.clone())
-        }),
+        accept(
+            env,
+            listener,
+            free,
+            || true,
+            move |env, stream| management::serve(env, stream, router.clone()),
+        ),
     );
 }
 
-/// Accepts for ever, each connection in a task of its own. Beyond the limit a connection is closed at once: the client
-/// learns sooner than by waiting, and asks another node.
-async fn accept<F, C>(env: Env, listener: Box<dyn Listener>, free: Arc<Semaphore>, serve: F)
-where
+/// Accepts for ever, each connection in a task of its own. Beyond the limit, and where the node answers nobody, a connection
+/// is closed at once: the client learns sooner than by waiting, and asks another node.
+async fn accept<F, C>(
+    env: Env,
+    listener: Box<dyn Listener>,
+    free: Arc<Semaphore>,
+    answers: impl Fn() -> bool + Send + 'static,
+    serve: F,
+) where
     F: Fn(Env, Stream) -> C,
     C: Future<Output = ()> + Send + 'static,
 {
     loop {
         match listener.accept().await {
+            Ok((_, peer)) if !answers() => {
+                tracing::debug!(node = env.name(), %peer, "nobody is answered here");
+            }
             Ok((stream, peer)) => match Arc::clone(&free).try_acquire_owned() {
                 Ok(permit) => {
                     let serving = serve(env.clone(), stream);

@@ -1,6 +1,9 @@
-//! The management port: `GET /api/status` as JSON and `GET /metrics` for Prometheus.
+//! The management port: `GET /api/status` as JSON, `GET /metrics` for Prometheus, and the resources of `storage.rs`.
 //!
-//! Owns the shapes on this wire. Read-only, for operators and harnesses on a trusted network; SCSP is elsewhere.
+//! Owns the shapes on this wire. Whoever reaches this port may look at everything; what changes something needs an
+//! administrator. SCSP is elsewhere.
+
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -94,6 +97,7 @@ pub(crate) fn router(node: Node, doors: Doors) -> Router {
     Router::new()
         .route("/api/status", get(status))
         .route("/metrics", get(prometheus))
+        .merge(storage::router().with_state(node.clone()))
         .with_state((node, doors))
 }
 

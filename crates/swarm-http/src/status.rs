@@ -261,6 +261,47 @@ fn error_page(text: &str) -> Bytes {
     format!("<html><body><h2>CAStor Error</h2><br>{escaped}</body></html>\r\n").into()
 }
 
+/// Why a request to the management port got no good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ManagementFault {
+    /// Administrator's credentials are missing or wrong.
+    Unauthorized,
+    /// No such node or volume, or one that this node does not answer for.
+    NoSuchResource,
+    /// A body that cannot be read.
+    BadBody(String),
+    /// A body that asks for what there is not.
+    BadValue(String),
+    /// The state of the resource does not allow it.
+    Conflict(String),
+    /// It may work later.
+    Unavailable(String),
+}
+
+/// The answer to a management request that failed (the vendor does not print these; our choice).
+pub(crate) fn management(fault: &ManagementFault) -> axum::response::Response {
+    use axum::response::IntoResponse as _;
+    let (status, text) = match fault {
+        ManagementFault::Unauthorized => (401, "Administrators only."),
+        ManagementFault::NoSuchResource => (404, "There is no such resource on this node."),
+        ManagementFault::BadBody(text) => (400, text.as_str()),
+        ManagementFault::BadValue(text) => (422, text.as_str()),
+        ManagementFault::Conflict(text) => (409, text.as_str()),
+        ManagementFault::Unavailable(text) => (503, text.as_str()),
+    };
+    let status = http::StatusCode::from_u16(status).unwrap_or_default();
+    let body = serde_json::json!({ "error": text }).to_string();
+    let mut response =
+        (status, [(http::header::CONTENT_TYPE, "application/json")], body).into_response();
+    if *fault == ManagementFault::Unauthorized {
+        let challenge = format!("Basic realm=\"{ADMIN_REALM}\"");
+        if let Ok(challenge) = http::HeaderValue::from_str(&challenge) {
+            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+        }
+    }
+    response
+}
+
 /// `Date` and `Server`.
 fn stamp(response: &mut Response, now: Timestamp) {
     response.fields.push("Date", httpdate::format(now));

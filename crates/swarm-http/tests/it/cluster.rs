@@ -193,6 +193,15 @@ impl Cluster {
         })
     }
 
+    /// Says something to the management port; headers and body as given.
+    pub(crate) fn order(&mut self, node: u8, line: &str, headers: &[&str], body: &str) -> Answer {
+        let bytes = request(line, headers, body.as_bytes());
+        self.talk_to(node, MANAGEMENT, move |mut talk| async move {
+            talk.say(&bytes).await;
+            talk.hear(false).await
+        })
+    }
+
     fn talk_to<F, T>(
         &mut self,
         node: u8,

@@ -1,0 +1,113 @@
+//! The resources under `/api/storage`: looking at nodes and volumes, and taking volumes out of service.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cluster::{ADMIN, Answer, Cluster};
+
+const RETIRE: &str = r#"{"action": "retire"}"#;
+const CANCEL: &str = r#"{"action": "cancelRetire"}"#;
+
+fn json(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+}
+
+/// The path of a node's only volume.
+fn volume_path(cluster: &mut Cluster, node: u8) -> String {
+    let volumes = json(&cluster.manage(node, "/api/storage/nodes/_self/volumes"));
+    let path = &volumes["_embedded"]["volumes"][0]["_links"]["self"]["href"];
+    path.as_str().expect("a path").to_owned()
+}
+
+#[test]
+fn every_node_lists_itself_and_the_others() {
+    let mut cluster = Cluster::of(3, 1);
+    let answer = cluster.manage(2, "/api/storage/nodes");
+    assert_eq!((answer.status, answer.must("content-type")), (200, "application/hal+json"));
+    let list = json(&answer);
+    assert_eq!(list["count"], 3);
+    let nodes = list["_embedded"]["nodes"].as_array().expect("a list");
+    let ids: Vec<_> = nodes.iter().map(|node| node["id"].as_str()).collect();
+    assert_eq!(ids, [Some("10.1.0.1"), Some("10.1.0.2"), Some("10.1.0.3")]);
+    assert!(nodes.iter().all(|node| node["state"] == "ok"), "{list}");
+    // Every link leads somewhere.
+    let root = json(&cluster.manage(2, "/api/storage"));
+    assert_eq!(root["_links"]["nodes"]["href"], "/api/storage/nodes");
+    for node in nodes {
+        let path = node["_links"]["self"]["href"].as_str().expect("a path");
+        assert_eq!(json(&cluster.manage(2, path))["id"], node["id"]);
+    }
+    let own = json(&cluster.manage(2, "/api/storage/nodes/_self"));
+    assert_eq!((&own["id"], &own["streams"]), (&"10.1.0.2".into(), &0.into()));
+    let path = volume_path(&mut cluster, 2);
+    let volume = json(&cluster.manage(2, &path));
+    assert_eq!((&volume["disk"], &volume["state"]), (&"main/2/1".into(), &"ok".into()));
+    for nothing in ["/api/storage/nodes/10.1.0.9", "/api/storage/nodes/10.1.0.1/volumes"] {
+        assert_eq!(cluster.manage(2, nothing).status, 404, "{nothing}");
+    }
+}
+
+#[test]
+fn only_administrators_change_anything_and_only_what_there_is() {
+    let mut cluster = Cluster::of(2, 2);
+    let path = volume_path(&mut cluster, 1);
+    let line = format!("PATCH {path}");
+    let refused = cluster.order(1, &line, &[], RETIRE);
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.must("www-authenticate"), "Basic realm=\"CAStor administrator\"");
+    let wrong = "Authorization: Basic YWRtaW46d3Jvbmc=";
+    assert_eq!(cluster.order(1, &line, &[wrong], RETIRE).status, 401);
+    let mut order = |line: &str, body: &str| cluster.order(1, line, &[ADMIN], body).status;
+    assert_eq!(order(&line, "retire!"), 400);
+    assert_eq!(order(&line, r#"{"action": "explode"}"#), 422);
+    assert_eq!(order("PATCH /api/storage/nodes/_self/volumes/none", RETIRE), 404);
+    assert_eq!(order("PATCH /api/storage/nodes/10.1.0.2", RETIRE), 404, "only by itself");
+    assert_eq!(order(&format!("DELETE {path}"), ""), 405);
+    assert_eq!(json(&cluster.manage(1, &path))["state"], "ok");
+}
+
+/// Retiring Volumes; of redirects, DX Application Guide: 301 names a better first address, 307 does not.
+#[test]
+fn a_retiring_node_delivers_redirects_for_good_and_may_be_put_back() {
+    let mut cluster = Cluster::with_bucket(3, 3);
+    let path = volume_path(&mut cluster, 3);
+    for name in 0..6 {
+        let line = format!("POST /b/o{name}?domain=d.example");
+        assert_eq!(cluster.ask(1, &line, &[], b"kept").status, 201);
+    }
+    let retired = cluster.order(3, &format!("PATCH {path}"), &[ADMIN], RETIRE);
+    assert_eq!((retired.status, json(&retired)["state"].clone()), (200, "retiring".into()));
+    let again = cluster.order(3, &format!("PATCH {path}"), &[ADMIN], RETIRE);
+    assert_eq!(json(&again)["state"], "retiring", "saying it twice changes nothing");
+    cluster.run_for(Duration::from_millis(10));
+    let seen = json(&cluster.manage(1, "/api/storage/nodes/10.1.0.3"));
+    assert_eq!(seen["state"], "retiring");
+    let sent_on = cluster.ask_once(3, "POST /b/new?domain=d.example", &[], b"new");
+    assert_eq!(sent_on.status, 301);
+    for name in 0..6 {
+        let line = format!("GET /b/o{name}?domain=d.example");
+        let answer = cluster.ask(3, &line, &[], b"");
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"kept"[..]));
+    }
+    let back = cluster.order(3, "PATCH /api/storage/nodes/_self", &[ADMIN], CANCEL);
+    assert_eq!((back.status, json(&back)["state"].clone()), (200, "ok".into()));
+    assert_eq!(json(&cluster.manage(3, &path))["state"], "ok");
+}
+
+/// Managing Nodes: a node whose volumes are all retired stops responding.
+#[test]
+fn a_retired_node_answers_no_client_and_is_retired_for_good() {
+    let mut cluster = Cluster::of(3, 4);
+    let node = "PATCH /api/storage/nodes/_self";
+    let retired = cluster.order(3, node, &[ADMIN], RETIRE);
+    assert_eq!((retired.status, json(&retired)["state"].clone()), (200, "retired".into()));
+    let closed = cluster.talk(3, |mut talk| async move { talk.is_closed().await });
+    assert!(closed, "no answer, not even a refusal");
+    let status = json(&cluster.manage(3, "/api/status"));
+    assert_eq!(status["state"], "retired", "operators are still answered");
+    let path = volume_path(&mut cluster, 3);
+    let refused = cluster.order(3, &format!("PATCH {path}"), &[ADMIN], CANCEL);
+    assert_eq!(refused.status, 409);
+    assert_eq!(json(&refused)["error"], "the volume is retired");
+}

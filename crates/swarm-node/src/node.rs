@@ -9,7 +9,7 @@ use std::time::Duration;
 use swarm_env::{Datagrams, Env, Listener, UdpOptions};
 use swarm_plan::membership::{BEACON_EVERY, Clients, Phase};
 use swarm_store::RetirePace;
-use swarm_types::{ClusterName, NodeId, VolumeId};
+use swarm_types::{ClusterName, DiskId, NodeId, VolumeId};
 
 use crate::contexts::ContextCache;
 use crate::health::HealthSide;
@@ -304,6 +304,7 @@ impl Node {
         self.env().sleep_until(until).await;
         inner.enter(Phase::Open);
         drop(self.env().spawn("disk-tick", self.clone().tick_disks()));
+        drop(self.env().spawn("disk-watch", self.clone().watch_disks()));
         let mut beacons = self.env().background("beacon", BEACON_EVERY);
         loop {
             beacons.tick().await;
@@ -316,8 +317,34 @@ impl Node {
         let mut ticks = self.env().background("disk-tick", DISK_TICK);
         loop {
             ticks.tick().await;
+            self.look_at_plugged(&self.env().disks().list());
             self.inner.slots.heartbeat().await;
+            self.inner.slots.forget_what_is_elsewhere(&self.members());
             self.inner.tell_changes();
+        }
+    }
+
+    /// Takes note of disks as they come and go.
+    async fn watch_disks(self) {
+        let mut seen = self.inner.slots.plugged();
+        loop {
+            seen = self.env().disks().changed(&seen).await;
+            self.look_at_plugged(&seen);
+        }
+    }
+
+    /// Mounts what has come and gives up what is gone; everybody is told of both.
+    fn look_at_plugged(&self, plugged: &[DiskId]) {
+        let mounts = self.inner.slots.compare_with(plugged);
+        self.inner.tell_changes();
+        if !mounts.is_empty() {
+            let node = self.clone();
+            drop(self.env().spawn("disk-came", async move {
+                for mount in mounts {
+                    mount.join().await;
+                }
+                node.inner.tell_changes();
+            }));
         }
     }
 

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use swarm_env::{Disk, Env};
+use swarm_env::{Disk, Env, Task};
 use swarm_plan::health::retire::{ErrorRules, Errors};
 use swarm_plan::lookup::Room;
-use swarm_plan::membership::{VolumeCounts, VolumeState};
+use swarm_plan::membership::{UNREACHABLE_AFTER, VolumeCounts, VolumeState};
 use swarm_store::{
     AppendError, FormatError, FormatOptions, MountError, MountOptions, Retire, RetireCause,
     RetirePace, Service, Volume,
 };
 use swarm_types::{ClusterName, DiskId, VolumeId};
 
-use crate::{Settings, VolumeStatus};
+use crate::{MemberStatus, Settings, VolumeStatus};
 
 /// How long one operation of a disk may take before it counts as failed (our choice).
 pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -202,7 +202,7 @@ impl Slots {
         }
     }
 
-    fn mount_in_task(self: &Arc<Self>, disk: DiskId) -> swarm_env::Task<()> {
+    fn mount_in_task(self: &Arc<Self>, disk: DiskId) -> Task<()> {
         let slots = Arc::clone(self);
         self.env.spawn("mount", async move {
             let content = match mount(&slots.env, &disk, &slots.options).await {
@@ -401,12 +401,9 @@ impl Slots {
         }
     }
 
-    /// Looks at every disk: which have come, which are gone, which do not work. Returns when each mounted one has answered
-    /// or was given up; mounts go on in tasks of their own.
-    pub(crate) async fn heartbeat(self: &Arc<Self>) {
-        for disk in self.compare_with_plugged() {
-            drop(self.mount_in_task(disk));
-        }
+    /// Looks at every disk: which do not work, which have had too many errors, which volumes are empty at last. Returns when
+    /// each has answered or was given up.
+    pub(crate) async fn heartbeat(&self) {
         let mounted: Vec<Mounted> =
             self.lock().iter().filter_map(|slot| slot.mounted().cloned()).collect();
         // A disk that does not answer must not keep the others from being looked at.
@@ -417,9 +414,34 @@ impl Slots {
         self.finish_retires().await;
     }
 
-    /// Takes note of disks that were pulled or plugged in. Returns those to be mounted.
-    fn compare_with_plugged(&self) -> Vec<DiskId> {
-        let plugged = self.env.disks().list();
+    /// The disks that are plugged in as far as is known here, sorted.
+    pub(crate) fn plugged(&self) -> Vec<DiskId> {
+        let table = self.lock();
+        let plugged = table.iter().filter(|slot| slot.hope() != Some(Hope::Gone));
+        plugged.map(|slot| slot.disk.clone()).collect()
+    }
+
+    /// A volume that another node has is missed here no longer.
+    pub(crate) fn forget_what_is_elsewhere(&self, members: &[MemberStatus]) {
+        let present = members.iter().filter(|member| member.silence < UNREACHABLE_AFTER);
+        let told = present.filter_map(|member| member.volumes.as_ref()).flatten();
+        let elsewhere: Vec<VolumeId> = told
+            .filter(|(_, state)| *state != VolumeState::Unavailable)
+            .map(|(volume, _)| *volume)
+            .collect();
+        self.lock().retain(|slot| {
+            let found = slot.volume.is_some_and(|volume| elsewhere.contains(&volume));
+            slot.hope() != Some(Hope::Gone) || !found
+        });
+    }
+
+    /// Takes note of disks that were pulled or plugged in. The mounts of those that have come, or may work again.
+    pub(crate) fn compare_with(self: &Arc<Self>, plugged: &[DiskId]) -> Vec<Task<()>> {
+        let to_mount = self.pull_and_plug(plugged);
+        to_mount.into_iter().map(|disk| self.mount_in_task(disk)).collect()
+    }
+
+    fn pull_and_plug(&self, plugged: &[DiskId]) -> Vec<DiskId> {
         let mut ended = Vec::new();
         let mut to_mount = Vec::new();
         let mut table = self.lock();
@@ -434,17 +456,17 @@ impl Slots {
         let retired = |slot: &Slot| matches!(slot.service, Service::Retired(_));
         table.retain(|slot| slot.hope() != Some(Hope::Gone) || !retired(slot));
         for disk in plugged {
-            let known = table.iter_mut().find(|slot| slot.disk == disk);
+            let known = table.iter_mut().find(|slot| slot.disk == *disk);
             match known {
                 Some(slot) if matches!(slot.hope(), Some(Hope::Gone | Hope::Retry)) => {
                     ended.push(slot.replace(Content::Mounting));
-                    to_mount.push(disk);
+                    to_mount.push(disk.clone());
                 }
                 Some(_) => {}
                 None => {
-                    let at = table.partition_point(|slot| slot.disk < disk);
+                    let at = table.partition_point(|slot| slot.disk < *disk);
                     table.insert(at, Slot::new(disk.clone()));
-                    to_mount.push(disk);
+                    to_mount.push(disk.clone());
                 }
             }
         }

@@ -223,6 +223,11 @@ impl Cluster {
         self.run_for(Duration::from_secs(2));
     }
 
+    /// A disk, the first of a node being 0.
+    pub(crate) fn disk(&self, number: u8, disk: usize) -> DiskNumber {
+        self.disks[(usize::from(number) - 1) * (self.disks.len() / self.client.hosts.len()) + disk]
+    }
+
     /// Takes a node down and brings it up again with its last disk formatted for another cluster.
     pub(crate) fn restart_with_a_strangers_disk(&mut self, number: u8) {
         self.power_off(number);

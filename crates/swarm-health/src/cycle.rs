@@ -102,8 +102,10 @@ impl Health {
     }
 
     fn complete(&self, volume: &Volume, cursor: &mut Cursor) {
-        let quiet = self.actions() == cursor.actions && self.status().recoveries.is_empty();
+        let actions = self.actions() - cursor.actions;
+        let quiet = actions == 0 && self.status().recoveries.is_empty();
         let walks = &mut cursor.walks;
+        walks.last_actions = actions;
         walks.cycles += 1;
         walks.quiet_cycles = if quiet { walks.quiet_cycles + 1 } else { 0 };
         let took = self.env().now().since(walks.began);

@@ -40,6 +40,8 @@ pub struct Walks {
     pub began: Instant,
     /// How long the last whole cycle took (`lastHPCycleTm`).
     pub last: Option<Duration>,
+    /// Actions that the node took during the last whole cycle.
+    pub last_actions: u64,
     /// Cycles in a row, up to the last, during which the node took no action.
     pub quiet_cycles: u64,
     /// How much of the present cycle is done, percent.
@@ -49,6 +51,6 @@ pub struct Walks {
 impl Walks {
     /// Nothing done yet.
     pub(crate) const fn begun(began: Instant) -> Self {
-        Self { cycles: 0, began, last: None, quiet_cycles: 0, percent: 0 }
+        Self { cycles: 0, began, last: None, last_actions: 0, quiet_cycles: 0, percent: 0 }
     }
 }

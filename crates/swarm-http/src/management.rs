@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use swarm_env::hyper_rt::{self, EnvTimer};
 use swarm_env::{Env, Stream};
-use swarm_node::{Node, NodeStatus, Queue, VolumeStatus};
+use swarm_node::{Node, NodeStatus, Queue, VolumeStatus, Walks};
 use tower::ServiceExt as _;
 
 use crate::Doors;
@@ -36,6 +36,28 @@ struct StatusJson {
     requests: u64,
     background: u64,
     counters: BTreeMap<&'static str, u64>,
+    health: HealthJson,
+}
+
+#[derive(Debug, Serialize)]
+struct HealthJson {
+    /// Since the node started: copies made or erased, tombstones filed or dropped, replicas quarantined.
+    actions: u64,
+    /// Volumes whose replicas are being made anew, or are about to be.
+    recoveries: Vec<String>,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+/// How far the health processor is with a volume.
+#[derive(Debug, Serialize)]
+struct WalksJson {
+    cycles: u64,
+    /// How much of the present cycle is done.
+    percent: u8,
+    last_cycle_s: Option<f64>,
+    last_cycle_actions: u64,
+    /// Cycles in a row in which the node took no action.
+    quiet_cycles: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,6 +71,8 @@ struct VolumeJson {
     free: u64,
     trapped: u64,
     streams: u64,
+    /// Absent where nothing is walked: the volume is not mounted, or is retired.
+    health: Option<WalksJson>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,11 +83,18 @@ struct MemberJson {
 
 impl StatusJson {
     fn new(status: NodeStatus, cluster: &str) -> Self {
+        let health = status.health;
+        let walks = |volume: &VolumeStatus| health.volumes.get(&volume.id?).copied();
+        let recoveries = health.recoveries.iter().map(|one| one.volume.to_string()).collect();
         Self {
             node: status.id.to_string(),
             cluster: cluster.to_owned(),
             state: status.state.word(),
-            volumes: status.volumes.into_iter().map(VolumeJson::new).collect(),
+            volumes: status
+                .volumes
+                .into_iter()
+                .map(|volume| VolumeJson::new(walks(&volume), volume))
+                .collect(),
             members: status
                 .members
                 .into_iter()
@@ -72,12 +103,29 @@ impl StatusJson {
             requests: status.requests,
             background: status.background,
             counters: status.counters,
+            health: HealthJson {
+                actions: health.actions,
+                recoveries,
+                counters: health.counters.clone(),
+            },
+        }
+    }
+}
+
+impl WalksJson {
+    fn new(walks: Walks) -> Self {
+        Self {
+            cycles: walks.cycles,
+            percent: walks.percent,
+            last_cycle_s: walks.last.map(|last| last.as_secs_f64()),
+            last_cycle_actions: walks.last_actions,
+            quiet_cycles: walks.quiet_cycles,
         }
     }
 }
 
 impl VolumeJson {
-    fn new(volume: VolumeStatus) -> Self {
+    fn new(walks: Option<Walks>, volume: VolumeStatus) -> Self {
         Self {
             id: volume.id.map(|id| id.to_string()),
             disk: volume.disk,
@@ -88,6 +136,7 @@ impl VolumeJson {
             free: volume.free,
             trapped: volume.trapped,
             streams: volume.streams,
+            health: walks.map(WalksJson::new),
         }
     }
 }
@@ -164,6 +213,7 @@ fn metrics(status: &NodeStatus, queues: &[Queue]) -> String {
         .map(|(name, count)| (format!("{{name=\"{}\"}}", escape(name)), *count))
         .collect();
     family("operations_total", "counter", "Operations by name.", &counters);
+    health_metrics(status, &mut family);
     let label = |queue: &Queue| {
         format!("{{queue=\"{}\",kind=\"{}\"}}", escape(&queue.name), queue.kind.word())
     };
@@ -174,6 +224,44 @@ fn metrics(status: &NodeStatus, queues: &[Queue]) -> String {
     family("queue_depth", "gauge", help, &of_queues(|queue| queue.depth));
     family("queue_limit", "gauge", "What may be in it.", &of_queues(|queue| queue.limit));
     text
+}
+
+/// What the health processor counts.
+fn health_metrics(
+    status: &NodeStatus,
+    family: &mut impl FnMut(&str, &str, &str, &[(String, u64)]),
+) {
+    let health = &status.health;
+    let plain = |value| [(String::new(), value)];
+    family("health_actions_total", "counter", "What was put right.", &plain(health.actions));
+    let open = u64::try_from(health.recoveries.len()).unwrap_or(u64::MAX);
+    family("health_recoveries", "gauge", "Volumes that are being recovered.", &plain(open));
+    let counters: Vec<_> = health
+        .counters
+        .iter()
+        .map(|(name, count)| (format!("{{name=\"{}\"}}", escape(name)), *count))
+        .collect();
+    family("health_total", "counter", "What the health processor counts, by name.", &counters);
+    let of_walks = |value: fn(&Walks) -> u64| -> Vec<(String, u64)> {
+        let sample = |volume: &VolumeStatus| {
+            let walks = health.volumes.get(&volume.id?)?;
+            Some((format!("{{disk=\"{}\"}}", escape(&volume.disk)), value(walks)))
+        };
+        status.volumes.iter().filter_map(sample).collect()
+    };
+    family("health_cycles_total", "counter", "Whole walks over a volume.", &of_walks(|w| w.cycles));
+    family(
+        "health_quiet_cycles",
+        "gauge",
+        "Walks in a row without an action.",
+        &of_walks(|w| w.quiet_cycles),
+    );
+    family(
+        "health_last_cycle_seconds",
+        "gauge",
+        "How long the last walk took.",
+        &of_walks(|w| w.last.map_or(0, |last| last.as_secs())),
+    );
 }
 
 fn escape(label: &str) -> String {

@@ -19,6 +19,8 @@ use swarm_health::{Health, HealthStatus};
 use crate::Node;
 use crate::pending::Pending;
 
+pub(crate) use orders::ORDERS_MAX;
+
 use home::OwnNode;
 use orders::Orders;
 use peers::{Heard, OtherNodes};
@@ -37,6 +39,16 @@ impl HealthSide {
     /// The health processor, once the node has mounted what it has.
     pub(crate) fn processor(&self) -> Option<&Health> {
         self.processor.get()
+    }
+
+    /// Surveys and orders of this node that wait for answers.
+    pub(crate) fn questions_now(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Orders of others that are under way or remembered.
+    pub(crate) fn orders_now(&self) -> usize {
+        self.orders.len()
     }
 
     /// What it tells of itself.

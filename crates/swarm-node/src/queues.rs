@@ -3,6 +3,7 @@
 
 use crate::Node;
 use crate::contexts::CACHE_MAX;
+use crate::health::ORDERS_MAX as HEALTH_ORDERS_MAX;
 use crate::links::POOL_PER_PEER;
 use crate::messages::ORDERS_MAX;
 use crate::node::{PEER_CONNECTIONS_MAX, REQUESTS_MAX};
@@ -11,6 +12,11 @@ use crate::volumes::DAMAGED_MAX;
 /// Lookups and orders that one request or one order waits for at a time: the object, its domain and its bucket, and what
 /// each of them tells the holders meanwhile.
 const QUESTIONS_EACH: u64 = 4;
+
+/// Questions and orders of the health processor that wait for answers: each visit waits for one, or for the copies that it
+/// has made, and visits run a few at a time for each volume and for each order of others. There is always a next visit, so
+/// this is no sign of work left to be done.
+const HEALTH_QUESTIONS_MAX: u64 = 4096;
 
 /// An admitted request counts for itself, and once more for what is left to do after its answer.
 const COUNTS_PER_REQUEST: u64 = 2;
@@ -80,6 +86,16 @@ impl Node {
                 "questions",
                 count(inner.pending.len()),
                 QUESTIONS_EACH * (COUNTS_PER_REQUEST * REQUESTS_MAX + ORDERS_MAX),
+            ),
+            Queue::kept(
+                "health questions",
+                count(inner.health.questions_now()),
+                HEALTH_QUESTIONS_MAX,
+            ),
+            Queue::kept(
+                "health orders",
+                count(inner.health.orders_now()),
+                count(HEALTH_ORDERS_MAX),
             ),
             Queue::kept("peer connections", inner.peer_connections_now(), PEER_CONNECTIONS_MAX),
             Queue::kept("idle links", count(idle), count(peers * POOL_PER_PEER)),

@@ -20,6 +20,9 @@ const REMEMBERED_MAX: usize = 1024;
 /// Orders under way at once; more are not heard, as if the network had lost them, and their senders repeat them.
 const UNDER_WAY_MAX: usize = 64;
 
+/// Orders that are kept in mind at once.
+pub(crate) const ORDERS_MAX: usize = REMEMBERED_MAX + UNDER_WAY_MAX;
+
 /// An order: who gave it, and its number there.
 type Order = (NodeId, u64);
 
@@ -76,6 +79,11 @@ impl Drop for Begun {
 }
 
 impl Orders {
+    /// How many are kept in mind.
+    pub(super) fn len(&self) -> usize {
+        self.lock().outcomes.len()
+    }
+
     fn take(self: &Arc<Self>, order: Order) -> Course {
         let mut taken = self.lock();
         if let Some(outcome) = taken.outcomes.get(&order) {

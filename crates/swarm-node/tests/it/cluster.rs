@@ -27,6 +27,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) disks_per_node: u8,
     pub(crate) disk_bytes: u64,
     pub(crate) settings: &'a [(&'a str, &'a str)],
+    /// `node.subcluster` of each node; none where there are fewer.
+    pub(crate) subclusters: &'a [&'a str],
     pub(crate) planted: Vec<Bug>,
 }
 
@@ -39,6 +41,7 @@ impl Shape<'_> {
             disks_per_node: 1,
             disk_bytes: DISK,
             settings: &[],
+            subclusters: &[],
             planted: Vec::new(),
         }
     }
@@ -59,6 +62,23 @@ pub(crate) struct Client {
     world: SimHandle,
     hosts: Arc<[HostId]>,
     slots: Arc<[Slot]>,
+}
+
+/// What a volume files under an id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Filed {
+    pub(crate) id: Vec<u8>,
+    /// Version and ETag.
+    pub(crate) stamp: (u64, Vec<u8>),
+    pub(crate) form: Form,
+}
+
+/// What there is of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    Sound,
+    Quarantined,
+    Tombstone,
 }
 
 /// A request that had no answer: a node died, or five redirects were not enough.
@@ -145,7 +165,10 @@ impl Cluster {
                 disks.push(world.add_disk(host, serial.as_str().into(), shape.disk_bytes, model));
             }
             let slot = Slot::default();
-            boot(&world, host, &slot, shape.settings);
+            let label = shape.subclusters.get(usize::from(number) - 1);
+            let label = label.map(|label| ("node.subcluster", *label));
+            let settings: Vec<_> = shape.settings.iter().copied().chain(label).collect();
+            boot(&world, host, &slot, &settings);
             assert!(world.start(host).done(), "a node that was off starts");
             hosts.push(host);
             slots.push(slot);
@@ -291,6 +314,34 @@ impl Cluster {
         self.block_on(async move { client.on(number, work).await }).expect("the node lived on")
     }
 
+    /// Takes a node down, erases its disks and brings it up again.
+    pub(crate) fn wipe(&mut self, number: u8) {
+        self.power_off(number);
+        assert!(self.world().wipe(self.host(number)).done() > 0, "there was something to erase");
+        self.start(number);
+    }
+
+    /// What the indexes of a node's volumes file.
+    pub(crate) fn filed(&self, number: u8) -> Vec<Filed> {
+        let per_node = self.disks.len() / self.client.hosts.len();
+        let disks = self.disks.iter().skip((usize::from(number) - 1) * per_node).take(per_node);
+        let entries = disks.flat_map(|disk| self.world().index(*disk));
+        // Where these stand is told in the store's `record.rs`.
+        let form = |value: &[u8]| match (value[0], value.get(53)) {
+            (1, Some(0)) => Form::Sound,
+            (1, _) => Form::Quarantined,
+            _ => Form::Tombstone,
+        };
+        let stamp = |value: &[u8]| {
+            let version = value[1..9].try_into().expect("eight bytes");
+            (u64::from_le_bytes(version), value[9..25].to_vec())
+        };
+        entries
+            .filter(|(key, _)| key.len() == 16)
+            .map(|(id, value)| Filed { id, stamp: stamp(&value), form: form(&value) })
+            .collect()
+    }
+
     /// Damages every block of a node's disks that holds data.
     pub(crate) fn rot_all(&mut self, number: u8) {
         let disks = self.disks.len() / self.client.hosts.len();
@@ -373,7 +424,8 @@ impl Client {
         self.forget(number);
     }
 
-    fn forget(&self, number: u8) {
+    /// Lets go of a node whose process has ended.
+    pub(crate) fn forget(&self, number: u8) {
         let node = self.slots[usize::from(number) - 1]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod disks;
+mod health;
 mod hostile;
 mod regressions;
 mod states;

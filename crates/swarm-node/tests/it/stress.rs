@@ -1,10 +1,11 @@
 //! Random histories: many clients, few names, a lossy network, one node at a time without power. What is there in the end
-//! must be what the acknowledged operations say.
+//! must be what the acknowledged operations say. In most worlds the health processors walk all the time; there, at rest,
+//! each object must have exactly the copies that it should have.
 //!
 //! `SWARM_STRESS_SEEDS=A..B` chooses the worlds (without B). In a build with `swarm-env/planted-bugs`,
 //! `SWARM_STRESS_PLANT=NAME` plants a bug that this should find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use swarm_node::api::{Refusal, WriteKind};
 use swarm_sim::LinkModel;
 use swarm_types::Instant;
 
-use crate::cluster::{Client, Cluster, Lost, Put, Shape, named, post};
+use crate::cluster::{Client, Cluster, Filed, Form, Lost, Put, Shape, named, post};
 
 const NAMES: [&str; 2] = ["x", "y"];
 const CLIENTS: u64 = 5;
@@ -183,7 +184,18 @@ struct World {
     names: u64,
     loss_ppm: u32,
     skewed: bool,
+    /// Health processors that walk in seconds; in hours otherwise.
+    healing: bool,
 }
+
+/// Settings of a world that heals.
+const HEALING: [(&str, &str); 3] = [
+    ("health.cycleTime", "4"),
+    ("health.visitsPerSecond", "1000"),
+    ("health.replicationMulticastFrequency", "100"),
+];
+/// How long such a world is left alone: superseded replicas are kept for a minute, claims hold for another.
+const REST: Duration = Duration::from_secs(240);
 
 impl World {
     fn of(seed: u64) -> Self {
@@ -194,6 +206,7 @@ impl World {
             loss_ppm: [0, 20_000, 50_000][usize::try_from(part(6, 3)).unwrap_or(0)],
             names: 1 + part(18, 2),
             skewed: part(36, 3) == 2,
+            healing: part(108, 3) < 2,
         }
     }
 }
@@ -202,9 +215,10 @@ impl World {
 type Finals = BTreeMap<&'static str, Vec<Option<Bytes>>>;
 
 /// One world from its seed: the history, and what there is in the end.
-fn live_through(seed: u64, world: World) -> (Vec<Operation>, Finals) {
+fn live_through(seed: u64, world: World) -> (Vec<Operation>, Finals, Option<String>) {
     let World { nodes, disks_per_node, loss_ppm, skewed, .. } = world;
-    let shape = Shape { disks_per_node, planted: planted(), ..Shape::of(nodes, seed) };
+    let settings: &[_] = if world.healing { &HEALING } else { &[] };
+    let shape = Shape { disks_per_node, settings, planted: planted(), ..Shape::of(nodes, seed) };
     let mut cluster = Cluster::shaped(&shape).and_bucket();
     let calm = LinkModel::default();
     let rough = LinkModel { loss_ppm, duplicate_ppm: 50_000, reorder_ppm: 100_000, ..calm };
@@ -237,7 +251,37 @@ fn live_through(seed: u64, world: World) -> (Vec<Operation>, Finals) {
         finals.insert(name, answers.collect());
     }
     let history = history.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    (history, finals)
+    let unprotected = if world.healing { unprotected(&mut cluster, world) } else { None };
+    (history, finals, unprotected)
+}
+
+/// Why the objects are not protected as they should be after some time of rest; `None` if they are.
+fn unprotected(cluster: &mut Cluster, world: World) -> Option<String> {
+    cluster.run_for(REST);
+    let mut by_id: BTreeMap<Vec<u8>, Vec<(u8, Filed)>> = BTreeMap::new();
+    for node in 1..=world.nodes {
+        for filed in cluster.filed(node) {
+            by_id.entry(filed.id.clone()).or_default().push((node, filed));
+        }
+    }
+    let mut contexts = 0;
+    for (id, filed) in by_id {
+        let newest = filed.iter().map(|(_, filed)| &filed.stamp).max()?;
+        // Older deletes are remembered for two weeks whatever has come after them.
+        let copies: Vec<_> = filed.iter().filter(|(_, one)| one.form != Form::Tombstone).collect();
+        let all_good =
+            copies.iter().all(|(_, one)| one.form == Form::Sound && one.stamp == *newest);
+        let nodes: BTreeSet<u8> = copies.iter().map(|(node, _)| *node).collect();
+        let enough = nodes.len() == copies.len() && matches!(copies.len(), 0 | 2 | 3);
+        if !(all_good && enough) {
+            let told: Vec<_> =
+                filed.iter().map(|(node, one)| (node, one.form, one.stamp.0)).collect();
+            return Some(format!("{:02x?} is held as {told:?}", &id[..4]));
+        }
+        // A context may be told from an object by the number of its copies only.
+        contexts += usize::from(copies.len() == 3);
+    }
+    (contexts != 2).then(|| format!("{contexts} streams have three copies, not the two contexts"))
 }
 
 /// Why this cannot be what is there in the end; `None` if it can.
@@ -314,7 +358,10 @@ fn planted() -> Vec<Bug> {
 
 fn check(seed: u64) -> Result<(), String> {
     let world = World::of(seed);
-    let (history, finals) = live_through(seed, world);
+    let (history, finals, unprotected) = live_through(seed, world);
+    if let Some(unprotected) = unprotected {
+        return Err(format!("seed {seed}: {unprotected}"));
+    }
     let mut objections = Vec::new();
     for name in NAMES {
         let of_name: Vec<Operation> =

@@ -3,6 +3,7 @@
 //! Knows nothing of how a scenario is carried out.
 
 pub mod guide;
+pub mod lifepoint;
 pub mod model;
 pub mod pattern;
 mod read;

@@ -8,10 +8,12 @@ pub(crate) mod legal;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use swarm_types::{Instant, Stamp};
+use swarm_types::{Instant, Stamp, Timestamp};
 
 use crate::body::BodySpec;
+use crate::oracle::lifepoint::Intent;
 use crate::reach::NodeNumber;
 
 /// Number of an object in the ledger.
@@ -33,6 +35,8 @@ pub(crate) struct Object {
     pub(crate) headers: BTreeMap<String, String>,
     /// Everything that was asked, in the order of sending.
     pub(crate) history: Vec<Entry>,
+    /// What the lifepoints of each content demand; contents without lifepoints have none here.
+    intents: BTreeMap<u32, Intent>,
     contents: u32,
 }
 
@@ -110,6 +114,16 @@ impl Entry {
 }
 
 impl Object {
+    /// Notes with which lifepoints a content is going to be written.
+    pub(crate) fn intend(&mut self, content: u32, intent: Intent) {
+        self.intents.insert(content, intent);
+    }
+
+    /// The lifepoints that a content was written with.
+    pub(crate) fn intent(&self, content: u32) -> Option<&Intent> {
+        self.intents.get(&content)
+    }
+
     /// The write that a content belongs to.
     pub(crate) fn length_of(&self, content: u32) -> Option<u64> {
         self.history.iter().find_map(|entry| match entry.act {
@@ -125,11 +139,41 @@ pub(crate) struct Ledger {
     seed: u64,
     objects: Vec<Object>,
     by_path: BTreeMap<(String, String), ObjectNumber>,
+    clocks: Clocks,
+}
+
+/// How the world's time and what clocks show belong together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Clocks {
+    /// What a clock that is right showed when the world began.
+    pub(crate) began: Timestamp,
+    /// No node's clock is ever further ahead than this.
+    pub(crate) ahead: Duration,
+}
+
+impl Clocks {
+    /// What a clock that is right shows at this instant.
+    pub(crate) fn at(&self, at: Instant) -> Timestamp {
+        self.began + at.since(Instant::ZERO)
+    }
 }
 
 impl Ledger {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, objects: Vec::new(), by_path: BTreeMap::new() }
+        Self { seed, objects: Vec::new(), by_path: BTreeMap::new(), clocks: Clocks::default() }
+    }
+
+    /// Tells what clocks show.
+    pub(crate) fn set_clocks(&mut self, clocks: Clocks) {
+        self.clocks = clocks;
+    }
+
+    /// True if its lifepoints may have ended a content of an object by then: some node's clock may have said so.
+    pub(crate) fn may_have_ended(&self, object: &Object, content: u32, by: Instant) -> bool {
+        object.intent(content).is_some_and(|intent| {
+            let latest = self.clocks.at(by) + self.clocks.ahead;
+            intent.may_end_at_any_time() || intent.ends_at().is_some_and(|ends| ends <= latest)
+        })
     }
 
     /// The object at this path of this cluster; made if it is new.
@@ -238,6 +282,7 @@ impl Object {
             parents: Vec::new(),
             headers: BTreeMap::new(),
             history: Vec::new(),
+            intents: BTreeMap::new(),
             contents: 0,
         }
     }

@@ -1,9 +1,10 @@
-//! Judges that look at disks, gauges and tasks instead of answers.
+//! Judges that look at disks, gauges and tasks instead of answers, and what lifepoints demand.
 //!
-//! What reads disks is written from `docs/on-disk.md` alone, what reads gauges from the text form of Prometheus; none of it
-//! shares code with the nodes.
+//! What reads disks is written from `docs/on-disk.md` alone, what reads gauges from the text form of Prometheus, what
+//! reads lifepoints from the vendor's page; none of it shares code with the nodes.
 
 pub(crate) mod image;
+pub(crate) mod lifepoint;
 pub(crate) mod queues;
 pub(crate) mod tasks;
 pub(crate) mod tidy;

@@ -13,6 +13,7 @@ mod idle;
 mod look;
 mod malformed;
 mod metrics;
+mod obeyed;
 mod operate;
 mod scope;
 mod setup;
@@ -147,6 +148,7 @@ impl Run {
     /// Begins the scenario's own time.
     pub(crate) fn start_clock(&self) {
         *lock(&self.started) = self.now();
+        lock(&self.ledger).set_clocks(obeyed::clocks(self));
     }
 
     pub(crate) fn started(&self) -> Instant {

@@ -16,6 +16,8 @@ pub(crate) enum Invariant {
     TrueBytes,
     /// Nothing deleted comes back.
     NoResurrection,
+    /// Lifepoints hold.
+    Obeyed,
     /// Space adds up, index and journal agree.
     Tidy,
     /// No panic, no task stuck, no unbounded queue, no 5xx for bad input.
@@ -30,6 +32,7 @@ impl Invariant {
             Self::Durable => "durable",
             Self::TrueBytes => "true bytes",
             Self::NoResurrection => "no resurrection",
+            Self::Obeyed => "obeyed",
             Self::Tidy => "tidy",
             Self::Alive => "alive",
         }
@@ -47,6 +50,9 @@ impl Invariant {
             }
             Self::NoResurrection => {
                 "a deleted object is gone, whatever was away meanwhile (SCSP DELETE; who answers a lookup is our choice)"
+            }
+            Self::Obeyed => {
+                "what a lifepoint protects no client deletes, what it ends is gone, and each lifepoint stands alone (Lifepoint Metadata Headers; within a second is our choice)"
             }
             Self::Tidy => {
                 "used + free + trapped = capacity; the journal is the truth and the index a cache (How Swarm Manages Trapped Space; our choice)"

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use swarm_cluster::{ClusterSpec, DiskRef, NodeRef};
 
+use super::lifepoint::Lifepoint;
 use super::pattern::Pattern;
 use super::units::{Rate, Span};
 
@@ -108,6 +109,8 @@ pub struct Workload {
     pub overwrite_ppm: u32,
     /// Headers of every write.
     pub headers: BTreeMap<String, String>,
+    /// Lifepoints of every write, in the order of their ends.
+    pub lifepoints: Vec<Lifepoint>,
     /// Which node is asked.
     pub via: Via,
     /// When an operation is tried again.

@@ -123,7 +123,12 @@ pub const WORKLOAD: &[Word] = &[
     ),
     word("headers", Takes::Headers, "of every write; custom metadata is compared on every read")
         .or("none"),
-    later("lifepoints"),
+    word(
+        "lifepoints",
+        Takes::Texts,
+        "of every write, such as `[\"[+30d] reps=3\", \"[] delete\"]`; `+30d` counts from the write",
+    )
+    .or("none"),
     word("via", Takes::Via, "which node is asked").or("`any node`"),
     word("retry", Takes::Table(RETRY), "tries at the next node").or("none"),
     word("timeout", Takes::Duration, "the client's patience for one request").or("`30s`"),

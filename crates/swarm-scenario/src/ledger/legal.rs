@@ -26,6 +26,11 @@ pub(crate) trait Scope {
 
     /// Whoever carried out `later` could reach all nodes all the time.
     fn knew_all(&self, later: usize) -> bool;
+
+    /// Its lifepoints may have ended what this write left, before the read was answered.
+    fn may_have_ended(&self, _write: usize) -> bool {
+        false
+    }
 }
 
 /// What a read saw.
@@ -155,16 +160,23 @@ fn absent(bounds: &Bounds<'_>, read: Window) -> Result<(), Illegal> {
         .filter(|(_, number)| bounds.scope.sees(*number))
         .max();
     let Some((newest, write)) = required else { return Ok(()) };
-    if bounds.is_hidden_from_read(write, read) {
+    if bounds.is_hidden_from_read(write, read) || bounds.scope.may_have_ended(write) {
         return Ok(());
     }
-    let deleted = bounds.history.iter().enumerate().any(|(number, entry)| {
-        matches!(entry.act, Act::Delete)
+    let gone = bounds.history.iter().enumerate().any(|(number, entry)| {
+        let leaves_nothing = match entry.act {
+            Act::Delete => true,
+            Act::Write { .. } => bounds.scope.may_have_ended(number),
+        };
+        leaves_nothing
             && entry.sent < read.ended
             && entry.may_have_happened()
-            && bounds.ceiling(number).is_none_or(|ceiling| ceiling > newest)
+            && match entry.write_stamp() {
+                Some(stamp) => stamp > newest,
+                None => bounds.ceiling(number).is_none_or(|ceiling| ceiling > newest),
+            }
     });
-    if deleted { Ok(()) } else { Err(Illegal::Lost { write }) }
+    if gone { Ok(()) } else { Err(Illegal::Lost { write }) }
 }
 
 /// Acknowledged before the read started.
@@ -212,7 +224,8 @@ impl<'a> Bounds<'a> {
         floor
     }
 
-    /// The oldest version that a delete certainly lies below; `None` for one that may still happen.
+    /// The oldest version that a delete, or a write whose version nobody knows, certainly lies below; `None` for one that
+    /// may still happen.
     fn ceiling(&self, delete: usize) -> Option<Stamp> {
         if let Some(known) = self.ceilings.borrow().get(&delete) {
             return *known;

@@ -92,12 +92,85 @@ fn through(node: usize, mut entry: Entry) -> Entry {
     entry
 }
 
+/// The same, where the lifepoints of these writes may have ended them.
+struct Ended(Vec<usize>);
+
+impl Scope for Ended {
+    fn sees(&self, _: usize) -> bool {
+        true
+    }
+
+    fn sees_all(&self) -> bool {
+        true
+    }
+
+    fn knew(&self, _: usize, _: usize) -> bool {
+        true
+    }
+
+    fn knew_all(&self, _: usize) -> bool {
+        true
+    }
+
+    fn may_have_ended(&self, write: usize) -> bool {
+        self.0.contains(&write)
+    }
+}
+
 const LATE: Window = Window { started: Instant(1_000_000_000), ended: Instant(1_001_000_000) };
 
 /// What a read long after all of it may see.
 fn late(history: &[Entry]) -> (Vec<u32>, bool) {
     let (contents, absent) = legal_outcomes(history, LATE, &Whole);
     (contents.into_iter().collect(), absent)
+}
+
+#[test]
+fn what_its_lifepoint_has_ended_may_be_gone_and_hides_what_it_replaced() {
+    for (what, history, ended, contents, absent) in [
+        ("it alone", vec![write(1, 0, 1, 10)], vec![0], vec![1], true),
+        (
+            "what it replaced stays hidden",
+            vec![write(1, 0, 1, 10), write(2, 2, 3, 11)],
+            vec![1],
+            vec![2],
+            true,
+        ),
+        (
+            "what replaced it stays",
+            vec![write(1, 0, 1, 10), write(2, 2, 3, 11)],
+            vec![0],
+            vec![2],
+            false,
+        ),
+        (
+            "it may have happened",
+            vec![write(1, 0, 1, 10), lost_write(2, 2, 3)],
+            vec![1],
+            vec![1, 2],
+            true,
+        ),
+        (
+            "it may not have",
+            vec![write(1, 0, 1, 10), lost_write(2, 2, 3)],
+            vec![0],
+            vec![1, 2],
+            true,
+        ),
+        (
+            "refused",
+            vec![
+                write(1, 0, 1, 10),
+                entry(Act::Write { content: 2, length: 1 }, 3, 4, Outcome::Refused(409)),
+            ],
+            vec![1],
+            vec![1],
+            false,
+        ),
+    ] {
+        let (seen, none) = legal_outcomes(&history, LATE, &Ended(ended));
+        assert_eq!((seen.into_iter().collect::<Vec<_>>(), none), (contents, absent), "{what}");
+    }
 }
 
 #[test]

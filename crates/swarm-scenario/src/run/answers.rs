@@ -7,7 +7,7 @@ use swarm_types::{HeaderList, Instant};
 
 use super::operate::{Ask, Order};
 use super::scope::Faults;
-use super::{Run, lock};
+use super::{Run, lock, obeyed};
 use crate::body::Verifier;
 use crate::ledger::legal::{self, Illegal, Seen, Window};
 use crate::ledger::{Object, ObjectNumber};
@@ -101,6 +101,7 @@ pub(crate) struct Reading {
     verifier: Option<Verifier>,
     with_body: bool,
     taken: u64,
+    heard: Instant,
 }
 
 impl Reading {
@@ -118,6 +119,7 @@ impl Reading {
             verifier: None,
             with_body,
             taken: 0,
+            heard: run.now(),
         };
         if response.status == 200 {
             reading.content = wire::operation(&response.headers)
@@ -168,6 +170,16 @@ impl Reading {
             200 => {
                 self.judge_metadata(run);
                 self.judge_part(run);
+                if let Some(content) = self.content {
+                    obeyed::judge_read(
+                        run,
+                        self.object,
+                        content,
+                        &self.headers,
+                        started,
+                        self.heard,
+                    );
+                }
                 if let (Some(content), Some(stamp)) = (self.content, wire::stamp(&self.headers)) {
                     let what =
                         format!("answered with write {content} as version {}", stamp.version);

@@ -10,7 +10,7 @@ use swarm_client::{Body, Error, Request, Response};
 use swarm_cluster::NodeRef;
 use swarm_types::{HeaderList, Instant};
 
-use super::{Run, answers, lock};
+use super::{Run, answers, lock, obeyed};
 use crate::body::BodySpec;
 use crate::language::model::{Request as Wanted, Retry, RetryOn};
 use crate::ledger::{Act, ObjectNumber, Outcome};
@@ -43,7 +43,10 @@ impl Order {
     /// True for a request that is legal and asks for nothing that is not built: whatever the file may have put into one
     /// of its own steps, this carries only what clients always send.
     fn is_ordinary(&self) -> bool {
-        self.headers.is_empty() && self.auth.is_none()
+        let usual = |name: &str| {
+            ["content-type", "lifepoint"].iter().any(|usual| name.eq_ignore_ascii_case(usual))
+        };
+        self.headers.iter().all(|(name, _)| usual(name)) && self.auth.is_none()
     }
 
     /// True if the node answered with a breakdown of its own. Nothing ordinary is refused as not implemented, nor for its
@@ -228,6 +231,7 @@ async fn answered(
         run.note_acknowledged(order.object, entry);
     }
     answers::judge_change(run, order, entry, response.status);
+    obeyed::judge_delete(run, order, entry, response.status, &response.headers);
     let body = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
     Done {
         ended,
@@ -361,6 +365,8 @@ mod tests {
                 .filter(|status| order.is_breakdown(*status))
                 .collect()
         };
+        assert_eq!(breakdowns(&order), [500, 501, 505]);
+        order.headers.push(("Lifepoint".to_owned(), "[] reps=3".to_owned()));
         assert_eq!(breakdowns(&order), [500, 501, 505]);
         order.headers.push(("Range".to_owned(), "bytes=0-1".to_owned()));
         assert_eq!(breakdowns(&order), [500], "a step may ask for what is not built");

@@ -1,5 +1,7 @@
 //! The faults in force, as the ledger's judgements ask for them.
 
+use std::collections::BTreeSet;
+
 use swarm_types::Instant;
 
 use crate::ledger::legal::{Scope, Window};
@@ -15,6 +17,8 @@ pub(crate) struct Faults {
     reading: View,
     parents_in_reach: bool,
     entries: Vec<EntryFacts>,
+    /// The writes that their lifepoints may have ended.
+    ended: BTreeSet<usize>,
 }
 
 /// The nodes that somebody could reach all the time.
@@ -59,13 +63,19 @@ impl Faults {
                 .map(|entry| EntryFacts::of(reach, entry))
                 .any(|facts| facts.is_seen_from(reading))
         });
-        Self { reading, parents_in_reach, entries }
+        let may_have_ended = |entry: &Entry| match entry.act {
+            Act::Write { content, .. } => ledger.may_have_ended(object, content, window.ended),
+            Act::Delete => false,
+        };
+        let numbered = object.history.iter().enumerate();
+        let ended = numbered.filter(|(_, entry)| may_have_ended(entry)).map(|(n, _)| n).collect();
+        Self { reading, parents_in_reach, entries, ended }
     }
 
     /// For judgements in which nobody reads.
     pub(crate) fn of_nobody(reach: &Reach, history: &[Entry]) -> Self {
         let entries = history.iter().map(|entry| EntryFacts::of(reach, entry)).collect();
-        Self { reading: View::default(), parents_in_reach: false, entries }
+        Self { reading: View::default(), parents_in_reach: false, entries, ended: BTreeSet::new() }
     }
 }
 
@@ -84,6 +94,10 @@ impl Scope for Faults {
 
     fn knew_all(&self, later: usize) -> bool {
         self.entries[later].view.all
+    }
+
+    fn may_have_ended(&self, write: usize) -> bool {
+        self.ended.contains(&write)
     }
 }
 

@@ -10,7 +10,7 @@ use swarm_types::Instant;
 use super::faults::{self, InForce};
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::snapshot::{self, Snapshot};
-use super::{Run, answers::Answer, lock, operate, watch};
+use super::{Run, answers::Answer, lock, obeyed, operate, watch};
 use crate::language::model::{
     DiskSelector, Event, NodeSelector, Power, Request, Retry, Start, Step, Targets, Verb,
 };
@@ -321,16 +321,16 @@ async fn on_object(run: &Arc<Run>, step: &Step, wanted: &Request) -> Done {
         "PUT" => Some("PUT"),
         _ => None,
     };
+    let mut headers: Vec<(String, String)> = wanted.headers.clone().into_iter().collect();
     let ask = match (method, wanted.method.as_str()) {
         (Some(method), _) => {
-            let mut ledger = lock(&run.ledger);
-            let target = ledger.object(object).target.clone().unwrap_or_default();
-            Ask::Store {
-                method,
-                target,
-                body: ledger.new_body(object, wanted.size.unwrap_or(0)),
-                half_sent: None,
-            }
+            let (target, body) = {
+                let mut ledger = lock(&run.ledger);
+                let target = ledger.object(object).target.clone().unwrap_or_default();
+                (target, ledger.new_body(object, wanted.size.unwrap_or(0)))
+            };
+            obeyed::intend_as_written(run, object, body.content, &mut headers);
+            Ask::Store { method, target, body, half_sent: None }
         }
         (None, "DELETE") => Ask::Remove,
         (None, "HEAD") => Ask::Fetch { with_body: false },
@@ -345,7 +345,7 @@ async fn on_object(run: &Arc<Run>, step: &Step, wanted: &Request) -> Done {
         retry: Retry::default(),
         patience: PATIENCE,
         auth: credentials(wanted),
-        headers: wanted.headers.clone().into_iter().collect(),
+        headers,
     };
     perform(run, &order).await
 }

@@ -11,7 +11,7 @@ use swarm_types::Instant;
 use tokio::sync::Semaphore;
 
 use super::operate::{Ask, Done, Ended, HalfSent, Order, perform};
-use super::{Run, lock, malformed};
+use super::{Run, lock, malformed, obeyed};
 use crate::language::model::{Counted, Event, Kind, Operation, Pace, Start, Workload};
 use crate::ledger::{Object, ObjectNumber};
 use crate::wire;
@@ -412,11 +412,13 @@ fn plan_store(
     how: StoreHow,
 ) -> Plan {
     let body = lock(&run.ledger).new_body(object, weighted(run, &workload.sizes));
+    let lifepoints = obeyed::intend(run, object, body.content, &workload.lifepoints);
     let StoreHow { operation, method, target } = how;
     let ask = Ask::Store { method, target, body, half_sent: None };
     let mut plan =
         Plan { operation, slot, overwrite, order: order(run, workload, client, object, ask) };
     plan.order.headers.push(("Content-Type".to_owned(), "application/octet-stream".to_owned()));
+    plan.order.headers.extend(lifepoints);
     let half = half_sent_events(run, workload, state, &plan);
     if let Ask::Store { half_sent, .. } = &mut plan.order.ask {
         *half_sent = half;
@@ -473,7 +475,9 @@ fn settle(state: &State, plan: &Plan, done: &Done) {
     }
     match (plan.operation, done.ended) {
         (Operation::Write | Operation::Update, Ended::Acknowledged) => slot.present = true,
-        (Operation::Delete, Ended::Acknowledged | Ended::Refused(404)) => slot.present = false,
+        (Operation::Delete, Ended::Acknowledged | Ended::Refused(404))
+        // Its lifepoint has ended what was to be replaced.
+        | (Operation::Write | Operation::Update, Ended::Refused(404)) => slot.present = false,
         _ => {}
     }
 }

@@ -52,6 +52,35 @@ fn the_smallest_file_has_sensible_defaults() {
 }
 
 #[test]
+fn lifepoints_of_a_workload_are_read_in_their_order() {
+    let scenario = accept("lifepoints = [\"[+30d] reps=3\", \"[] delete\"]\n");
+    let lifepoints = &scenario.workloads[0].lifepoints;
+    let ends: Vec<_> = lifepoints.iter().map(|lifepoint| lifepoint.ends_after).collect();
+    assert_eq!(ends, [Some(Duration::from_secs(30 * 86_400)), None]);
+    assert!(lifepoints[1].says.delete);
+}
+
+#[test]
+fn lifepoints_that_nobody_could_judge_are_refused() {
+    for (tail, told) in [
+        (
+            "lifepoints = [\"[+30d] delete\"]\n",
+            "x:1:15: the lifepoint \"[+30d] delete\" cannot both end and delete: `delete` belongs to `[]`",
+        ),
+        (
+            "lifepoints = [\"[] reps=2\", \"[] delete\"]\n",
+            "x:1:1: the ends of `lifepoints` ascend by a second at least, and only the last may be `[]`",
+        ),
+        (
+            "headers = { Lifepoint = \"[] delete\" }\n",
+            "x:1:1: say `lifepoints = [\"[+30d] reps=3\", \"[] delete\"]`",
+        ),
+    ] {
+        assert_eq!(refuse(tail), [told]);
+    }
+}
+
+#[test]
 fn the_example_of_the_language_reads_but_for_what_is_not_built() {
     let text = r#"
 schema = 1

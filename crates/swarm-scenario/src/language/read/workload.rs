@@ -1,11 +1,13 @@
 //! Reads `[workload.NAME]`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::{Names, cluster_of, header_map, select};
+use crate::language::lifepoint::{self, Lifepoint};
 use crate::language::model::{Kind, Operation, Pace, Retry, RetryOn, Start, Via, Workload};
 use crate::language::reader::{At, Reader, Table};
 use crate::language::units::{self, Span};
@@ -53,7 +55,8 @@ pub(super) fn read(
         sizes: sizes(reader, &table),
         keys,
         overwrite_ppm,
-        headers: header_map(reader, &table),
+        headers: headers(reader, &table),
+        lifepoints: lifepoints(reader, &table),
         via: via?,
         retry: retry(reader, &table),
         patience: if table.has("timeout") { table.duration("timeout")? } else { PATIENCE },
@@ -217,6 +220,32 @@ fn keys(reader: &Reader<'_>, table: &Table<'_>) -> (u32, u32) {
     };
     let count = if inner.has("count") { inner.count("count").unwrap_or(KEYS) } else { KEYS };
     (count, inner.unit("overwrite", "\"20%\"", units::share).unwrap_or(0))
+}
+
+/// Headers of every write. Lifepoints have a key of their own, or nobody would know what they demand.
+fn headers(reader: &Reader<'_>, table: &Table<'_>) -> BTreeMap<String, String> {
+    let headers = header_map(reader, table);
+    if headers.keys().any(|name| name.eq_ignore_ascii_case("lifepoint")) {
+        let told = "say `lifepoints = [\"[+30d] reps=3\", \"[] delete\"]`";
+        reader.problem(table.key_span("headers"), told);
+    }
+    headers
+}
+
+fn lifepoints(reader: &Reader<'_>, table: &Table<'_>) -> Vec<Lifepoint> {
+    let mut lifepoints = Vec::new();
+    for text in table.texts("lifepoints").unwrap_or_default() {
+        match Lifepoint::read(&text.value) {
+            Ok(lifepoint) => lifepoints.push(lifepoint),
+            Err(why) => {
+                reader.problem(&text.span, format!("the lifepoint {:?} {why}", text.value));
+            }
+        }
+    }
+    if let Err(why) = lifepoint::check(&lifepoints) {
+        reader.problem(table.key_span("lifepoints"), why);
+    }
+    lifepoints
 }
 
 fn retry(reader: &Reader<'_>, table: &Table<'_>) -> Retry {

@@ -17,6 +17,7 @@ pub const INVARIANTS: &[Word] = &[
     choice("durable", "what was acknowledged is readable"),
     choice("true bytes", "no read returns what nobody wrote there"),
     choice("no resurrection", "nothing deleted comes back"),
+    choice("obeyed", "lifepoints hold"),
     choice("tidy", "space adds up, index and journal agree"),
     choice("alive", "no panic, nothing stuck, no 5xx for bad input"),
     later("protected"),

@@ -99,7 +99,7 @@ const LAYERS: &[Layer] = &[
     ] },
     // Tools.
     Layer { name: "swarm-tests", ours: &["swarm-client", "swarm-cluster", "swarm-scenario"], others: &["base64", "bytes"] },
-    Layer { name: "xtask", ours: &[], others: &["anyhow", "cargo_metadata", "clap"] },
+    Layer { name: "xtask", ours: &[], others: &["anyhow", "cargo_metadata", "clap", "serde_json"] },
 ];
 
 /// Compares the manifests with the table.

@@ -47,8 +47,8 @@ pub trait Disk: Send + Sync {
     fn capacity(&self) -> u64;
 
     /// Bytes that ranges which hold nothing yet still find room for: less than the capacity promises where the device only
-    /// takes space for what is written, and others take it too. Beyond it such writes fail with `StorageFull`. `u64::MAX`
-    /// where nothing but the capacity limits it.
+    /// takes space for what is written, and others take it too. Somewhere beyond it such writes fail with `StorageFull`; a
+    /// little more may be kept back for who needs it to clear up. `u64::MAX` where nothing but the capacity limits it.
     fn room(&self) -> u64 {
         u64::MAX
     }

@@ -113,6 +113,12 @@ impl Books {
         Self { totals, service, room, next_number: u64::from(epoch) << 32 }
     }
 
+    /// Room of a device that is not promised to what is being written. Some of that is written already and counted twice,
+    /// which errs on the safe side.
+    pub(crate) fn unpromised(&self, device_room: u64) -> u64 {
+        device_room.saturating_sub(self.room.staged())
+    }
+
     /// A number for a new extent.
     pub(crate) fn number(&mut self) -> u64 {
         self.next_number += 1;
@@ -131,10 +137,11 @@ impl Books {
         self.room.set_head(resettled.lowered, resettled.end);
     }
 
-    pub(crate) fn space(&self) -> Space {
+    /// What there is, on a device that still has room for so many bytes: what others have taken of it counts as used.
+    pub(crate) fn space(&self, device_room: u64) -> Space {
         let capacity = self.room.capacity();
-        let used = self.totals.used + self.room.staged();
-        let free = self.room.free();
+        let free = self.room.free().min(self.unpromised(device_room));
+        let used = self.totals.used + self.room.staged() + (self.room.free() - free);
         Space {
             capacity,
             used,

@@ -55,6 +55,12 @@ impl Counters {
     }
 }
 
+/// Whether an error says that the disk fails: one that is full, or was pulled, is as good as before once it is relieved or
+/// back.
+fn is_fault(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::NotConnected)
+}
+
 /// See the module.
 pub(crate) struct Counted {
     disk: Arc<dyn Disk>,
@@ -85,7 +91,7 @@ impl Disk for Counted {
         let counters = Arc::clone(&self.counters);
         Box::pin(async move {
             let done = submitted.await;
-            if done.is_err() {
+            if done.as_ref().is_err_and(is_fault) {
                 let counter = match sync {
                     SyncMode::NoSync => &counters.writes,
                     SyncMode::Sync => &counters.syncs,
@@ -101,11 +107,15 @@ impl Disk for Counted {
         let counters = Arc::clone(&self.counters);
         Box::pin(async move {
             let done = read.await;
-            if done.is_err() {
+            if done.as_ref().is_err_and(is_fault) {
                 counters.reads.fetch_add(1, Ordering::Relaxed);
             }
             done
         })
+    }
+
+    fn room(&self) -> u64 {
+        self.disk.room()
     }
 
     fn discard(&self, offset: u64, len: u64) {

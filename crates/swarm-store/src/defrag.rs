@@ -95,7 +95,8 @@ pub(crate) async fn defragment(volume: &Volume, budget: u64) -> Result<Defragmen
             None => books.room.take_back(),
         }
     }
-    told.freed = books.space().free.saturating_sub(before);
+    drop(books);
+    told.freed = volume.space().free.saturating_sub(before);
     Ok(told)
 }
 

@@ -240,9 +240,14 @@ impl Reservation {
         let full = |free| AppendError::Full { volume: shared.superblock.volume, needed, free };
         let records_max = shared.superblock.layout.records_max();
         let failed_syncs = shared.failed_syncs.load(Ordering::Acquire);
+        let device_room = shared.disk.room();
         let mut books = shared.books();
         if books.totals.record_bytes >= records_max {
             return Err(full(0));
+        }
+        let unpromised = books.unpromised(device_room);
+        if needed > unpromised {
+            return Err(full(unpromised));
         }
         let offset = books.room.allocate(needed).map_err(full)?;
         let number = books.number();

@@ -164,7 +164,8 @@ impl Volume {
     /// How full it is.
     #[must_use]
     pub fn space(&self) -> Space {
-        self.shared.books().space()
+        let device_room = self.shared.disk.room();
+        self.shared.books().space(device_room)
     }
 
     /// Operations in flight: bodies being written or read, changes being committed.

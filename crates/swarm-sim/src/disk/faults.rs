@@ -19,6 +19,9 @@ use crate::trace::Kind;
 /// A million, as the unit of shares.
 const MILLION: u128 = 1_000_000;
 
+/// One part in this many of a full disk is kept back from what is told.
+const RESERVE_SHARE: u64 = 8;
+
 /// Something that is wrong with a disk until it is healed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskTrouble {
@@ -46,8 +49,9 @@ pub enum DiskTrouble {
     Misdirecting(u32),
     /// Writes are refused.
     ReadOnly,
-    /// Blocks that hold nothing yet find room only until this share of the disk is taken, in parts per million, as if others
-    /// had taken the rest.
+    /// Somebody else takes space, so that there is room only until this share of the disk is taken in all, in parts per
+    /// million. As file systems do, the device keeps something back from what it tells, an eighth of itself: writes to
+    /// blocks that hold nothing yet fail only beyond that. Whoever minds what he is told still finds room for his books.
     Full(u32),
 }
 
@@ -61,7 +65,7 @@ struct Trouble {
     number: u64,
     since: u64,
     what: DiskTrouble,
-    /// For a full disk: how many blocks may hold something.
+    /// For a full disk: how many blocks may hold something, as it is told.
     blocks_max: u64,
 }
 
@@ -248,7 +252,8 @@ impl State {
             return Some(io::ErrorKind::ReadOnlyFilesystem);
         }
         if let Some((blocks_max, number)) = disk.troubles.blocks_max()
-            && disk.image.held_blocks() + disk.image.new_blocks(writes) > blocks_max
+            && disk.image.held_blocks() + disk.image.new_blocks(writes)
+                > blocks_max + disk.image.capacity() / BLOCK as u64 / RESERVE_SHARE
         {
             self.bite(number, 1);
             return Some(io::ErrorKind::StorageFull);

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use swarm_env::Env;
-use swarm_sim::{DiskModel, Sim};
-use swarm_store::{FormatOptions, MountError, Volume};
+use swarm_sim::{DiskModel, DiskTrouble, Sim};
+use swarm_store::{AppendError, FormatOptions, MountError, Volume};
 use swarm_types::DiskId;
 
-use crate::kit::{body, check_space, cluster, id, options, put, read};
+use crate::kit::{body, check_space, cluster, id, options, put, read, stamp};
 
 const IDS: u8 = 8;
 
@@ -99,4 +99,33 @@ fn power_cuts_lose_nothing_acknowledged() {
 fn the_same_seed_is_the_same_run() {
     assert_eq!(run(3), run(3));
     assert_ne!(run(3).0, run(4).0);
+}
+
+#[test]
+fn a_device_that_others_fill_is_full_and_its_journal_goes_on() {
+    let mut sim = Sim::seeded(3);
+    let world = sim.handle();
+    let host = world.add_host("main/1", Ipv4Addr::new(10, 0, 0, 1));
+    let disk = world.add_disk(host, DiskId::from("main/1/1"), 64 << 20, DiskModel::SSD);
+    let (env, controls) = (world.env(host), world.clone());
+    sim.block_on(host, async move {
+        let volume = open(&env).await;
+        put(&volume, id(1), 1, 50_000).await.unwrap();
+        let before = volume.space();
+        let half = controls.trouble_disk(disk, DiskTrouble::Full(500_000)).await;
+        let filled = volume.space();
+        assert!(filled.free < before.free && filled.free > 20 << 20, "{filled:?}");
+        assert_eq!(filled.used + filled.free + filled.trapped, filled.capacity);
+        put(&volume, id(2), 1, 50_000).await.unwrap();
+
+        let whole = controls.trouble_disk(disk, DiskTrouble::Full(1_000_000)).await;
+        assert_eq!(volume.space().free, 0);
+        let refused = volume.stage(id(3), 50_000).map(drop).unwrap_err();
+        assert!(matches!(refused, AppendError::Full { free: 0, .. }), "{refused}");
+        assert!(volume.remove(id(2), stamp(1)).await.unwrap(), "the journal has its own room");
+        assert!(controls.effects(half) > 0 && controls.effects(whole) > 0);
+        assert!(controls.heal(half).await && controls.heal(whole).await);
+        put(&volume, id(3), 1, 50_000).await.unwrap();
+        assert_eq!(volume.space().streams, 2);
+    });
 }

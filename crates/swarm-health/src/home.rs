@@ -15,7 +15,10 @@ pub trait Home: Send + Sync + 'static {
     /// Its subcluster (`node.subcluster`).
     fn subcluster(&self) -> Subcluster;
 
-    /// Whether the health processor may walk: the node is open, and not asleep. Whatever others ask is done even so.
+    /// Whether the node has mounted what it has and is not about to stop: lost volumes are recovered then.
+    fn is_open(&self) -> bool;
+
+    /// Whether the health processor may walk: the node is open, and not asleep.
     fn may_walk(&self) -> bool;
 
     /// Whether the node takes copies from others.

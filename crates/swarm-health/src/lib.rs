@@ -18,7 +18,6 @@ mod settings;
 mod soon;
 mod space;
 mod status;
-mod store;
 mod tombstones;
 mod visit;
 

@@ -105,10 +105,10 @@ impl Health {
                 let told = pin!(self.shared.recoveries_changed.notified());
                 select(told, pin!(ticks.tick())).await;
             }
-            self.look_for_lost();
-            if !self.home().may_walk() {
+            if !self.home().is_open() {
                 continue;
             }
+            self.look_for_lost();
             let recoveries = lock(&self.shared.recoveries).begin();
             if !recoveries.is_empty() {
                 self.recover(&recoveries).await;
@@ -233,7 +233,7 @@ impl Health {
                 continue;
             }
             let look = looks.entry(volume.id()).or_insert(0);
-            let (nth, due) = (*look, *look % DRAIN_EVERY == 0);
+            let (nth, due) = (*look, look.is_multiple_of(DRAIN_EVERY));
             *look += 1;
             if nth < ANNOUNCEMENTS {
                 let cause = RecoveryCause::Retiring;

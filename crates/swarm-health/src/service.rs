@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) home: Arc<dyn Home>,
     pub(crate) peers: Arc<dyn Peers>,
-    pub(crate) settings: HealthSettings,
+    settings: Mutex<Arc<HealthSettings>>,
     started: Instant,
     /// Replicas of this node that may be about to go: nobody else is told to count on them.
     pub(crate) leaving: Mutex<BTreeSet<(VolumeId, StreamId)>>,
@@ -70,7 +70,7 @@ impl Health {
             env: env.clone(),
             home,
             peers,
-            settings,
+            settings: Mutex::new(Arc::new(settings)),
             started: env.now(),
             leaving: Mutex::default(),
             making: Mutex::default(),
@@ -122,8 +122,14 @@ impl Health {
         &*self.shared.peers
     }
 
-    pub(crate) fn settings(&self) -> &HealthSettings {
-        &self.shared.settings
+    /// Takes other settings; what is under way goes on with those that it began with.
+    pub fn set_settings(&self, settings: HealthSettings) {
+        let before = std::mem::replace(&mut *lock(&self.shared.settings), Arc::new(settings));
+        drop(before);
+    }
+
+    pub(crate) fn settings(&self) -> Arc<HealthSettings> {
+        Arc::clone(&lock(&self.shared.settings))
     }
 
     /// How long the node has been able to hear of the others.

@@ -63,7 +63,7 @@ impl Health {
     async fn visit_due(&self, waiting: &mut BTreeMap<(Instant, VolumeId, StreamId), Mode>) {
         let Some(((_, volume, id), mode)) = waiting.pop_first() else { return };
         if let Some((volume, _)) = self.volume(volume)
-            && self.home().may_walk()
+            && self.home().is_open()
         {
             self.visit(&volume, id, mode).await;
         }

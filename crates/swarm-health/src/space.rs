@@ -8,7 +8,6 @@ use swarm_plan::membership::VolumeState;
 use swarm_store::{Space, Volume};
 
 use crate::service::{DISK_TIMEOUT, Health};
-use crate::store::Coming;
 
 /// Parts of ten of what is not used that can be written directly; below that a volume is defragmented.
 const FREE_OF_TEN: u64 = 8;

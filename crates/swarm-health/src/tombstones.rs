@@ -9,7 +9,6 @@ use swarm_store::{Record, Tombstone, Volume};
 use swarm_types::{NodeId, Stamp};
 
 use crate::service::{DISK_TIMEOUT, Health};
-use crate::store::Coming;
 use crate::{Question, Whom};
 
 /// Nodes that must remember a delete before a retiring volume forgets it.

@@ -452,8 +452,12 @@ impl Home for Seat {
         self.here().subcluster.clone()
     }
 
-    fn may_walk(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.here().up.load(Ordering::Relaxed)
+    }
+
+    fn may_walk(&self) -> bool {
+        self.is_open()
     }
 
     fn takes_copies(&self) -> bool {

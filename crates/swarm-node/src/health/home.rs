@@ -19,7 +19,7 @@ pub(super) struct OwnNode {
 
 impl OwnNode {
     pub(super) fn new(node: &Node) -> Self {
-        let subcluster = node.inner.settings.subcluster.as_str().into();
+        let subcluster = node.inner.settings().subcluster.as_str().into();
         Self { node: node.downgrade(), id: node.inner.id, subcluster }
     }
 }
@@ -31,6 +31,10 @@ impl Home for OwnNode {
 
     fn subcluster(&self) -> Subcluster {
         self.subcluster.clone()
+    }
+
+    fn is_open(&self) -> bool {
+        self.node.upgrade().is_some_and(|node| node.inner.phase() == Phase::Open)
     }
 
     fn may_walk(&self) -> bool {

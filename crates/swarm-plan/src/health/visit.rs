@@ -122,6 +122,14 @@ impl Facts<'_> {
         nodes.filter_map(|node| Some((node, self.survey.subcluster(node)?.clone()))).collect()
     }
 
+    /// How many copies are waited for. A volume that has answered is back, whatever else is known of it: its copy counts
+    /// by what it says, and not a second time.
+    fn away(&self) -> u32 {
+        let answered: BTreeSet<VolumeId> =
+            self.survey.copies().into_iter().map(|(place, _)| place.volume).collect();
+        count(self.away.difference(&answered).count())
+    }
+
     /// Intact copies whose holders can deliver.
     fn has_source(&self) -> bool {
         let intact = |copy: &Copy| {
@@ -149,13 +157,16 @@ pub fn decide(facts: &Facts<'_>) -> Vec<Action> {
     if let Some(newer) = newer(facts) {
         return vec![Action::Supersede(newer)];
     }
+    if facts.survey.newest() > Some(facts.stamp) {
+        // Nothing of the newer version is sound: the older one is kept as it is, in case that is all that is left.
+        return vec![Action::Tell(Trouble::NoneSound)];
+    }
     let sound = facts.sound();
     let have = count(sound.len());
     if !facts.has_source() {
         return facts.ask(Why::Damaged).unwrap_or_else(|| vec![Action::Tell(Trouble::NoneSound)]);
     }
-    let away = count(facts.away.len());
-    if have + away < facts.wanted {
+    if have + facts.away() < facts.wanted {
         return missing(facts, &sound);
     }
     match facts.form {
@@ -191,7 +202,7 @@ fn missing(facts: &Facts<'_>, sound: &BTreeMap<NodeId, Subcluster>) -> Vec<Actio
         return ask;
     }
     let have = count(sound.len());
-    let lacking = facts.wanted.saturating_sub(have + count(facts.away.len()));
+    let lacking = facts.wanted.saturating_sub(have + facts.away());
     let why = match facts.form {
         CopyForm::Damaged => Why::Damaged,
         CopyForm::Retiring => Why::Retiring,
@@ -230,7 +241,7 @@ fn uneven(facts: &Facts<'_>, sound: &BTreeMap<NodeId, Subcluster>) -> Option<Vec
     let poor = counts.poor();
     // Where there is a copy too many anyway, it goes first, and from the richest; where one is waited for, it may well be
     // the one that is missed here.
-    if poor.is_empty() || count(sound.len()) > facts.wanted || !facts.away.is_empty() {
+    if poor.is_empty() || count(sound.len()) > facts.wanted || facts.away() > 0 {
         return None;
     }
     if let Some(ask) = facts.ask(Why::Spread) {

@@ -157,11 +157,11 @@ const CASES: &[Case] = &[
         expected: || vec![Action::Supersede(Newer::Version(stamp(NOW + 1)))],
     },
     Case {
-        story: "a newer version without an intact copy does not cost the older one",
+        story: "a newer version without an intact copy neither costs the older one nor has it copied",
         nodes: &["", ""],
         copies: &[(1, 1, NOW, Sound), (2, 1, NOW + 1, Damaged)],
-        wanted: 1,
-        expected: Vec::new,
+        wanted: 2,
+        expected: || vec![Action::Tell(Trouble::NoneSound)],
     },
     Case {
         story: "a delete that was missed is made up for",
@@ -296,6 +296,27 @@ fn a_copy_that_is_expected_back_is_not_made_anew() {
     assert_eq!(decide_waiting(&cluster, 2, &[2]).0, []);
     // One is waited for, another is missing.
     assert_eq!(decide_waiting(&cluster, 3, &[2]).0, [make(3, Why::Missing)]);
+}
+
+#[test]
+fn a_volume_that_is_back_already_is_not_counted_as_expected_too() {
+    let mut cluster = protected();
+    let survey = cluster.survey_everybody();
+    let away = BTreeSet::from([place(2, 1).volume]);
+    let facts = Facts {
+        here: place(1, 1),
+        stamp: stamp(NOW),
+        form: Sound,
+        wanted: 3,
+        survey: &survey,
+        away: &away,
+        takers: &BTreeMap::new(),
+    };
+    assert_eq!(decide(&facts), [make(3, Why::Missing)]);
+    // It is back, and its copy is not there any more.
+    cluster.volume(place(2, 1)).copy = Some((stamp(NOW), Damaged));
+    let survey = cluster.survey_everybody();
+    assert_eq!(decide(&Facts { wanted: 2, survey: &survey, ..facts }), [make(3, Why::Missing)]);
 }
 
 #[test]

@@ -60,6 +60,10 @@ enum Op {
     Defragment {
         budget: u64,
     },
+    /// Several writers and the defragmenter at once.
+    Busy {
+        len: usize,
+    },
 }
 
 /// What becomes of the index in a crash.
@@ -106,6 +110,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => (0u8..3).prop_map(|service| Op::Service { service }),
         3 => prop_oneof![Just(1), Just(100_000), Just(u64::MAX)]
             .prop_map(|budget| Op::Defragment { budget }),
+        2 => (1usize..60_000).prop_map(|len| Op::Busy { len }),
     ]
 }
 
@@ -259,6 +264,16 @@ async fn perform(volume: &Volume, model: &Shared, op: Op) {
         Op::PutMany { len } => {
             let writers = (0..IDS).map(|id| put_next(volume, model, id, len + usize::from(id)));
             futures_util::future::join_all(writers).await;
+        }
+        Op::Busy { len } => {
+            let writers = (0..IDS).map(|id| put_next(volume, model, id, len * usize::from(id)));
+            let defragmenter = async {
+                for _ in 0..4 {
+                    volume.defragment(len as u64).await.unwrap();
+                    check_space(volume);
+                }
+            };
+            futures_util::future::join(defragmenter, futures_util::future::join_all(writers)).await;
         }
         Op::Delete { id } => delete_next(volume, model, id).await,
         Op::Remove { id: number } => {

@@ -114,6 +114,14 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // A task that was spawned and never polled holds the environment, which holds the list of such tasks.
+        let unpolled = std::mem::take(&mut *self.ready.lock().unwrap());
+        drop(unpolled);
+    }
+}
+
 struct LabClock {
     wall: Arc<AtomicI64>,
 }

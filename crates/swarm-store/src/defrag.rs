@@ -1,8 +1,9 @@
 //! Defragmentation: turning trapped space into free space by moving bodies.
 //!
 //! Owns the choice of what is moved where. The last body goes into the smallest hole that takes it, so that each byte
-//! copied frees a byte. Where none takes it, the body above the largest hole is moved down, or up and down again, which
-//! lets the holes grow together. When nothing is left above, the head comes down (`docs/on-disk.md`, "Space").
+//! copied frees a byte. Where none takes it, the body above the largest hole is moved down, by way of the end of the volume
+//! if it is larger than the hole, which lets the holes grow together. Each step leaves one body lower than it was, so that
+//! there is an end. When nothing is left above, the head comes down (`docs/on-disk.md`, "Space").
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use crate::commit::Work;
 use crate::error::{AppendError, ReadError};
 use crate::read::{PinnedExtent, Reader};
 use crate::record::{Entry, Record, encode_value};
-use crate::room::{Holes, Lying, Room};
+use crate::room::{Holes, Lying};
 use crate::stage::{Reservation, Staged};
 use crate::volume::Volume;
 
@@ -32,17 +33,19 @@ pub struct Defragmented {
 /// How often in one call something else may come first, before it is left to the next call.
 const OVERTAKEN_MAX: u32 = 64;
 
-/// A body to be moved.
+/// A body to be moved to this offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Step {
     body: Lying,
-    /// Into the hole at this offset, or behind everything.
-    to: Option<u64>,
+    to: u64,
+    /// It takes its old place in part, so that it must be copied behind everything first.
+    detour: bool,
 }
 
 /// How a move ended.
 enum Moved {
-    Done,
+    /// It is at this offset now.
+    To(u64),
     /// The body is not there any more, or the hole is not.
     Overtaken,
     /// It cannot be read.
@@ -54,36 +57,32 @@ pub(crate) async fn defragment(volume: &Volume, budget: u64) -> Result<Defragmen
     shared.check_open()?;
     let _alone = shared.defragmenting.lock().await;
     let before = volume.space().free;
-    let (mut holes, end) = {
+    let (holes, end) = {
         let mut books = shared.books();
         books.room.take_back_unused();
         (books.room.holes(), books.room.end())
     };
-    let mut told = Defragmented::default();
-    let mut stuck = BTreeSet::new();
+    let mut pass = Pass { volume, holes, stuck: BTreeSet::new(), told: Defragmented::default() };
     let (mut overtaken, mut lifted) = (0, false);
-    while told.moved < budget.max(1) && overtaken < OVERTAKEN_MAX {
-        let step = next_step(&shared.books().room, &holes, &stuck);
-        let Some(step) = step else {
-            told.done = true;
+    while pass.told.moved < budget.max(1) && overtaken < OVERTAKEN_MAX {
+        let Some(step) = pass.next_step() else {
+            pass.told.done = true;
             break;
         };
-        match move_body(volume, &step).await? {
-            Moved::Done => {
-                told.moved += step.body.size;
-                lifted = step.to.is_none();
-                settle(&shared.books().room, &mut holes, &step);
+        let to = step.to;
+        let moved = if step.detour {
+            lifted = true;
+            match pass.move_body(step.body, None).await? {
+                Some(above) => pass.move_body(above, Some(to)).await?,
+                None => None,
             }
-            Moved::Overtaken => {
-                overtaken += 1;
-                holes = shared.books().room.holes();
-            }
-            Moved::Stuck(stamp) => {
-                stuck.insert(step.body.offset);
-                told.damaged.push((step.body.id, stamp));
-            }
-        }
+        } else {
+            pass.move_body(step.body, Some(to)).await?
+        };
+        lifted &= moved.is_none();
+        overtaken += u32::from(moved.is_none());
     }
+    let mut told = pass.told;
     volume.append(Work::Lower).await?;
     let mut books = shared.books();
     if told.done {
@@ -100,52 +99,86 @@ pub(crate) async fn defragment(volume: &Volume, budget: u64) -> Result<Defragmen
     Ok(told)
 }
 
-/// The next body to move; `None` where nothing can be gained. Bodies in `stuck` stay where they are.
-fn next_step(room: &Room, holes: &Holes, stuck: &BTreeSet<u64>) -> Option<Step> {
-    let last = room.last().filter(|last| !stuck.contains(&last.offset))?;
-    if let Some(to) = holes.best_fit(last.size, last.offset) {
-        return Some(Step { body: last, to: Some(to) });
-    }
-    // No hole takes it. The largest one above which something can be moved is to grow.
-    let free = room.free();
-    let steps = holes.below(last.offset).filter_map(|hole| {
-        let len = hole.end - hole.start;
-        let body = room.at(hole.end)?;
-        let fits = body.size <= len;
-        let movable = !stuck.contains(&body.offset) && !room.is_pinned(body.offset);
-        let to = fits.then_some(hole.start);
-        (movable && (fits || body.size <= free)).then_some((len, Step { body, to }))
-    });
-    steps.max_by_key(|(len, _)| *len).map(|(_, step)| step)
+/// One call under way.
+struct Pass<'a> {
+    volume: &'a Volume,
+    holes: Holes,
+    /// Offsets of bodies that cannot be read.
+    stuck: BTreeSet<u64>,
+    told: Defragmented,
 }
 
-/// The holes after a move.
-fn settle(room: &Room, holes: &mut Holes, step: &Step) {
-    if let Some(to) = step.to {
-        holes.take(to, step.body.size);
+impl Pass<'_> {
+    /// The next body to move; `None` where nothing can be gained.
+    fn next_step(&self) -> Option<Step> {
+        let shared = self.volume.shared();
+        let device_room = shared.disk.room();
+        let books = shared.books();
+        let room = &books.room;
+        let last = room.last().filter(|last| !self.stuck.contains(&last.offset))?;
+        if let Some(to) = self.holes.best_fit(last.size, last.offset) {
+            return Some(Step { body: last, to, detour: false });
+        }
+        // No hole takes it. The largest one above which something can be moved is to grow.
+        let free = room.free().min(books.unpromised(device_room));
+        let steps = self.holes.below(last.offset).filter_map(|hole| {
+            let len = hole.end - hole.start;
+            let body = room.at(hole.end)?;
+            let detour = body.size > len;
+            let movable = !self.stuck.contains(&body.offset) && !room.is_pinned(body.offset);
+            let step = Step { body, to: hole.start, detour };
+            (movable && (!detour || body.size <= free)).then_some((len, step))
+        });
+        steps.max_by_key(|(len, _)| *len).map(|(_, step)| step)
     }
-    // Where it lay is a hole now, unless somebody still reads there.
-    if !room.is_pinned(step.body.offset) {
-        holes.give(step.body.offset..step.body.end());
+
+    /// Moves a body to this offset, or behind everything; where it is now, or `None` if something came first or it cannot
+    /// be read.
+    async fn move_body(
+        &mut self,
+        body: Lying,
+        to: Option<u64>,
+    ) -> Result<Option<Lying>, AppendError> {
+        let moved = copy_body(self.volume, body, to).await?;
+        let books = self.volume.shared().books();
+        match moved {
+            Moved::To(offset) => {
+                self.told.moved += body.size;
+                if let Some(to) = to {
+                    self.holes.take(to, body.size);
+                }
+                // Where it lay is a hole now, unless somebody still reads there.
+                if !books.room.is_pinned(body.offset) {
+                    self.holes.give(body.offset..body.end());
+                }
+                return Ok(Some(Lying { offset, ..body }));
+            }
+            Moved::Overtaken => self.holes = books.room.holes(),
+            Moved::Stuck(stamp) => {
+                self.stuck.insert(body.offset);
+                self.told.damaged.push((body.id, stamp));
+            }
+        }
+        Ok(None)
     }
 }
 
 /// Copies a body, every block verified, and files it at its new place.
-async fn move_body(volume: &Volume, step: &Step) -> Result<Moved, AppendError> {
+async fn copy_body(volume: &Volume, body: Lying, to: Option<u64>) -> Result<Moved, AppendError> {
     let shared = volume.shared();
-    let Some(record) = volume.find(step.body.id) else {
-        shared.check_open()?;
+    let pinned = volume.find(body.id).and_then(|record| {
+        let pinned = PinnedExtent::new(shared, &record)?;
+        Some((record, pinned))
+    });
+    shared.check_open()?;
+    let Some((record, pinned)) = pinned.filter(|(_, now)| now.extent.offset == body.offset) else {
         return Ok(Moved::Overtaken);
     };
-    let Some(pinned) = PinnedExtent::new(shared, &record) else {
-        shared.check_open()?;
+    let Some(reservation) = Reservation::to_move(shared, body.size, to) else {
         return Ok(Moved::Overtaken);
     };
     let (number, length) = (pinned.extent.number, pinned.extent.length);
-    let room = Reservation::to_move(shared, step.body.size, step.to);
-    let Some(reservation) = room.filter(|_| pinned.extent.offset == step.body.offset) else {
-        return Ok(Moved::Overtaken);
-    };
+    let offset = reservation.offset();
     let mut copy = Staged::at(volume.clone(), record.id, length, reservation);
     let mut reader = Reader::new(shared, pinned);
     loop {
@@ -161,7 +194,7 @@ async fn move_body(volume: &Volume, step: &Step) -> Result<Moved, AppendError> {
     // Else it would itself keep the old place from being a hole.
     drop(reader);
     let moved = copy.take_place_of(record.stamp, number, size_of(&record)).await?;
-    Ok(if moved { Moved::Done } else { Moved::Overtaken })
+    Ok(if moved { Moved::To(offset) } else { Moved::Overtaken })
 }
 
 /// Bytes that the record of a move takes in the journal at most: hints may be added meanwhile.

@@ -269,6 +269,10 @@ impl Reservation {
         Some(Self { shared: Arc::clone(shared), number, offset, failed_syncs })
     }
 
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// True if a sync has failed since: bytes submitted before it may be gone.
     pub(crate) fn lost_to_failed_sync(&self) -> bool {
         self.shared.failed_syncs.load(Ordering::Acquire) != self.failed_syncs

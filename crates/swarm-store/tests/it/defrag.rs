@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
+use proptest::test_runner::Config;
 use swarm_env::Bug;
 use swarm_store::{AppendError, Defragmented, PublishError, ReadError, Space, Tombstone, Volume};
 use swarm_types::{ObjectKind, Timestamp};
@@ -93,6 +95,33 @@ fn trapped_space_becomes_free() {
     assert_eq!(told, Defragmented { done: true, ..Defragmented::default() }, "and nothing is left");
     lab.run(put(&volume, id(99), 1, 4_000_000)).unwrap();
     check_space(&volume);
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 48, failure_persistence: None, ..Config::default() })]
+
+    /// However bodies and holes lie: with room for the largest body everything comes together, and it ends.
+    #[test]
+    fn whatever_lies_between_holes_comes_together(
+        bodies in prop::collection::vec((length(), any::<bool>()), 1..40),
+        budget in prop_oneof![Just(1), Just(50_000), Just(u64::MAX)],
+    ) {
+        let mut lab = Lab::new(1);
+        let disk = TestDisk::new(DEVICE);
+        let volume = fresh(&mut lab, &disk);
+        let left = lab.run(scatter(&volume, &bodies));
+        let before = volume.space();
+        let calls = lab.run(defragment_all(&volume, budget));
+        everything_used_lies_together(&volume.space());
+        assert_eq!(volume.space().free, before.free + before.trapped);
+        let (moved, slots) = (calls.iter().map(|told| told.moved).sum::<u64>(), bodies.len() as u64);
+        assert!(moved <= 2 * slots * before.used, "{moved} bytes moved of {}", before.used);
+        check_all(&mut lab, &disk, &volume, &left);
+    }
+}
+
+fn length() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => 0usize..20_000, 2 => 60_000usize..80_000, 1 => 150_000usize..400_000]
 }
 
 #[test]

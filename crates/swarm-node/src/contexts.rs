@@ -174,7 +174,7 @@ impl Node {
     async fn tenant(&self, choice: &DomainChoice, fresh: bool) -> Result<Option<Domain>, Refusal> {
         let default = self.config().cluster.to_string();
         let named = self.domain_name(choice);
-        let enforced = self.inner.settings.enforce_tenancy;
+        let enforced = self.inner.settings().enforce_tenancy;
         if *choice != DomainChoice::Untenanted && named != default {
             let alias = self.context(names::domain_stream(&named), fresh).await;
             match (alias, choice) {
@@ -211,7 +211,7 @@ impl Node {
         }
         let forgotten = cache.forgotten();
         let alias = self.ask(Some(id), None).await.existing()?.alias?;
-        let until = self.env().now() + self.inner.settings.realm_stale_timeout;
+        let until = self.env().now() + self.inner.settings().realm_stale_timeout;
         cache.put(id, alias, until, forgotten);
         Some(alias)
     }

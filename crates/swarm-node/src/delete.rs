@@ -38,7 +38,7 @@ impl Node {
             // With bids, for they tell who could remember the delete.
             let answers = self.ask(Some(id), Some(0)).await;
             let newest = answers.existing().ok_or(Refusal::NotFound)?;
-            let recursive = request.recursive || self.inner.settings.auto_recursive_delete;
+            let recursive = request.recursive || self.inner.settings().auto_recursive_delete;
             if newest.kind.is_context() && !recursive {
                 return Err(Refusal::RecursiveRequired);
             }

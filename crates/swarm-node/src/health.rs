@@ -62,7 +62,7 @@ impl Node {
     pub(crate) fn start_health(&self) {
         let home = Arc::new(OwnNode::new(self));
         let peers = Arc::new(OtherNodes::new(self.downgrade()));
-        let settings = self.inner.settings.health();
+        let settings = self.inner.settings().health();
         let start = || Health::start(self.env(), home, peers, settings);
         self.inner.health.processor.get_or_init(start);
     }

@@ -6,6 +6,7 @@
 //! nothing of HTTP.
 
 pub mod api;
+mod changes;
 mod contexts;
 mod delete;
 mod health;
@@ -27,6 +28,7 @@ mod volumes;
 mod wire;
 pub mod write;
 
+pub use changes::{ChangeError, SettingSource, SettingStatus};
 pub use node::{Node, NodeConfig, StartError, WeakNode};
 pub use queues::{Queue, QueueKind};
 pub use settings::{SettingError, Settings};

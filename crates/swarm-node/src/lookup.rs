@@ -48,7 +48,7 @@ impl Node {
                 missing: answers.silent(&expected.missing),
                 attempt,
                 elapsed: self.env().now().since(began),
-                multiplier_permille: inner.settings.query_retry_multiplier_permille,
+                multiplier_permille: inner.settings().query_retry_multiplier_permille,
             };
             match next_step(course) {
                 Step::Conclude => break,

@@ -77,6 +77,7 @@ impl Node {
                     .await;
             }),
             Message::Health(message) => self.hear_health(peer, message),
+            Message::Settings(changes) => self.inner.hear_changes(changes),
             Message::ContextChanged(id) => self.inner.contexts.forget(wire::stream_id(id)),
         }
         if !self.inner.members.heard(peer, self.inner.present()) {
@@ -87,6 +88,7 @@ impl Node {
 
     fn hear_beacon(&self, peer: NodeId, beacon: Beacon) {
         let hello = beacon.hello;
+        self.inner.compare_changes(peer, beacon.settings);
         let after = self.inner.members.beacon(peer, beacon, self.inner.present());
         // Whoever has just come, or come back, learns at once that we are here.
         if hello || after.is_news || after.volumes_unknown {

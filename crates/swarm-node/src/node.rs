@@ -11,6 +11,7 @@ use swarm_plan::membership::{BEACON_EVERY, Clients, Phase};
 use swarm_store::RetirePace;
 use swarm_types::{ClusterName, DiskId, NodeId, VolumeId};
 
+use crate::changes::SettingsInForce;
 use crate::contexts::ContextCache;
 use crate::health::HealthSide;
 use crate::links::Links;
@@ -101,7 +102,7 @@ pub enum StartError {
 pub(crate) struct Inner {
     pub(crate) env: Env,
     pub(crate) config: NodeConfig,
-    pub(crate) settings: Settings,
+    pub(crate) settings: SettingsInForce,
     pub(crate) id: NodeId,
     pub(crate) tag: ClusterTag,
     pub(crate) nonces: Nonces,
@@ -151,6 +152,7 @@ impl Node {
         let datagrams = env.net().udp(options).await.map_err(listen(config.group.port()))?;
         let listener =
             env.net().listen(config.peer_port).await.map_err(listen(config.peer_port))?;
+        let in_force = SettingsInForce::new(config.settings.clone(), settings.clone());
         let slots = Slots::new(&env, config.cluster.clone(), &settings);
         let slots = Arc::new(slots);
         let inner = Inner {
@@ -174,7 +176,7 @@ impl Node {
             counters: Mutex::new(BTreeMap::new()),
             env: env.clone(),
             config,
-            settings,
+            settings: in_force,
         };
         let node = Self { inner: Arc::new(inner) };
         drop(env.spawn("messages", node.clone().receive_messages()));
@@ -224,10 +226,10 @@ impl Node {
         &self.inner.config
     }
 
-    /// The settings in force.
+    /// The settings in force now.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.inner.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        self.inner.settings()
     }
 
     /// A snapshot of the node's state for `GET /` and the management port.

@@ -230,6 +230,20 @@ const KNOWN: &[(&str, &str, &str, Take)] = &[
     ),
 ];
 
+/// The settings that may be changed while a cluster runs (those with a name for SNMP; Settings Reference).
+const DYNAMIC: &[&str] = &[
+    "cip.queryRetryMultiplier",
+    "health.replicationMulticastFrequency",
+    "policy.replicas",
+    "recovery.suspended",
+    "scsp.replicateOnWrite",
+];
+
+/// Whether a setting may be changed while a cluster runs.
+pub(crate) fn is_dynamic(name: &str) -> bool {
+    DYNAMIC.contains(&name)
+}
+
 impl Settings {
     /// The defaults with these values laid over them.
     ///
@@ -380,6 +394,13 @@ mod tests {
             .map(|(name, default, _)| (name.to_owned(), default.to_owned()))
             .collect();
         assert_eq!(Settings::from_text(&printed), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn what_may_be_changed_at_run_time_exists() {
+        for name in DYNAMIC {
+            assert!(Settings::known().any(|(known, ..)| known == *name), "{name}");
+        }
     }
 
     #[test]

@@ -57,7 +57,8 @@ impl Inner {
             (facts.phase, facts.active)
         };
         let quiet = self.env.now().since(active);
-        let idle = is_idle(quiet, self.settings.sleep_after, self.settings.wake_after);
+        let settings = self.settings();
+        let idle = is_idle(quiet, settings.sleep_after, settings.wake_after);
         shown(phase, self.slots.counts(), idle)
     }
 
@@ -119,7 +120,7 @@ impl Inner {
         let listing = with_volumes.then(|| {
             let named = facts.told.volumes.iter().take(VOLUMES_MAX);
             ListingWire {
-                subcluster: self.settings.subcluster.clone(),
+                subcluster: self.settings().subcluster.clone(),
                 is_complete: facts.told.volumes.len() <= VOLUMES_MAX,
                 volumes: named.map(|(id, state)| VolumeWire::new(*id, *state)).collect(),
             }
@@ -131,6 +132,7 @@ impl Inner {
             state: facts.told.state.into(),
             capacity,
             free,
+            settings: self.settings.digest(),
             roster: facts.told.roster,
             listing,
         }

@@ -53,6 +53,15 @@ pub(crate) enum Message {
     ContextChanged([u8; 16]),
     /// From health processor to health processor.
     Health(HealthMessage),
+    /// The settings that were changed at run time, as far as the sender knows.
+    Settings(Vec<ChangeWire>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChangeWire {
+    pub(crate) name: String,
+    pub(crate) version: (u64, u64),
+    pub(crate) value: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +75,8 @@ pub(crate) struct Beacon {
     pub(crate) state: StateWire,
     pub(crate) capacity: u64,
     pub(crate) free: u64,
+    /// Digest of the settings that were changed at run time.
+    pub(crate) settings: u64,
     /// Counts the changes of the sender's volumes.
     pub(crate) roster: u32,
     /// The sender's volumes, where it has something to tell of them; whoever has not heard of the last change asks.

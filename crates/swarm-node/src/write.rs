@@ -365,8 +365,8 @@ impl Node {
     fn copies(&self, request: &WriteRequest) -> u32 {
         let now = self.env().wall();
         let effective = Lifecycle::of_headers(&request.headers, now).0.at(now);
-        let target = target_copies(&effective, &self.inner.settings.replicas);
-        synchronous_copies(request.replicate, self.inner.settings.replicate_by_default(), target)
+        let target = target_copies(&effective, &self.inner.settings().replicas);
+        synchronous_copies(request.replicate, self.inner.settings().replicate_by_default(), target)
     }
 
     /// Tells the holders of older versions to drop them, and everybody that a context has changed. Best effort: the
@@ -384,7 +384,7 @@ impl Node {
             return;
         }
         let notice = RetractWire { request: 0, id: *draft.id.as_bytes(), stamp: stamp.into() };
-        let lookups_end = longest(self.inner.settings.query_retry_multiplier_permille);
+        let lookups_end = longest(self.inner.settings().query_retry_multiplier_permille);
         self.spawn_order("supersede", |node| async move {
             node.env().sleep(lookups_end.min(SUPERSEDE_DELAY_MAX)).await;
             for holder in older {
@@ -424,7 +424,7 @@ impl Node {
 /// Whether a PUT may create: only named objects, by the argument or by the setting (SCSP WRITE).
 fn or_create(node: &Node, kind: WriteKind, named: bool) -> bool {
     let WriteKind::Replace { or_create } = kind else { return false };
-    named && (or_create || node.inner.settings.allow_put_create)
+    named && (or_create || node.inner.settings().allow_put_create)
 }
 
 /// Checks what the request demands of what is there now.

@@ -159,8 +159,7 @@ async fn carry_out(node: &Node, volume: VolumeId, action: Action) -> Result<(), 
 /// What an administrator wants, if it is one.
 fn allowed(node: &Node, headers: &HeaderMap, body: &[u8]) -> Result<Action, Response> {
     let credentials = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let administrators = &node.settings().administrators;
-    if auth::administrator(credentials, administrators).is_none() {
+    if auth::administrator(credentials, &node.settings().administrators).is_none() {
         return Err(status::management(&ManagementFault::Unauthorized));
     }
     let order: Order = serde_json::from_slice(body).map_err(|error| {

@@ -195,7 +195,7 @@ impl Node {
             silence: member.silence,
             listed,
         };
-        standing(sighting, inner.settings.recovery)
+        standing(sighting, inner.settings().recovery)
     }
 
     fn others_volumes(&self) -> Vec<(VolumeId, Standing)> {
@@ -256,7 +256,7 @@ impl Node {
                 missing: silent(&missing, &survey),
                 attempt,
                 elapsed: self.env().now().since(began),
-                multiplier_permille: inner.settings.query_retry_multiplier_permille,
+                multiplier_permille: inner.settings().query_retry_multiplier_permille,
             };
             match next_step(course) {
                 Step::Conclude => break,

@@ -231,3 +231,32 @@ fn a_volume_that_is_emptied_is_retired_at_the_next_look_at_its_disk() {
     assert_eq!(volumes(&cluster, 3)[fuller], VolumeState::Retired);
     assert_eq!(cluster.seen(3), [NodeState::Ok; 3]);
 }
+
+/// A partition keeps a change from one side; afterwards everybody has it.
+#[test]
+fn a_setting_changed_on_both_sides_of_a_partition_is_in_the_end_the_newer_one_everywhere() {
+    let mut cluster = Cluster::of(4, 13);
+    let (left, right) = ([1, 2], [3, 4]);
+    let hosts = |nodes: &[u8]| nodes.iter().map(|node| cluster.host(*node)).collect::<Vec<_>>();
+    let cut = cluster.world().cut(vec![hosts(&left), hosts(&right)]).done();
+    let change = |cluster: &mut Cluster, node, name: &'static str, value: &'static str| {
+        cluster.on(node, move |node| async move { node.change_setting(name, value) })
+    };
+    assert_eq!(change(&mut cluster, 1, "policy.replicas", "min:1 max:16 default:3"), Ok(()));
+    assert_eq!(change(&mut cluster, 2, "recovery.suspended", "True"), Ok(()));
+    cluster.run_for(Duration::from_secs(1));
+    assert_eq!(change(&mut cluster, 3, "policy.replicas", "min:1 max:16 default:4"), Ok(()));
+    let replicas = |cluster: &mut Cluster| {
+        [1, 2, 3, 4].map(|node| {
+            cluster.on(node, |node| async move {
+                let settings = node.settings();
+                (settings.replicas.default, settings.recovery.suspended)
+            })
+        })
+    };
+    cluster.run_for(Duration::from_secs(1));
+    assert_eq!(replicas(&mut cluster), [(3, true), (3, true), (4, false), (4, false)]);
+    assert!(cluster.world().heal(cut).done());
+    cluster.run_for(Duration::from_secs(25));
+    assert_eq!(replicas(&mut cluster), [(4, true); 4]);
+}

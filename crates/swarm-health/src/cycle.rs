@@ -3,15 +3,15 @@
 //! One task walks all volumes of the node, with a cursor for each. A cycle is divided into beats, one background interval
 //! each, so that in a quiet stretch whole cycles stretch and not single visits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use swarm_plan::membership::VolumeState;
 use swarm_store::{Volume, Walk};
-use swarm_types::{Instant, VolumeId};
+use swarm_types::{Instant, StreamId, VolumeId};
 
-use crate::service::Health;
+use crate::service::{DISK_TIMEOUT, Health};
 use crate::status::Walks;
 use crate::visit::Mode;
 
@@ -26,10 +26,23 @@ const YIELD_POLL: Duration = Duration::from_millis(50);
 /// How far the walk over one volume is.
 struct Cursor {
     walk: Walk,
+    /// Streams that the walk has come to and that were not visited yet; at most a page.
+    rest: VecDeque<StreamId>,
     beats: u32,
     /// Actions of the node when the cycle began.
     actions: u64,
     walks: Walks,
+}
+
+impl Cursor {
+    /// The next stream to visit in this beat, which ends with this share of the walk.
+    fn next(&mut self, volume: &Volume, page: usize, share: f64) -> Option<StreamId> {
+        let due = self.beats >= BEATS || self.walk.share_done() < share;
+        if self.rest.is_empty() && due && !self.walk.is_done() {
+            self.rest.extend(volume.walk(&mut self.walk, page).iter().map(|record| record.id));
+        }
+        self.rest.pop_front()
+    }
 }
 
 impl Health {
@@ -62,7 +75,7 @@ impl Health {
         let began = self.env().now();
         let walks = Walks { began, percent: 0, ..last.unwrap_or(Walks::begun(began)) };
         let walk = Walk::seeded(self.env().random_u64("health-walk"));
-        Cursor { walk, beats: 0, actions: self.actions(), walks }
+        Cursor { walk, rest: VecDeque::new(), beats: 0, actions: self.actions(), walks }
     }
 
     async fn beat(
@@ -76,23 +89,20 @@ impl Health {
         let space = volume.space();
         let page = (space.streams + space.tombstones) / u64::from(BEATS);
         let page = usize::try_from(page.clamp(1, PAGE_MAX)).unwrap_or(1);
-        while !cursor.walk.is_done() && (cursor.beats >= BEATS || cursor.walk.share_done() < share)
-        {
-            let records = volume.walk(&mut cursor.walk, page);
-            if records.is_empty() {
+        while let Some(id) = cursor.next(&volume, page, share) {
+            self.let_clients_go_first().await;
+            let began = self.env().now();
+            self.visit(&volume, id, Mode::Walk).await;
+            if self.env().now().since(began) >= DISK_TIMEOUT {
+                // The other volumes wait for this one at the end of the beat.
                 break;
             }
-            for record in records {
-                self.let_clients_go_first().await;
-                let began = self.env().now();
-                self.visit(&volume, record.id, Mode::Walk).await;
-                self.keep_pace(began).await;
-            }
+            self.keep_pace(began).await;
         }
         if state == VolumeState::Retiring {
             self.retire_if_empty(&volume).await;
         }
-        if cursor.walk.is_done() && cursor.beats >= BEATS {
+        if cursor.walk.is_done() && cursor.rest.is_empty() && cursor.beats >= BEATS {
             self.complete(&volume, &mut cursor);
         }
         let percent = (cursor.walk.share_done() * 100.0) as u8;

@@ -22,6 +22,8 @@ use crate::{Claim, LeaveOutcome, MakeOrder, MakeOutcome, Question, TrimOrder, Wh
 const ROUNDS: u32 = 6;
 /// How long a visitor that is about to make copies listens for others that are (our choice: a few round trips).
 const CLAIM_WAIT: Duration = Duration::from_millis(20);
+/// A version that was written a moment ago may still be on its way to its other holders.
+const WRITTEN_JUST_NOW: Duration = Duration::from_secs(10);
 /// A superseded replica is kept for lookups that may have heard the holders of the newer version before they had it.
 const SUPERSEDED_FOR: Duration = Duration::from_secs(60);
 /// Slowest verification that does not count as a failure of the disk, bytes per second.
@@ -112,6 +114,10 @@ impl Health {
         meta: &ObjectMeta,
         mode: Mode,
     ) -> bool {
+        let age = self.env().wall().since(record.stamp.version.timestamp());
+        if mode == Mode::Walk && age < WRITTEN_JUST_NOW {
+            return true;
+        }
         if mode == Mode::Walk && !self.verify(volume, record).await {
             return true;
         }

@@ -22,8 +22,9 @@ pub trait Peers: Send + Sync + 'static {
     /// What a volume of another node counts as by now ([`swarm_plan::health::recovery::standing`]). From memory.
     fn standing(&self, volume: VolumeId) -> Standing;
 
-    /// Every volume of other nodes that was heard of since this node started, and what it counts as. From memory.
-    fn volumes(&self) -> Vec<(VolumeId, Standing)>;
+    /// The volumes of other nodes that were heard of since this node started and count as lost. From memory; asked all
+    /// the time, so nothing may be gone through to say that there are none.
+    fn lost(&self) -> Vec<VolumeId>;
 
     /// Asks what other nodes hold under an id. Every answer is given after the question was asked. Silent nodes are asked
     /// again, as lookups do; after that they are named in [`Survey::silent`]. Does not contain this node's own report.

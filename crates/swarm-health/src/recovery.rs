@@ -57,6 +57,13 @@ impl Recoveries {
         !known && self.waiting.insert(recovery)
     }
 
+    /// The volumes that were lost at some time.
+    fn lost(&self) -> Vec<VolumeId> {
+        let all = self.waiting.iter().chain(self.over.keys());
+        let lost = all.filter(|recovery| recovery.cause == RecoveryCause::Lost);
+        lost.map(|recovery| recovery.volume).collect()
+    }
+
     /// The volume is back, or not lost after all: what is lost next time is recovered again.
     fn forget_lost(&mut self, volume: VolumeId) {
         let recovery = Recovery { volume, cause: RecoveryCause::Lost };
@@ -119,11 +126,15 @@ impl Health {
     }
 
     fn look_for_lost(&self) {
-        for (volume, standing) in self.peers().volumes() {
-            let recovery = Recovery { volume, cause: RecoveryCause::Lost };
-            if standing != Standing::Lost {
+        let before = lock(&self.shared.recoveries).lost();
+        for volume in before {
+            if matches!(self.peers().standing(volume), Standing::Present | Standing::Away) {
                 lock(&self.shared.recoveries).forget_lost(volume);
-            } else if lock(&self.shared.recoveries).add(recovery) {
+            }
+        }
+        for volume in self.peers().lost() {
+            let recovery = Recovery { volume, cause: RecoveryCause::Lost };
+            if lock(&self.shared.recoveries).add(recovery) {
                 tracing::warn!(node = self.env().name(), %volume, "volume lost");
                 self.peers().announce(recovery);
             }

@@ -66,6 +66,11 @@ impl Member {
         }
     }
 
+    /// Whether its list of volumes says nothing yet of those that are not in it.
+    fn is_learning(&self) -> bool {
+        self.state == NodeState::Mounting || self.volumes_unknown
+    }
+
     /// How long nothing was heard of it. Beacons are background work, which a quiet stretch of a simulation thins out; one
     /// that has stopped for good is not expected to send any, so its time is that of the world.
     const fn silence(&self, now: Now) -> Duration {
@@ -153,9 +158,18 @@ impl Members {
     pub(crate) fn sight(&self, node: NodeId, now: Now) -> Option<Sight> {
         self.lock().get(&node).map(|member| Sight {
             announced: member.announced(),
-            is_learning: member.state == NodeState::Mounting || member.volumes_unknown,
+            is_learning: member.is_learning(),
             silence: member.silence(now),
         })
+    }
+
+    /// The members that are not there, or of which it is not known what they have.
+    pub(crate) fn in_doubt(&self, now: Now) -> Vec<NodeId> {
+        let table = self.lock();
+        let doubtful = table.iter().filter(|(_, member)| {
+            member.presence(now) != Presence::Present || member.is_learning()
+        });
+        doubtful.map(|(node, _)| *node).collect()
     }
 
     /// The members that are present and open, and their states.

@@ -589,12 +589,13 @@ impl Peers for Seat {
         Standing::Unknown
     }
 
-    fn volumes(&self) -> Vec<(VolumeId, Standing)> {
+    fn lost(&self) -> Vec<VolumeId> {
         let mut all: Vec<VolumeId> = self.inner.pulled.lock().unwrap().keys().copied().collect();
         for neighbour in self.inner.nodes.values().filter(|one| one.id != self.me) {
             all.extend(neighbour.volumes.lock().unwrap().iter().map(|(volume, _)| volume.id()));
         }
-        all.into_iter().map(|volume| (volume, self.standing(volume))).collect()
+        all.retain(|volume| self.standing(*volume) == Standing::Lost);
+        all
     }
 
     fn survey(&self, question: Question) -> BoxFuture<'_, Survey> {

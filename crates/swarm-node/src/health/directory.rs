@@ -25,6 +25,15 @@ pub(crate) struct Listing<'a> {
     pub(crate) volumes: &'a [(VolumeId, VolumeState)],
 }
 
+impl Named {
+    const fn is_working(self) -> bool {
+        match self.state {
+            Some(VolumeState::Ok | VolumeState::Retiring | VolumeState::Retired) => true,
+            Some(VolumeState::Mounting | VolumeState::Unavailable) | None => false,
+        }
+    }
+}
+
 /// Where the volumes of the other nodes are, or were.
 #[derive(Default)]
 pub(crate) struct Directory {
@@ -35,6 +44,8 @@ pub(crate) struct Directory {
 struct Known {
     nodes: BTreeMap<NodeId, Neighbour>,
     volumes: BTreeMap<VolumeId, Named>,
+    /// How many of them their nodes do not name any more, or not as working.
+    not_working: usize,
 }
 
 /// What a node said last of itself.
@@ -68,6 +79,7 @@ impl Directory {
                 known.volumes.insert(*id, Named { by: node, state: Some(*state) });
             }
         }
+        known.not_working = known.volumes.values().filter(|named| !named.is_working()).count();
         let takes_streams = listing.volumes.iter().any(|(_, state)| state.takes_streams());
         let subcluster = Arc::from(listing.subcluster);
         known.nodes.insert(node, Neighbour { subcluster, takes_streams });
@@ -79,9 +91,19 @@ impl Directory {
         self.lock().volumes.get(&volume).map(|named| (named.by, named.state))
     }
 
-    /// Every volume that was ever named, by whom last, and in which state.
-    pub(crate) fn volumes(&self) -> Vec<(VolumeId, NodeId, Option<VolumeState>)> {
-        self.lock().volumes.iter().map(|(id, named)| (*id, named.by, named.state)).collect()
+    /// The volumes that their nodes do not name as working, and all of these nodes': by whom named last, and in which
+    /// state.
+    pub(crate) fn in_doubt(
+        &self,
+        nodes: &[NodeId],
+    ) -> Vec<(VolumeId, NodeId, Option<VolumeState>)> {
+        let known = self.lock();
+        if nodes.is_empty() && known.not_working == 0 {
+            return Vec::new();
+        }
+        let all = known.volumes.iter();
+        let doubtful = all.filter(|(_, named)| !named.is_working() || nodes.contains(&named.by));
+        doubtful.map(|(id, named)| (*id, named.by, named.state)).collect()
     }
 
     /// The subcluster of a node, and whether it has a volume for streams; `None` if no list of it was heard yet.
@@ -124,7 +146,8 @@ mod tests {
         assert_eq!(directory.find(volume(2)), Some((A, Some(VolumeState::Ok))));
         assert_eq!(directory.find(volume(9)), None);
         assert_eq!(directory.of(A), Some(("east".into(), true)));
-        assert_eq!(directory.volumes().len(), 3);
+        assert_eq!(directory.in_doubt(&[]), vec![]);
+        assert_eq!(directory.in_doubt(&[B]), vec![(volume(3), B, Some(VolumeState::Ok))]);
     }
 
     #[test]
@@ -133,6 +156,9 @@ mod tests {
         lists(&directory, A, true, &[1, 2]);
         lists(&directory, A, true, &[2]);
         assert_eq!(directory.find(volume(1)), Some((A, None)));
+        assert_eq!(directory.in_doubt(&[]), vec![(volume(1), A, None)]);
+        lists(&directory, A, true, &[1, 2]);
+        assert_eq!(directory.in_doubt(&[]), vec![]);
     }
 
     #[test]

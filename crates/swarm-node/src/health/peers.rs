@@ -68,8 +68,8 @@ impl Peers for OtherNodes {
         self.node.upgrade().map_or(Standing::Unknown, |node| node.standing(volume))
     }
 
-    fn volumes(&self) -> Vec<(VolumeId, Standing)> {
-        self.node.upgrade().map(|node| node.others_volumes()).unwrap_or_default()
+    fn lost(&self) -> Vec<VolumeId> {
+        self.node.upgrade().map(|node| node.lost_volumes()).unwrap_or_default()
     }
 
     fn survey(&self, question: Question) -> BoxFuture<'_, Survey> {
@@ -198,14 +198,20 @@ impl Node {
         standing(sighting, inner.settings().recovery)
     }
 
-    fn others_volumes(&self) -> Vec<(VolumeId, Standing)> {
-        let own: BTreeSet<VolumeId> =
-            self.inner.volumes.mounted().iter().map(swarm_store::Volume::id).collect();
-        let known = self.inner.members.directory().volumes().into_iter();
-        known
-            .filter(|(volume, ..)| !own.contains(volume))
-            .map(|(volume, by, listed)| (volume, self.standing_there(by, listed)))
-            .collect()
+    fn lost_volumes(&self) -> Vec<VolumeId> {
+        let members = &self.inner.members;
+        let nodes = members.in_doubt(self.inner.present());
+        let mut lost = Vec::new();
+        for (volume, by, listed) in members.directory().in_doubt(&nodes) {
+            if self.standing_there(by, listed) == Standing::Lost {
+                lost.push(volume);
+            }
+        }
+        if !lost.is_empty() {
+            let own = self.inner.volumes.mounted();
+            lost.retain(|volume| own.iter().all(|own| own.id() != *volume));
+        }
+        lost
     }
 
     /// Who is asked: those whose answers are waited for, and those that have a moment only.

@@ -2,4 +2,5 @@
 
 mod disks;
 mod faults;
+mod live;
 mod simulated;

@@ -68,6 +68,10 @@ impl Room {
             overlap |= extent.offset < end;
             end = end.max(extent.offset.saturating_add(extent.size));
         }
+        debug_assert!(
+            overlap || end <= head.max(region.start),
+            "what is filed lies below the head"
+        );
         let filed = lying.into_iter().map(|extent| (extent.offset, (extent.id, extent.size)));
         Self {
             head: head.max(end),

@@ -1,6 +1,7 @@
 //! The room of a volume against a map of its blocks.
 
-use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
+use proptest::test_runner::Config;
 
 use super::*;
 use crate::layout::BLOCK;
@@ -133,8 +134,6 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-use proptest::prelude::Just;
-
 /// Ranges that are somebody's; no two may overlap.
 #[derive(Default)]
 struct Model {
@@ -224,6 +223,8 @@ fn perform(room: &mut Room, model: &mut Model, op: Op) {
 }
 
 proptest! {
+    #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
+
     #[test]
     fn nothing_is_ever_given_out_twice(ops in prop::collection::vec(any_op(), 0..200)) {
         let (mut room, mut model) = (room(), Model::default());

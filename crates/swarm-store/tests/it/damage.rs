@@ -6,18 +6,10 @@ use proptest::prelude::{any, prop, proptest};
 use proptest::test_runner::Config;
 use swarm_store::{BODY_BLOCK, MountError, ReadError, Volume};
 
-use crate::kit::{Lab, TestDisk, body, expect_body, fresh, id, mount, put, read, try_mount};
+use crate::kit::{Lab, TestDisk, body, expect_body, fresh, id, mount, place, put, read, try_mount};
 
 const DEVICE: usize = 4 << 20;
 const BLOCK: usize = 4096;
-
-/// Where a body lies on the disk.
-fn find(disk: &TestDisk, bytes: &[u8]) -> usize {
-    let image = disk.seen();
-    let at =
-        (0..image.len() - bytes.len()).step_by(BLOCK).find(|at| image[*at..].starts_with(bytes));
-    at.expect("the body is on the disk")
-}
 
 /// Where the groups of the first half begin.
 fn groups(disk: &TestDisk) -> Vec<usize> {
@@ -48,7 +40,7 @@ proptest! {
         let volume = fresh(&mut lab, &disk);
         lab.run(put(&volume, id(1), 1, len)).unwrap();
         let expected = body(id(1), 1, len);
-        let start = find(&disk, &expected);
+        let start = place(&disk, &expected);
         let table = len.div_ceil(65_536) * 4;
         let at = at.index(len + table);
         disk.flip(start + at);
@@ -92,7 +84,7 @@ fn a_block_of_another_place_does_not_pass() {
     let (ones, twos) = (vec![1; 4000], vec![2; 4000]);
     lab.run(publish(1, ones.clone()));
     lab.run(publish(2, twos.clone()));
-    let (first, second) = (find(&disk, &ones), find(&disk, &twos));
+    let (first, second) = (place(&disk, &ones), place(&disk, &twos));
     let mut image = disk.durable();
     image.copy_within(second..second + BLOCK, first);
     let (mut lab, mounted, _) = remount(image);
@@ -111,7 +103,7 @@ fn rot_found_at_mount_is_reported_and_kept() {
         put(&volume, id(1), 1, 100_000).await.unwrap();
         put(&volume, id(2), 1, 100_000).await.unwrap();
     });
-    disk.flip(find(&disk, &body(id(1), 1, 100_000)) + 70_000);
+    disk.flip(place(&disk, &body(id(1), 1, 100_000)) + 70_000);
     let (mut lab, mounted, _) = remount(disk.durable());
     let (volume, report) = mounted.unwrap();
     assert_eq!((report.damaged, report.verified), (vec![id(1)], 2));
@@ -129,7 +121,7 @@ fn an_incomplete_last_write_is_dropped_and_the_version_before_is_back() {
         put(&volume, id(1), 1, 5_000).await.unwrap();
         put(&volume, id(1), 2, 6_000).await.unwrap();
     });
-    disk.flip(find(&disk, &body(id(1), 2, 6_000)));
+    disk.flip(place(&disk, &body(id(1), 2, 6_000)));
     let (mut lab, mounted, disk) = remount(disk.durable());
     let (volume, report) = mounted.unwrap();
     assert_eq!((report.dropped, report.damaged), (vec![id(1)], vec![]));
@@ -153,7 +145,7 @@ fn an_index_that_knows_the_last_group_proves_it_complete() {
         put(&volume, id(1), 1, 5_000).await.unwrap();
         put(&volume, id(1), 2, 6_000).await.unwrap();
     });
-    disk.flip(find(&disk, &body(id(1), 2, 6_000)));
+    disk.flip(place(&disk, &body(id(1), 2, 6_000)));
     let mut lab = Lab::new(2);
     let env = lab.env.clone();
     let (volume, report) = lab.run(mount(&env, &TestDisk::of_image(disk.durable(), disk.index())));

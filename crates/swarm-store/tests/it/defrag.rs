@@ -1,6 +1,8 @@
 //! Trapped space becomes free space, and nobody who reads or writes meanwhile notices.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
@@ -8,8 +10,10 @@ use swarm_env::Bug;
 use swarm_store::{AppendError, Defragmented, PublishError, ReadError, Space, Tombstone, Volume};
 use swarm_types::{ObjectKind, Timestamp};
 
+use crate::kit::disk::Event;
 use crate::kit::{
-    Lab, TestDisk, body, check_space, expect_body, fresh, id, mix, mount, put, read, read_on, stamp,
+    Lab, TestDisk, body, check_space, expect_body, fresh, id, mix, mount, place, put, read,
+    read_on, stamp,
 };
 
 const DEVICE: usize = 16 << 20;
@@ -247,6 +251,131 @@ fn what_a_reader_of_a_removed_body_reads_is_not_written_over() {
 }
 
 #[test]
+fn a_reader_that_followed_a_move_keeps_its_bytes_too() {
+    let mut lab = Lab::new(1);
+    let disk = TestDisk::new(DEVICE);
+    let volume = fresh(&mut lab, &disk);
+    lab.run(scatter(&volume, &[(400_000, false), (300_000, true)]));
+    let old = volume.find(id(1)).unwrap();
+    lab.run(volume.defragment(u64::MAX)).unwrap();
+    let reader = volume.open(&old).unwrap();
+    lab.run(async {
+        assert!(volume.remove(id(1), stamp(1)).await.unwrap());
+        volume.defragment(u64::MAX).await.unwrap();
+        for number in 2..10 {
+            put(&volume, id(number), 1, 300_000).await.unwrap();
+            volume.defragment(u64::MAX).await.unwrap();
+        }
+    });
+    assert!(lab.run(read_on(reader)).unwrap() == body(id(1), 1, 300_000));
+}
+
+/// Polls until something was written that is not synced: a copy is under way.
+fn until_copying(lab: &mut Lab, disk: &TestDisk, moving: &mut (impl Future + Unpin)) {
+    let before = disk.events().len();
+    let written = |event: &Event| matches!(event, Event::Submitted { sync: false, .. });
+    while !disk.events()[before..].iter().any(written) {
+        lab.run(std::future::poll_fn(|cx| {
+            assert!(Pin::new(&mut *moving).poll(cx).is_pending(), "the body is long");
+            Poll::Ready(())
+        }));
+    }
+}
+
+#[test]
+fn the_room_of_a_body_is_not_written_to_before_it_is_gone_for_good() {
+    let mut lab = Lab::new(1);
+    let disk = TestDisk::new(DEVICE);
+    let volume = fresh(&mut lab, &disk);
+    lab.run(scatter(&volume, &[(700_000, true), (600_000, true)]));
+    let at = place(&disk, &body(id(0), 1, 700_000));
+    for superseded in [true, false] {
+        disk.hold_syncs(true);
+        let version = if superseded { 2 } else { 3 };
+        let mut writing = Box::pin(async {
+            if superseded {
+                put(&volume, id(0), version, 10).await.unwrap();
+            } else {
+                let written = Timestamp(0);
+                let tombstone = Tombstone { stamp: stamp(3), kind: ObjectKind::Named, written };
+                volume.bury(id(0), tombstone).await.unwrap();
+            }
+        });
+        assert_eq!(lab.for_a_while(&mut writing), None);
+        let mut moving = Box::pin(volume.defragment(u64::MAX));
+        assert!(lab.for_a_while(&mut moving).is_none());
+        if superseded {
+            assert!(disk.seen()[at..].starts_with(&body(id(0), 1, 700_000)), "a crash needs it");
+        }
+        disk.hold_syncs(false);
+        lab.run(writing);
+        lab.run(moving).unwrap();
+    }
+    lab.run(defragment_all(&volume, u64::MAX));
+    everything_used_lies_together(&volume.space());
+    lab.run(expect_body(&volume, id(1), 1, 600_000));
+}
+
+#[test]
+fn a_copy_that_a_failed_sync_may_have_lost_is_not_filed() {
+    let mut lab = Lab::new(1);
+    let disk = TestDisk::new(DEVICE);
+    let volume = fresh(&mut lab, &disk);
+    let left = lab.run(scatter(&volume, &[(2_000_000, false), (1_900_000, true)]));
+    let mut moving = Box::pin(volume.defragment(u64::MAX));
+    until_copying(&mut lab, &disk, &mut moving);
+    disk.fail(1);
+    lab.run(put(&volume, id(9), 1, 10)).unwrap_err();
+    assert!(matches!(lab.run(moving), Err(AppendError::Disk { .. })));
+    check_all(&mut lab, &disk, &volume, &left);
+}
+
+#[test]
+fn a_body_that_is_replaced_while_it_is_copied_stays_replaced() {
+    let mut lab = Lab::new(1);
+    let disk = TestDisk::new(DEVICE);
+    let volume = fresh(&mut lab, &disk);
+    lab.run(scatter(&volume, &[(2_000_000, false), (1_900_000, true)]));
+    let mut moving = Box::pin(volume.defragment(u64::MAX));
+    until_copying(&mut lab, &disk, &mut moving);
+    lab.run(async {
+        assert!(volume.set_quarantined(id(1), stamp(1), true).await.unwrap());
+        put(&volume, id(1), 1, 50_000).await.unwrap();
+    });
+    lab.run(moving).unwrap();
+    lab.run(expect_body(&volume, id(1), 1, 50_000));
+    assert!(!volume.find(id(1)).unwrap().is_quarantined());
+    lab.run(defragment_all(&volume, u64::MAX));
+    everything_used_lies_together(&volume.space());
+    check_all(&mut lab, &disk, &volume, &vec![(1, 1, 50_000)]);
+}
+
+/// The journal itself must say so: what is read from it alone is judged by `Room::new` at every mount.
+#[test]
+fn what_is_published_in_the_group_that_lowers_the_head_lies_below_it() {
+    let mut lab = Lab::new(1);
+    let disk = TestDisk::new(DEVICE);
+    let volume = fresh(&mut lab, &disk);
+    lab.run(scatter(&volume, &[(50_000, true), (400_000, false)]));
+    // Both wait for the same group.
+    disk.hold_syncs(true);
+    let mut first = Box::pin(volume.touch());
+    assert!(lab.for_a_while(&mut first).is_none());
+    let mut writing = Box::pin(put(&volume, id(2), 1, 10_000));
+    assert!(lab.for_a_while(&mut writing).is_none());
+    let mut lowering = Box::pin(volume.defragment(1));
+    assert!(lab.for_a_while(&mut lowering).is_none());
+    disk.hold_syncs(false);
+    lab.run(first).unwrap();
+    lab.run(writing).unwrap();
+    lab.run(lowering).unwrap();
+    check_all(&mut lab, &disk, &volume, &vec![(0, 1, 50_000), (2, 1, 10_000)]);
+    lab.run(defragment_all(&volume, u64::MAX));
+    everything_used_lies_together(&volume.space());
+    check_all(&mut lab, &disk, &volume, &vec![(0, 1, 50_000), (2, 1, 10_000)]);
+}
+
+#[test]
 fn hints_and_quarantine_move_along() {
     let mut lab = Lab::new(1);
     let disk = TestDisk::new(DEVICE);
@@ -271,10 +400,7 @@ fn a_damaged_body_is_not_moved() {
         let disk = TestDisk::new(DEVICE);
         let volume = fresh(&mut lab, &disk);
         lab.run(scatter(&volume, &[(400_000, false), (50_000, true), (300_000, true)]));
-        let image = disk.seen();
-        let bytes = body(id(2), 1, 300_000);
-        let at = (0..image.len()).step_by(4096).find(|at| image[*at..].starts_with(&bytes));
-        disk.flip(at.unwrap() + 200_000);
+        disk.flip(place(&disk, &body(id(2), 1, 300_000)) + 200_000);
         let before = volume.space();
         let told = lab.run(volume.defragment(u64::MAX)).unwrap();
         assert_eq!(told.damaged, [(id(2), stamp(1))]);

@@ -11,7 +11,8 @@ use swarm_types::{ObjectKind, StreamId, Timestamp, VolumeId};
 
 use crate::kit::disk::Event;
 use crate::kit::{
-    Lab, TestDisk, body, check_space, expect_body, fresh, id, meta, mix, mount, put, read, stamp,
+    Lab, TestDisk, body, check_space, expect_body, fresh, id, meta, mix, mount, place, put, read,
+    stamp,
 };
 
 const DEVICE: usize = 4 << 20;
@@ -32,13 +33,6 @@ fn after_power_loss(disk: &TestDisk, check: impl Fn(&mut Lab, &Volume)) {
         let (volume, _) = lab.run(mount(&env, &TestDisk::of_image(disk.durable(), index)));
         check(&mut lab, &volume);
     }
-}
-
-/// Where a body lies on the disk.
-fn place(disk: &TestDisk, bytes: &[u8]) -> usize {
-    let image = disk.seen();
-    let mut blocks = (0..image.len() - bytes.len()).step_by(4096);
-    blocks.find(|at| image[*at..].starts_with(bytes)).expect("the body is on the disk")
 }
 
 fn syncs(disk: &TestDisk) -> usize {

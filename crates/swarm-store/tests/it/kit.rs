@@ -322,6 +322,13 @@ pub(crate) async fn expect_body(volume: &Volume, id: StreamId, version: u64, len
     assert!(bytes == body(id, version, len), "{id} version {version} has other bytes");
 }
 
+/// Where a body lies on the disk.
+pub(crate) fn place(disk: &TestDisk, bytes: &[u8]) -> usize {
+    let image = disk.seen();
+    let mut blocks = (0..image.len() - bytes.len()).step_by(4096);
+    blocks.find(|at| image[*at..].starts_with(bytes)).expect("the body is on the disk")
+}
+
 pub(crate) fn check_space(volume: &Volume) {
     let space = volume.space();
     assert_eq!(space.used + space.free + space.trapped, space.capacity, "{space:?}");

@@ -15,7 +15,7 @@ use swarm_store::{
 };
 use swarm_types::{ObjectKind, Timestamp, VolumeId};
 
-use crate::kit::{Lab, TestDisk, check_space, fresh, id, meta, mount, put, read, stamp};
+use crate::kit::{Lab, TestDisk, check_space, fresh, id, meta, mount, place, put, read, stamp};
 
 const DEVICE: usize = 2 << 20;
 const ROW: usize = 32;
@@ -175,16 +175,46 @@ fn a_mount_brings_version_1_to_the_newest_and_it_stays_so() {
     }
 }
 
-/// Version 1 with an index that belongs to it: its values are of the old encoding and must not be taken for new ones.
+/// The index that version 1 had beside its image: keys and values, one to a line.
+fn index_of_version_1() -> Arc<MemoryIndex> {
+    let path = path(1).with_file_name("version-1.index.hex");
+    let text = std::fs::read_to_string(path).unwrap();
+    let bytes = |digits: &str| -> Vec<u8> {
+        let pairs = (0..digits.len()).step_by(2);
+        pairs.map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+    };
+    let entries = text.lines().map(|line| {
+        let (key, value) = line.split_once(' ').unwrap();
+        (bytes(key), bytes(value))
+    });
+    Arc::new(MemoryIndex::new(entries.collect()))
+}
+
+/// Its values are of the old encoding and must not be taken for new ones.
 #[test]
 fn the_index_of_version_1_is_rebuilt() {
-    let old = [(vec![7; 16], vec![1; 200]), (b"mark".to_vec(), vec![0; 80])];
-    let index = Arc::new(MemoryIndex::new(old.into_iter().collect()));
     let mut lab = Lab::new(5);
     let env = lab.env.clone();
-    let (volume, report) = lab.run(mount(&env, &TestDisk::of_image(fixture(1), index)));
+    let disk = TestDisk::of_image(fixture(1), index_of_version_1());
+    let (volume, report) = lab.run(mount(&env, &disk));
     assert_eq!((report.index, volume.space().streams), (IndexUse::Rebuilt, 3));
+    assert_eq!((report.dropped, report.damaged), (vec![], vec![]));
     check_content(&mut lab, &volume);
+}
+
+/// Rot in the last body: only the index knows that its group had been completed.
+#[test]
+fn the_index_of_version_1_still_proves_the_last_group_complete() {
+    let found = |index| {
+        let disk = TestDisk::of_image(fixture(1), index);
+        disk.flip(place(&disk, b"begin"));
+        let mut lab = Lab::new(5);
+        let env = lab.env.clone();
+        let (_, report) = lab.run(mount(&env, &disk));
+        (report.dropped, report.damaged)
+    };
+    assert_eq!(found(index_of_version_1()), (vec![], vec![id(5)]));
+    assert_eq!(found(Arc::default()), (vec![id(5)], vec![]));
 }
 
 #[test]

@@ -144,8 +144,7 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
     finish::come_to_rest(run).await?;
     finish::read_all(run).await;
     finish::judge_disks(run).await;
-    idle::judge_queues(run).await;
-    idle::judge_tasks(run).await;
+    idle::judge(run).await;
     Ok(())
 }
 

@@ -20,8 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const METRICS_MAX: usize = 1 << 20;
 /// What a node needs to see that a connection was closed.
 const CLOSING: Duration = Duration::from_secs(1);
-/// How often tasks are looked at before what was seen counts: a beacon may be due just now.
-const LOOKS_MAX: u32 = 10;
+/// How long a node may take to be idle after the last reads: a damaged replica that they met is made anew, and connections
+/// between nodes end by time-outs of up to five minutes.
+const IDLE_WITHIN: Duration = Duration::from_secs(600);
 
 fn running(run: &Run) -> Vec<NodeRef> {
     let nodes = run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster));
@@ -44,16 +45,24 @@ pub(crate) async fn remember_tasks(run: &Run) {
     lock(&run.idle_tasks).extend(tasks);
 }
 
-/// Judges the tasks that are left at rest.
-pub(crate) async fn judge_tasks(run: &Run) {
-    let mut found = Vec::new();
-    for _ in 0..LOOKS_MAX {
+/// Judges what nodes have left to do at rest: the work in their queues, and their tasks.
+pub(crate) async fn judge(run: &Run) {
+    let deadline = run.now() + IDLE_WITHIN;
+    loop {
+        let mut found = look_at_queues(run, Moment::AtRest).await;
         hang_up(run).await;
-        found = surplus_tasks(run);
+        found.extend(surplus_tasks(run));
         if found.is_empty() {
             return;
         }
+        if run.now() >= deadline {
+            return report(run, found);
+        }
+        run.env().sleep(LOOK_EVERY).await;
     }
+}
+
+fn report(run: &Run, found: Vec<String>) {
     for what in found {
         run.violation(Invariant::Alive, None, what, None);
     }
@@ -71,24 +80,21 @@ fn surplus_tasks(run: &Run) -> Vec<String> {
 /// Looks at all queues now and then, until the run is over.
 pub(crate) async fn watch_queues(run: Arc<Run>) {
     while !run.is_over() {
-        look_at_queues(&run, Moment::UnderWay).await;
+        let found = look_at_queues(&run, Moment::UnderWay).await;
+        report(&run, found);
         run.env().sleep(LOOK_EVERY).await;
     }
 }
 
-/// Judges all queues at rest.
-pub(crate) async fn judge_queues(run: &Run) {
-    look_at_queues(run, Moment::AtRest).await;
-}
-
-async fn look_at_queues(run: &Run, moment: Moment) {
+async fn look_at_queues(run: &Run, moment: Moment) -> Vec<String> {
+    let mut found = Vec::new();
     for node in running(run) {
         // One that is going down meanwhile, or cannot be reached, is no matter of its queues.
         let Some(text) = metrics(run, &node).await else { continue };
-        for what in queues::judge(&text, moment) {
-            run.violation(Invariant::Alive, None, format!("{node} {what}"), None);
-        }
+        let wrong = queues::judge(&text, moment).into_iter();
+        found.extend(wrong.map(|what| format!("{node} {what}")));
     }
+    found
 }
 
 async fn metrics(run: &Run, node: &NodeRef) -> Option<String> {

@@ -1,8 +1,9 @@
-//! The management port: `GET /api/status` as JSON, `GET /metrics` for Prometheus, and the resources of `storage.rs`.
+//! The management port: `GET /api/status` as JSON, `GET /metrics` for Prometheus, and the resources under `/api/storage`.
 //!
 //! Owns the shapes on this wire. Whoever reaches this port may look at everything; what changes something needs an
 //! administrator. SCSP is elsewhere.
 
+mod settings;
 mod storage;
 
 use std::collections::BTreeMap;

@@ -279,7 +279,13 @@ pub(crate) enum ManagementFault {
 }
 
 /// The answer to a management request that failed (the vendor does not print these; our choice).
-pub(crate) fn management(fault: &ManagementFault) -> axum::response::Response {
+impl axum::response::IntoResponse for ManagementFault {
+    fn into_response(self) -> axum::response::Response {
+        management(&self)
+    }
+}
+
+fn management(fault: &ManagementFault) -> axum::response::Response {
     use axum::response::IntoResponse as _;
     let (status, text) = match fault {
         ManagementFault::Unauthorized => (401, "Administrators only."),

@@ -18,15 +18,15 @@ use swarm_node::{
 use swarm_types::VolumeId;
 
 use crate::auth;
-use crate::status::{self, ManagementFault};
+use crate::status::ManagementFault;
 
 /// What an administrator may say at most, in bytes.
 const BODY_MAX: usize = 64 * 1024;
 /// The name under which a node knows itself.
-const SELF: &str = "_self";
+pub(super) const SELF: &str = "_self";
 const NODES: &str = "/api/storage/nodes";
 
-type Answer = Result<Response, Response>;
+pub(super) type Answer = Result<Response, ManagementFault>;
 
 /// What is to be done.
 #[derive(Debug, Deserialize)]
@@ -50,11 +50,16 @@ pub(super) fn router() -> Router<Node> {
         .route("/api/storage/nodes/{node}", get(node).patch(change_node))
         .route("/api/storage/nodes/{node}/volumes", get(volumes))
         .route("/api/storage/nodes/{node}/volumes/{volume}", get(volume).patch(change_volume))
+        .merge(super::settings::router())
         .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 async fn storage() -> Response {
-    hal(&json!({ "_links": { "self": link("/api/storage"), "nodes": link(NODES) } }))
+    hal(&json!({ "_links": {
+        "self": link("/api/storage"),
+        "clusters": link("/api/storage/clusters"),
+        "nodes": link(NODES),
+    } }))
 }
 
 async fn nodes(State(node): State<Node>) -> Response {
@@ -131,7 +136,7 @@ async fn change_volume(
     show_volume(&node, &volume)
 }
 
-async fn carry_out(node: &Node, volume: VolumeId, action: Action) -> Result<(), Response> {
+async fn carry_out(node: &Node, volume: VolumeId, action: Action) -> Result<(), ManagementFault> {
     // In a task of its own: whoever hangs up now cannot leave half of it.
     let (env, worker) = (node.env().clone(), node.clone());
     let work = env.spawn("retire", async move {
@@ -144,34 +149,39 @@ async fn carry_out(node: &Node, volume: VolumeId, action: Action) -> Result<(), 
         Some(Ok(_)) => Ok(()),
         Some(Err(RetireError::NoSuchVolume)) => Err(no_such_resource()),
         Some(Err(error @ (RetireError::State(_) | RetireError::Failing))) => {
-            Err(status::management(&ManagementFault::Conflict(error.to_string())))
+            Err(ManagementFault::Conflict(error.to_string()))
         }
         Some(Err(error @ RetireError::Disk(_))) => {
-            Err(status::management(&ManagementFault::Unavailable(error.to_string())))
+            Err(ManagementFault::Unavailable(error.to_string()))
         }
         None => {
             let why = "the node is stopping".to_owned();
-            Err(status::management(&ManagementFault::Unavailable(why)))
+            Err(ManagementFault::Unavailable(why))
         }
     }
 }
 
-/// What an administrator wants, if it is one.
-fn allowed(node: &Node, headers: &HeaderMap, body: &[u8]) -> Result<Action, Response> {
+/// Lets administrators pass.
+pub(super) fn administrators_only(node: &Node, headers: &HeaderMap) -> Result<(), ManagementFault> {
     let credentials = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     if auth::administrator(credentials, &node.settings().administrators).is_none() {
-        return Err(status::management(&ManagementFault::Unauthorized));
+        return Err(ManagementFault::Unauthorized);
     }
-    let order: Order = serde_json::from_slice(body).map_err(|error| {
-        status::management(&ManagementFault::BadBody(format!("The body makes no sense: {error}.")))
-    })?;
+    Ok(())
+}
+
+/// What an administrator wants, if it is one.
+fn allowed(node: &Node, headers: &HeaderMap, body: &[u8]) -> Result<Action, ManagementFault> {
+    administrators_only(node, headers)?;
+    let order: Order = serde_json::from_slice(body)
+        .map_err(|error| ManagementFault::BadBody(format!("The body makes no sense: {error}.")))?;
     match (order.action.as_str(), order.pace.as_deref()) {
         ("retire", None | Some("slow")) => Ok(Action::Retire(RetirePace::Slow)),
         ("retire", Some("fast")) => Ok(Action::Retire(RetirePace::Fast)),
         ("cancelRetire", None) => Ok(Action::CancelRetire),
         _ => {
             let actions = "There is 'retire', with 'pace' 'slow' or 'fast', and 'cancelRetire'.";
-            Err(status::management(&ManagementFault::BadValue(actions.to_owned())))
+            Err(ManagementFault::BadValue(actions.to_owned()))
         }
     }
 }
@@ -180,12 +190,12 @@ fn is_own(node: &Node, id: &str) -> bool {
     id == SELF || id == node.id().to_string()
 }
 
-fn own_only(node: &Node, id: &str) -> Result<(), Response> {
+fn own_only(node: &Node, id: &str) -> Result<(), ManagementFault> {
     if is_own(node, id) { Ok(()) } else { Err(no_such_resource()) }
 }
 
-fn no_such_resource() -> Response {
-    status::management(&ManagementFault::NoSuchResource)
+pub(super) const fn no_such_resource() -> ManagementFault {
+    ManagementFault::NoSuchResource
 }
 
 fn show_volume(node: &Node, volume: &str) -> Answer {
@@ -245,10 +255,10 @@ fn volume_json(status: &NodeStatus, volume: &VolumeStatus) -> Value {
     })
 }
 
-fn link(path: &str) -> Value {
+pub(super) fn link(path: &str) -> Value {
     json!({ "href": path })
 }
 
-fn hal(value: &Value) -> Response {
+pub(super) fn hal(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/hal+json")], value.to_string()).into_response()
 }

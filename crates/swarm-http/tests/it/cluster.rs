@@ -26,6 +26,7 @@ pub(crate) struct Cluster {
     sim: Sim,
     world: SimHandle,
     harness: HostId,
+    hosts: Vec<HostId>,
 }
 
 /// What a node answered.
@@ -99,6 +100,7 @@ impl Cluster {
         let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
         let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let settings: BTreeMap<String, String> = settings.iter().map(text).collect();
+        let mut hosts = Vec::new();
         for number in 1..=nodes {
             let name = format!("main/{number}");
             let host = world.add_node(&name, Ipv4Addr::new(10, 1, 0, number), 1);
@@ -106,8 +108,9 @@ impl Cluster {
             let settings = settings.clone();
             world.set_boot(host, move |env| boot(env, settings.clone()));
             assert!(world.start(host).done(), "a node that was off starts");
+            hosts.push(host);
         }
-        let mut cluster = Self { sim, world, harness };
+        let mut cluster = Self { sim, world, harness, hosts };
         cluster.run_for(Duration::from_secs(2));
         cluster
     }
@@ -120,6 +123,14 @@ impl Cluster {
         let bucket = cluster.ask(1, "POST /b?domain=d.example", &[CONTEXT], b"");
         assert_eq!(bucket.status, 201, "{bucket:?}");
         cluster
+    }
+
+    /// Takes the power from a node and gives it back.
+    pub(crate) fn restart(&mut self, node: u8) {
+        let host = self.hosts[usize::from(node) - 1];
+        assert!(self.world.power_off(host).done().is_some(), "it was on");
+        assert!(self.world.start(host).done(), "it was off");
+        self.run_for(Duration::from_secs(2));
     }
 
     pub(crate) fn run_for(&mut self, duration: Duration) {

@@ -111,3 +111,56 @@ fn a_retired_node_answers_no_client_and_is_retired_for_good() {
     assert_eq!(refused.status, 409);
     assert_eq!(json(&refused)["error"], "the volume is retired");
 }
+
+fn setting(cluster: &mut Cluster, node: u8, name: &str) -> Value {
+    json(&cluster.manage(node, &format!("/api/storage/clusters/_self/settings/{name}")))
+}
+
+/// Settings Reference: settings with a name for SNMP are changed while the cluster runs, and on every node.
+#[test]
+fn a_setting_is_changed_on_every_node_and_counts_for_requests_at_once() {
+    let mut cluster = Cluster::with_bucket(3, 5);
+    let path = "/api/storage/clusters/main/settings/policy.replicas";
+    let policy = "min:1 max:16 default:3";
+    let body = format!("{{\"value\": \"{policy}\"}}");
+    assert_eq!(cluster.order(2, &format!("PUT {path}"), &[], &body).status, 401);
+    let changed = cluster.order(2, &format!("PUT {path}"), &[ADMIN], &body);
+    assert_eq!((changed.status, json(&changed)["value"].clone()), (200, policy.into()));
+    cluster.run_for(Duration::from_millis(10));
+    for node in 1..=3 {
+        let found = setting(&mut cluster, node, "policy.replicas");
+        assert_eq!((&found["value"], &found["source"]), (&policy.into(), &"cluster".into()));
+    }
+    let line = "POST /b/thrice?domain=d.example&replicate=full";
+    assert_eq!(cluster.ask(1, line, &[], b"x").must("replica-count"), "3");
+    // One that comes later learns it too.
+    cluster.restart(3);
+    assert_eq!(setting(&mut cluster, 3, "policy.replicas")["value"], policy);
+}
+
+#[test]
+fn settings_are_listed_and_what_may_not_be_changed_stays() {
+    let mut cluster = Cluster::with_settings(2, 6, &[("power.sleepAfter", "300")]);
+    let list = json(&cluster.manage(1, "/api/storage/clusters/main/settings"));
+    let all = list["_embedded"]["settings"].as_array().expect("a list");
+    assert_eq!(list["count"], all.len());
+    let named = |name: &str| all.iter().find(|setting| setting["name"] == name).expect("known");
+    let sleep = named("power.sleepAfter");
+    assert_eq!((&sleep["value"], &sleep["default"]), (&300.into(), &7200.into()));
+    assert_eq!((&sleep["source"], &sleep["dynamic"]), (&"node".into(), &false.into()));
+    assert_eq!(named("scsp.replicateOnWrite")["value"], true);
+    assert_eq!(named("security.administrators")["value"], Value::Null, "passwords are not told");
+    let mut put = |name: &str, body: &str| {
+        let line = format!("PUT /api/storage/clusters/_self/settings/{name}");
+        cluster.order(1, &line, &[ADMIN], body).status
+    };
+    assert_eq!(put("cluster.enforceTenancy", r#"{"value": true}"#), 409);
+    assert_eq!(put("no.such", r#"{"value": 1}"#), 404);
+    assert_eq!(put("policy.replicas", r#"{"value": "min:5 max:2 default:3"}"#), 422);
+    assert_eq!(put("policy.replicas", r#"{"value": ["a"]}"#), 422);
+    assert_eq!(put("policy.replicas", "min:2"), 400);
+    assert_eq!(put("recovery.suspended", r#"{"value": true}"#), 200);
+    assert_eq!(setting(&mut cluster, 1, "recovery.suspended")["value"], true);
+    let other = "/api/storage/clusters/elsewhere/settings";
+    assert_eq!(cluster.manage(1, other).status, 404);
+}

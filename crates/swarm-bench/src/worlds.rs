@@ -119,6 +119,7 @@ fn spec(names: &[&str], nodes: u32) -> WorldSpec {
         settings: BTreeMap::new(),
         lan: LinkSpec::default(),
         clocks: BTreeMap::new(),
+        node_settings: BTreeMap::new(),
     };
     let clusters = names.iter().map(|name| ((*name).to_owned(), cluster.clone())).collect();
     WorldSpec { seed: 1, clusters, planted: Vec::new(), client_hosts: 1 }

@@ -217,6 +217,7 @@ impl Up {
             folder,
             apart: false,
             settings: self.settings.iter().cloned().collect(),
+            node_settings: [].into(),
         })
     }
 }

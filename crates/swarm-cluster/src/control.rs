@@ -44,9 +44,9 @@ pub enum Action {
         client: Option<usize>,
         /// To which node; to any if `None`.
         node: Option<NodeRef>,
-        /// The next request whose beginning contains this text (its path, say); the first bytes of the next connection if
-        /// `None`.
-        marker: Option<String>,
+        /// The next write of a client that contains these bytes (a path, say, or the beginning of a body): the request begins
+        /// with it. The first bytes of the next connection if `None`.
+        marker: Option<Vec<u8>>,
         /// Everything from this byte of it on is lost.
         at_byte: u64,
         /// What becomes of the connection.
@@ -188,7 +188,8 @@ pub enum DiskFault {
     /// Writes are refused.
     ReadOnly,
     /// Somebody else takes the space of the disk: what is written to blocks that hold nothing yet finds room only until this
-    /// share of it is taken in all. A node sees less free space and, if it writes all the same, `StorageFull`.
+    /// share of it is taken in all. A node sees less free space and, if it writes an eighth of the disk more all the same,
+    /// `StorageFull`; its journal fits into that.
     Full {
         /// Share of the capacity, in parts per million.
         share_ppm: u32,

@@ -26,6 +26,7 @@ pub use world::LiveClusters;
 
 use claim::Claim;
 
+use crate::spec::settings_of;
 use crate::{NodePanic, NodeRef, VOLUME_SIZE_MIN, check_setting};
 
 /// Ports of a node, counted from its SCSP port (our choice: one block that is easy to remember and to open).
@@ -60,6 +61,8 @@ pub struct LiveSpec {
     pub apart: bool,
     /// Swarm settings by their documented names, as text.
     pub settings: BTreeMap<String, String>,
+    /// Settings of single nodes, by node number, laid over those of the cluster.
+    pub node_settings: BTreeMap<u32, BTreeMap<String, String>>,
 }
 
 impl LiveSpec {
@@ -120,7 +123,8 @@ impl LiveSpec {
             ));
         }
         self.check_addresses().map_err(|why| UpError::Spec { why })?;
-        for (name, value) in &self.settings {
+        let own = self.node_settings.values().flatten();
+        for (name, value) in self.settings.iter().chain(own) {
             check_setting(name, value).map_err(|why| UpError::Spec { why })?;
         }
         Ok(())
@@ -395,7 +399,7 @@ impl LiveCluster {
             ip: self.ip(&node),
             disks: self.disks(&node),
         });
-        match self.start_on(host.env()).await {
+        match self.start_on(host.env(), node.node).await {
             Ok(node) => {
                 *lock(&place.running) = Some(Running { host, node });
                 Ok(())
@@ -407,13 +411,13 @@ impl LiveCluster {
         }
     }
 
-    async fn start_on(&self, env: &Env) -> Result<Node, Box<dyn Error + Send + Sync>> {
+    async fn start_on(&self, env: &Env, number: u32) -> Result<Node, Box<dyn Error + Send + Sync>> {
         let config = NodeConfig {
             cluster: self.spec.name.as_str().into(),
             scsp_port: self.spec.port,
             peer_port: self.spec.port + PEER_PORT_OFFSET,
             group: self.spec.group(),
-            settings: self.spec.settings.clone(),
+            settings: settings_of(&self.spec.settings, &self.spec.node_settings, number),
         };
         let http = HttpConfig {
             scsp_port: self.spec.port,

@@ -1,4 +1,6 @@
-//! The stamp in front of a line of a log: a node's own time and name in either world, else the time of this machine.
+//! What nodes log. In front of a line stands a node's own time and name in either world, else the time of this machine.
+
+mod reports;
 
 use std::fmt;
 use std::time::Duration;
@@ -6,6 +8,8 @@ use std::time::Duration;
 use swarm_sim::LogStamp;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+pub use reports::{Report, Reports};
 
 /// Writes `[12m3.456s main/2]` before a line from a simulated world: time since the world began, and the host whose code
 /// speaks. Before a line of a live node stands `[2026-11-22T01:02:03.456Z main/2]`: its own wall clock, in UTC, which is

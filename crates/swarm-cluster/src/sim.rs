@@ -20,7 +20,8 @@ use swarm_sim::{DiskModel, HostId, LinkModel, Sim, SimHandle, SimOptions, Trace}
 use swarm_types::ClusterName;
 
 use crate::control::World;
-use crate::spec::{ClusterSpec, DiskKind, DiskRef, LinkSpec, NodeRef, WorldSpec};
+use crate::log::Reports;
+use crate::spec::{ClusterSpec, DiskKind, DiskRef, LinkSpec, NodeRef, WorldSpec, settings_of};
 use disks::SimulatedDisk;
 use world::{SimWorld, SimulatedNode};
 
@@ -46,6 +47,8 @@ pub struct RunOptions {
     pub trace: TraceMode,
     /// When another thread sets this, the run ends with [`RunError::Aborted`].
     pub abort: Arc<AtomicBool>,
+    /// Where what the nodes report is kept, if anybody wants it.
+    pub reports: Option<Reports>,
 }
 
 /// What is recorded of a run.
@@ -136,6 +139,7 @@ where
     Fut: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
+    let reports = options.reports.clone();
     let mut sim = Sim::new(sim_options(spec, options)?);
     let handle = sim.handle();
     let host = handle.add_host(HARNESS, Ipv4Addr::new(10, 250, 0, 1));
@@ -143,7 +147,15 @@ where
     for node in &world.nodes {
         drop(handle.start(node.host));
     }
-    let output = sim.run(host, harness(Arc::new(world))).map_err(|halt| match halt {
+    let run = || sim.run(host, harness(Arc::new(world)));
+    let ended = match reports {
+        Some(reports) => {
+            let next = tracing::dispatcher::get_default(Clone::clone);
+            tracing::dispatcher::with_default(&reports.beside(next), run)
+        }
+        None => run(),
+    };
+    let output = ended.map_err(|halt| match halt {
         swarm_sim::Halt::Aborted { .. } => RunError::Aborted,
         halt => RunError::Halted(halt),
     })?;
@@ -244,7 +256,7 @@ fn add_node(
         scsp_port: SCSP_PORT,
         peer_port: PEER_PORT,
         group: SocketAddrV4::new(Ipv4Addr::new(224, 0, 10, 100 + number), GROUP_PORT),
-        settings: cluster.settings.clone(),
+        settings: settings_of(&cluster.settings, &cluster.node_settings, node),
     };
     let running: Arc<Mutex<Option<WeakNode>>> = Arc::default();
     let slot = Arc::clone(&running);

@@ -30,10 +30,23 @@ pub struct ClusterSpec {
     pub disk: DiskKind,
     /// Swarm settings by their documented names, as text.
     pub settings: BTreeMap<String, String>,
+    /// Settings of single nodes, by node number, laid over those of the cluster.
+    pub node_settings: BTreeMap<u32, BTreeMap<String, String>>,
     /// The network between the nodes and to the clients.
     pub lan: LinkSpec,
     /// Clocks that are off, by node number.
     pub clocks: BTreeMap<u32, ClockSpec>,
+}
+
+/// The settings of a node: its own, over those of its cluster.
+pub(crate) fn settings_of(
+    cluster: &BTreeMap<String, String>,
+    nodes: &BTreeMap<u32, BTreeMap<String, String>>,
+    node: u32,
+) -> BTreeMap<String, String> {
+    let own = nodes.get(&node).into_iter().flatten();
+    let all = cluster.iter().chain(own);
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Speed of a disk.

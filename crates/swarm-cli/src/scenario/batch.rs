@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use swarm_cluster::log::Reports;
 use swarm_scenario::Progress;
 use swarm_scenario::catalogue::Loaded;
+use swarm_scenario::live::run_live;
 use swarm_scenario::report::{RunReport, Verdict};
 use swarm_scenario::simulate::{Options, simulate};
 
@@ -24,6 +26,9 @@ use swarm_scenario::simulate::{Options, simulate};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A run that does not end so long after it was told to will not end at all.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is left of a live run is given this long to go.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// One run to do.
 pub(crate) struct Job {
@@ -34,6 +39,8 @@ pub(crate) struct Job {
     pub(crate) twice: bool,
     /// Where its trace goes.
     pub(crate) trace: Option<PathBuf>,
+    /// On live clusters, which have no trace; here the process keeps what they report.
+    pub(crate) live: Option<Reports>,
 }
 
 /// A run under way.
@@ -115,10 +122,29 @@ fn run_once(job: &Job, number: usize, running: &Mutex<Vec<Running>>) -> RunRepor
         abort: Arc::clone(&options.abort),
         progress: Arc::clone(&options.progress),
     });
-    let report = catch_unwind(AssertUnwindSafe(|| simulate(&job.loaded, &options)));
+    let report = catch_unwind(AssertUnwindSafe(|| match &job.live {
+        None => simulate(&job.loaded, &options),
+        Some(reports) => on_live_clusters(job, &options, reports),
+    }));
     lock(running).retain(|running| running.job != number);
     let mut report = report.unwrap_or_else(|panic| panicked(job, &*panic));
     report.wall = began.elapsed();
+    report
+}
+
+fn on_live_clusters(job: &Job, options: &Options, reports: &Reports) -> RunReport {
+    reports.clear();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let why = format!("no threads to run clusters on: {error}");
+            return RunReport::without_result(&job.loaded, options, Verdict::Harness(why));
+        }
+    };
+    let report =
+        runtime.block_on(run_live(runtime.handle(), &job.loaded, options, reports.clone()));
+    // Tasks of the harness may still wait for something; nothing of them is wanted any more.
+    runtime.shutdown_timeout(ENDING);
     report
 }
 
@@ -142,7 +168,7 @@ fn watch(jobs: &[Job], running: &Mutex<Vec<Running>>, over: &AtomicBool) {
         std::thread::sleep(LOOK_EVERY);
         let mut line = String::new();
         for run in lock(running).iter() {
-            let limit = jobs[run.job].loaded.scenario.limit.wall;
+            let limit = wall_limit(&jobs[run.job]);
             let elapsed = run.began.elapsed();
             if elapsed > limit {
                 run.abort.store(true, Ordering::Relaxed);
@@ -165,6 +191,12 @@ fn watch(jobs: &[Job], running: &Mutex<Vec<Running>>, over: &AtomicBool) {
     if draws {
         draw("");
     }
+}
+
+/// Where the watchdog ends a run. A live one takes the time that a simulated one only counts.
+fn wall_limit(job: &Job) -> Duration {
+    let limit = job.loaded.scenario.limit;
+    if job.live.is_some() { limit.sim + limit.wall } else { limit.wall }
 }
 
 fn progress_line(job: &Job, progress: &Progress) -> String {

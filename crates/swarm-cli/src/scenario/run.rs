@@ -9,12 +9,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use rand::{RngCore, SeedableRng};
+use swarm_cluster::log::Reports;
 use swarm_cluster::sim::{CAN_PLANT, planted_names};
 use swarm_scenario::catalogue::{self, Loaded};
 use swarm_scenario::junit::junit;
 use swarm_scenario::language;
 use swarm_scenario::report::{RunReport, Verdict};
 use swarm_scenario::token::Token;
+use tracing::Dispatch;
 
 use super::batch::{self, Job};
 use super::{WRONG, load_all};
@@ -43,8 +45,8 @@ pub(crate) struct Run {
     /// Run everything twice and compare the traces.
     #[arg(long)]
     twice: bool,
-    /// Run on a live cluster (not yet).
-    #[arg(long)]
+    /// Run on live clusters of this machine: real sockets, files and time, one run after another.
+    #[arg(long, conflicts_with_all = ["twice", "jobs"])]
     live: bool,
     /// Switch on a planted bug; may be given more than once.
     #[arg(long, value_name = "BUG")]
@@ -85,10 +87,6 @@ fn seed_range(text: &str) -> Result<(u64, u64), String> {
 
 impl Run {
     pub(crate) fn run(self) -> ExitCode {
-        if self.live {
-            eprintln!("scenario run --live: not yet");
-            return ExitCode::from(WRONG);
-        }
         if self.scenarios.is_empty() && !self.all && self.tag.is_none() {
             eprintln!("which scenario? give files or names, --tag or --all");
             return ExitCode::from(WRONG);
@@ -97,11 +95,15 @@ impl Run {
             eprintln!("--plant: {why}");
             return ExitCode::from(WRONG);
         }
-        if let Err(why) = start_log(self.log.as_deref()) {
+        let live = self.live.then(Reports::default);
+        if let Err(why) = start_log(self.log.as_deref(), live.as_ref()) {
             eprintln!("--log: {why}");
             return ExitCode::from(WRONG);
         }
         let Some(scenarios) = self.load() else { return ExitCode::from(WRONG) };
+        if self.live && !may_run_live(&scenarios) {
+            return ExitCode::from(WRONG);
+        }
         let (from, to) = self.seeds.unwrap_or_else(|| {
             let seed = self.seed.unwrap_or_else(|| {
                 let seed = u64::from(drawn_seed());
@@ -121,6 +123,7 @@ impl Run {
                     plant: self.plant.clone(),
                     twice: self.twice,
                     trace,
+                    live: live.clone(),
                 });
             }
         }
@@ -132,7 +135,9 @@ impl Run {
                 return ExitCode::from(WRONG);
             }
         };
-        carry_out(&scenarios, &jobs, self.jobs, json, self.report.as_deref())
+        // Live runs share the machine: side by side they would wait for each other.
+        let threads = if self.live { Some(NonZeroUsize::MIN) } else { self.jobs };
+        carry_out(&scenarios, &jobs, threads, json, self.report.as_deref())
     }
 
     fn load(&self) -> Option<Vec<Arc<Loaded>>> {
@@ -171,7 +176,7 @@ impl Replay {
             eprintln!("{}: {why}", self.token);
             return ExitCode::from(WRONG);
         }
-        if let Err(why) = start_log(self.log.as_deref()) {
+        if let Err(why) = start_log(self.log.as_deref(), None) {
             eprintln!("--log: {why}");
             return ExitCode::from(WRONG);
         }
@@ -193,9 +198,17 @@ impl Replay {
             plant: token.plant,
             twice: false,
             trace,
+            live: None,
         };
         carry_out(&[loaded], &[job], Some(NonZeroUsize::MIN), None, self.report.as_deref())
     }
+}
+
+/// Whether all of these can be run on live clusters; tells what cannot.
+fn may_run_live(scenarios: &[Arc<Loaded>]) -> bool {
+    let problems: Vec<_> = scenarios.iter().flat_map(|loaded| &loaded.scenario.not_live).collect();
+    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    problems.is_empty()
 }
 
 /// Whether every one of these bugs can be planted; if not, the sentence that says so.
@@ -246,16 +259,24 @@ fn run_folder(dir: &Path, loaded: &Loaded, seed: u64) -> PathBuf {
     dir.join(format!("{}-{seed}", loaded.scenario.name))
 }
 
-fn start_log(filter: Option<&str>) -> Result<(), String> {
-    let Some(filter) = filter else { return Ok(()) };
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    // Wall time says nothing about a simulated run: the stamp is the node's own time.
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_timer(swarm_cluster::log::Stamp)
-        .with_writer(std::io::stderr)
-        .init();
+/// Shows the lines that pass the filter, and keeps what live nodes report.
+fn start_log(filter: Option<&str>, reports: Option<&Reports>) -> Result<(), String> {
+    let mut shown = Dispatch::none();
+    if let Some(filter) = filter {
+        let filter =
+            tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        // Wall time says nothing about a simulated run: the stamp is the node's own time.
+        shown = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_timer(swarm_cluster::log::Stamp)
+            .with_writer(std::io::stderr)
+            .finish()
+            .into();
+    }
+    let dispatch = reports.map_or(shown.clone(), |reports| reports.beside(shown));
+    if filter.is_some() || reports.is_some() {
+        tracing::dispatcher::set_global_default(dispatch).map_err(|error| error.to_string())?;
+    }
     Ok(())
 }
 

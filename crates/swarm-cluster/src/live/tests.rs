@@ -32,6 +32,7 @@ fn spec() -> LiveSpec {
         folder: None,
         apart: false,
         settings: [].into(),
+        node_settings: [].into(),
     }
 }
 
@@ -329,6 +330,7 @@ fn cluster_spec() -> ClusterSpec {
         volume_size: 64 << 20,
         disk: DiskKind::Nvme,
         settings: [].into(),
+        node_settings: [].into(),
         lan: LinkSpec::default(),
         clocks: [].into(),
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::future::join_all;
 use swarm_env::live::{HostSpec, LiveHost};
 use swarm_env::{BoxFuture, Bug, Env, PlantedBugs};
 use swarm_types::Instant;
@@ -77,6 +78,7 @@ impl LiveClusters {
                 folder: None,
                 apart: true,
                 settings: cluster.settings.clone(),
+                node_settings: cluster.node_settings.clone(),
             };
             address += cluster.nodes.next_multiple_of(ADDRESS_STEP);
             let running = LiveCluster::start(&world, live).await?;
@@ -98,6 +100,13 @@ impl LiveClusters {
             cluster.stop().await?;
         }
         Ok(())
+    }
+
+    /// Stops all nodes, whoever else still holds this; the folders go with it.
+    pub async fn stop_nodes(&self) {
+        for cluster in self.clusters.values() {
+            join_all(cluster.nodes().iter().map(|node| cluster.stop_node(node))).await;
+        }
     }
 
     fn of(&self, node: &NodeRef) -> Result<&LiveCluster, String> {

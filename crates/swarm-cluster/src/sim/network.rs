@@ -90,7 +90,7 @@ fn there_and_back(way: Way) -> Vec<Way> {
 pub(super) fn truncation(
     client: Option<HostId>,
     node: Option<HostId>,
-    marker: Option<String>,
+    marker: Option<Vec<u8>>,
     at_byte: u64,
     ending: Ending,
 ) -> StreamTrap {
@@ -100,7 +100,7 @@ pub(super) fn truncation(
         speaker: Speaker::Opener,
         port: Some(SCSP_PORT),
         begins: marker.map_or(Begins::Connection, |marker| {
-            Begins::Write(Arc::new(move |bytes| contains(bytes, marker.as_bytes())))
+            Begins::Write(Arc::new(move |bytes| contains(bytes, &marker)))
         }),
         at_byte,
         ending: stream_ending(ending),

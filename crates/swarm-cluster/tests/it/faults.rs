@@ -105,7 +105,7 @@ fn a_request_is_cut_short_and_an_answer_is_lost() {
         let truncate = |marker: &str| Action::Truncate {
             client: Some(0),
             node: Some(nodes[0].clone()),
-            marker: Some(marker.to_owned()),
+            marker: Some(marker.as_bytes().to_vec()),
             at_byte: 40,
             ending: Ending::Reset,
         };

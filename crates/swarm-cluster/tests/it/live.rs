@@ -24,7 +24,7 @@ fn disks_of_live_nodes_are_pulled_plugged_in_and_replaced() {
         assert!(world.apply(insert(nodes[1].clone())).await.is_err(), "not in this world");
         world.apply(insert(nodes[0].clone())).await.expect("it is out");
         assert_eq!(world.plugged_into(&disk), Some(nodes[0].clone()));
-        assert!(world.image(&disk).len() > 0, "with what it holds");
+        assert!(!world.image(&disk).is_empty(), "with what it holds");
         assert!(world.apply(insert(nodes[0].clone())).await.is_err(), "only once");
 
         assert_eq!(world.damage(), Vec::new());

@@ -18,6 +18,7 @@ pub(crate) fn spec(seed: u64) -> WorldSpec {
         volume_size: 256 << 20,
         disk: DiskKind::Ssd,
         settings: BTreeMap::new(),
+        node_settings: BTreeMap::new(),
         lan: LinkSpec::default(),
         clocks: BTreeMap::new(),
     };

@@ -93,6 +93,7 @@ pub fn cluster_of(nodes: u32, seed: u64) -> WorldSpec {
         volume_size: 256 << 20,
         disk: DiskKind::Ssd,
         settings: BTreeMap::new(),
+        node_settings: BTreeMap::new(),
         lan: LinkSpec::default(),
         clocks: BTreeMap::new(),
     };

@@ -243,6 +243,61 @@ fn the_schema_for_editors_is_printed_as_it_lies_in_the_tree() {
     assert!(printed.ends_with(HELD).out == in_tree);
 }
 
+/// Clients write for a few seconds of real time, and a node is killed among them.
+const LIVE: &str = r#"schema = 1
+title = "A node is killed while a few clients write"
+why = "It is over soon."
+limit = { sim = "90s", wall = "30s" }
+[cluster.main]
+nodes = 3
+volumes = { size = "64MiB" }
+[domain."acme.example"]
+[bucket."acme.example/scans"]
+[workload.ingest]
+operations = 150
+clients = 4
+in = "acme.example/scans"
+mix = { write = 60, read = 25, delete = 10, update = 5 }
+keys = { count = 30, overwrite = "30%" }
+retry = { times = 5, on = ["503", "timeout", "reset", "refused"] }
+timeout = "5s"
+[[expect]]
+at = "end"
+that = "metric"
+of = "ingest"
+metric = "acknowledged write count"
+is = ">= 60"
+[[expect]]
+at = "end"
+that = "reports"
+is = "/node state/"
+"#;
+
+#[test]
+fn plain_writes_and_a_kill_hold_on_live_clusters_too() {
+    let kill = "[[step]]\nafter = \"ingest: 30th write half sent\"\ndo = \"kill\"\nnodes = \"1 of main\"\nfor = \"2s\"\n";
+    for steps in ["", kill] {
+        let place = Place::with(&format!("{LIVE}{steps}"));
+        let said =
+            place.scenario(&["run", "small.toml", "--live", "--seed", "7", "--json", "r.json"]);
+        said.ends_with(HELD);
+        let result = place.json("r.json");
+        assert_eq!(result["verdict"], "held");
+        assert!(result["operations"].as_u64() > Some(150), "{result}");
+        assert_eq!(result["faults"].as_array().map(Vec::len), Some(usize::from(!steps.is_empty())));
+        assert_eq!(result["trace_hash"], "", "real time leaves no trace");
+    }
+}
+
+#[test]
+fn what_only_a_simulated_world_has_is_refused_before_a_live_run() {
+    let place = Place::with(SMALL);
+    let said = place.scenario(&["run", "small.toml", "--live", "--seed", "7"]);
+    let told = "small.toml:17:6: `power-off` cannot be had in a live world";
+    assert!(said.ends_with(WRONG).err.contains(told), "{}", said.err);
+    assert_eq!(said.out, "", "nothing was run");
+}
+
 #[test]
 fn a_wrong_command_line_ends_with_2_before_anything_runs() {
     let place = Place::with(SMALL);

@@ -10,7 +10,7 @@ use swarm_client::MakeBody;
 /// Bytes handed out at a time, so that a large body never lies in memory.
 const PIECE_MAX: usize = 64 * 1024;
 /// Length of the label that a body long enough begins with: a mark, the object, the write, the length.
-const LABEL_LEN: usize = 16;
+pub(crate) const LABEL_LEN: usize = 16;
 const MARK: &[u8; 4] = b"swrm";
 /// The odd constant of splitmix64.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -47,7 +47,8 @@ impl BodySpec {
         }
     }
 
-    fn label(&self) -> [u8; LABEL_LEN] {
+    /// What a body that is long enough begins with, and no other body has.
+    pub(crate) fn label(&self) -> [u8; LABEL_LEN] {
         let mut label = [0; LABEL_LEN];
         label[..4].copy_from_slice(MARK);
         label[4..8].copy_from_slice(&self.object.to_be_bytes());

@@ -29,6 +29,8 @@ enum Lost {
     Everything,
     /// The replicas of these versions.
     Replicas(BTreeSet<Stamp>),
+    /// Everything but the replicas of these versions.
+    AllBut(BTreeSet<Stamp>),
 }
 
 impl DamageLedger {
@@ -51,6 +53,11 @@ impl DamageLedger {
         }
     }
 
+    /// The node has nothing left but whole replicas of these versions.
+    pub(crate) fn all_but(&mut self, at: Instant, node: NodeNumber, left: BTreeSet<Stamp>) {
+        self.losses.push(Loss { node, at, what: Lost::AllBut(left) });
+    }
+
     /// The node stops; what it starts from is what its disks say.
     pub(crate) fn stops(&mut self, at: Instant, node: NodeNumber) {
         if self.journals.remove(&node) {
@@ -69,6 +76,9 @@ impl DamageLedger {
         !self.losses.iter().filter(|loss| loss.node == node && loss.at >= entry.sent).any(|loss| {
             match &loss.what {
                 Lost::Everything => true,
+                Lost::AllBut(left) => {
+                    entry.write_stamp().is_none_or(|stamp| !left.contains(&stamp))
+                }
                 // A body that was being written may have been hit before any journal spoke of it.
                 Lost::Replicas(replicas) => {
                     (entry.write_stamp().is_some() && loss.at <= ended)
@@ -129,6 +139,18 @@ mod tests {
         assert!(!ledger.is_intact(NODE, &write(2, 49, 51)));
         ledger.stops(at(70), NODE);
         assert!(ledger.is_intact(NODE, &write(2, 40, 41)));
+    }
+
+    #[test]
+    fn what_a_power_loss_left_of_a_lying_disk_is_intact_and_nothing_else() {
+        let mut ledger = DamageLedger::default();
+        ledger.all_but(at(50), NODE, BTreeSet::from([stamp(1)]));
+        assert!(ledger.is_intact(NODE, &write(1, 40, 41)));
+        assert!(!ledger.is_intact(NODE, &write(2, 40, 41)));
+        assert!(ledger.is_intact(NODE, &write(2, 60, 61)));
+        let delete = Entry { act: Act::Delete, ..write(1, 40, 41) };
+        let unstamped = Outcome::Acknowledged { stamp: None, holders: vec![], replicas: 0 };
+        assert!(!ledger.is_intact(NODE, &Entry { outcome: unstamped, ..delete }));
     }
 
     #[test]

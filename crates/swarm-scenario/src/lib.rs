@@ -11,6 +11,7 @@ mod damage;
 pub mod junit;
 pub mod language;
 mod ledger;
+pub mod live;
 mod malformed;
 mod oracle;
 mod reach;

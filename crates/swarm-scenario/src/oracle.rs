@@ -5,7 +5,9 @@
 
 pub(crate) mod image;
 pub(crate) mod lifepoint;
+pub(crate) mod protected;
 pub(crate) mod queues;
+pub(crate) mod record;
 pub(crate) mod tasks;
 pub(crate) mod tidy;
 

@@ -84,6 +84,10 @@ enum What {
     Apart(NodeSet),
     /// Each group from every other.
     Groups(Vec<NodeSet>),
+    /// Nobody can count on the copies that this node has, it least of all; it can reach those of others.
+    Copies(NodeNumber),
+    /// Nobody from anybody; but something is wrong that clients may notice.
+    Noise,
 }
 
 /// All nodes of a run and all troubles so far.
@@ -136,6 +140,16 @@ impl Reach {
             Cut::OneWay { from, to } => What::Groups(vec![set(from), set(to)]),
         };
         self.begin(at, what)
+    }
+
+    /// The copies on a node cannot be counted on from now on, though it runs.
+    pub(crate) fn copies_out(&mut self, at: Instant, node: NodeNumber) -> TroubleNumber {
+        self.begin(at, What::Copies(node))
+    }
+
+    /// Something is wrong from now on that cuts nobody off.
+    pub(crate) fn disturbed(&mut self, at: Instant) -> TroubleNumber {
+        self.begin(at, What::Noise)
     }
 
     fn begin(&mut self, at: Instant, what: What) -> TroubleNumber {
@@ -204,6 +218,9 @@ impl Trouble {
                 let group = |node| groups.iter().position(|group| group.contains(node));
                 matches!((group(a), group(b)), (Some(a), Some(b)) if a != b)
             }
+            // From whoever looks for what it holds.
+            What::Copies(node) => *node == b,
+            What::Noise => false,
         }
     }
 }

@@ -12,9 +12,11 @@ mod finish;
 mod idle;
 mod look;
 mod malformed;
+mod manage;
 mod metrics;
 mod obeyed;
 mod operate;
+mod protection;
 mod scope;
 mod setup;
 mod snapshot;
@@ -30,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swarm_client::{Client, ClientOptions};
+use swarm_cluster::log::Reports;
 use swarm_cluster::{Env, Life, NodeRef, World};
 use swarm_types::Instant;
 
@@ -59,6 +62,15 @@ pub struct Progress {
     pub faults: AtomicU64,
 }
 
+/// Which kind of world a run is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Time costs nothing.
+    Simulated,
+    /// Real time: nobody waits for what takes hours.
+    Live,
+}
+
 /// What all parts of a run share.
 pub(crate) struct Run {
     pub(crate) scenario: Scenario,
@@ -74,6 +86,9 @@ pub(crate) struct Run {
     pub(crate) steps: Mutex<steps::State>,
     pub(crate) answers: Mutex<BTreeMap<String, answers::Answer>>,
     pub(crate) progress: Arc<Progress>,
+    /// What the nodes logged, if some expectation asks for it.
+    pub(crate) reports: Reports,
+    pub(crate) kind: Kind,
     /// Steps and workloads are over; nothing new is to be begun.
     over: AtomicBool,
     /// All clusters are at rest; nothing is to be looked at any more.
@@ -94,6 +109,8 @@ impl Run {
         seed: u64,
         world: Arc<dyn World>,
         progress: Arc<Progress>,
+        reports: Reports,
+        kind: Kind,
     ) -> Self {
         let nodes: Vec<NodeRef> =
             scenario.clusters.keys().flat_map(|cluster| world.nodes(cluster)).collect();
@@ -132,9 +149,16 @@ impl Run {
             started: Mutex::new(world.env().now()),
             round: AtomicU64::new(0),
             progress,
+            reports,
+            kind,
             scenario,
             world,
         }
+    }
+
+    /// The settings of a cluster as the file and the harness gave them.
+    pub(crate) fn settings(&self, cluster: &str) -> &BTreeMap<String, String> {
+        &self.scenario.clusters[cluster].settings
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -167,6 +191,11 @@ impl Run {
             + Duration::from_nanos(
                 self.env().random_below("scenario times", width.saturating_add(1)),
             )
+    }
+
+    /// Waits for the next of many looks at the clusters; longer while a quiet stretch passes, in which little changes.
+    pub(crate) async fn pause(&self, period: Duration) {
+        self.env().background("harness", period).tick().await;
     }
 
     /// A number below `bound`, for choices of clients.

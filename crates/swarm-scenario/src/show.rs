@@ -62,7 +62,12 @@ fn world(name: &str, cluster: &ClusterSpec) -> Vec<String> {
     )];
     lines.extend(cluster.settings.iter().map(|(name, value)| format!("    {name} = {value}")));
     for (node, clock) in &cluster.clocks {
-        lines.push(format!("    clock of {name}/{node}: {}", show_offset(clock.offset_ns)));
+        let offset = show_offset(clock.offset_ns);
+        let drift = match clock.drift_ppm {
+            0 => String::new(),
+            ppm => format!(", drift {ppm} ppm"),
+        };
+        lines.push(format!("    clock of {name}/{node}: {offset}{drift}"));
     }
     lines
 }
@@ -243,6 +248,7 @@ fn lasts_step(step: &Step) -> Option<Span> {
     }
     let down = match step.verb {
         Verb::Power(Power::Restart(down), _) => down,
+        Verb::Skip(by) => by,
         _ => NONE,
     };
     let once = plus(step.lasts.unwrap_or(NONE), down);

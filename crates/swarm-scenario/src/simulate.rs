@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use swarm_cluster::WorldSpec;
+use swarm_cluster::log::Reports;
 use swarm_cluster::sim::{self, Finished, RunError, RunOptions, TraceMode};
 
 use crate::catalogue::Loaded;
@@ -15,7 +16,7 @@ use crate::language::model::Scenario;
 use crate::report::{
     ClosestReport, ExpectationReport, FaultReport, RunReport, Verdict, ViolationReport,
 };
-use crate::run::{Progress, Run, RunResult, drive};
+use crate::run::{Kind, Progress, Run, RunResult, drive};
 use crate::token::Token;
 
 /// More hosts than this would only multiply connections: every host speaks to every node.
@@ -41,17 +42,20 @@ pub struct Options {
 pub fn simulate(loaded: &Loaded, options: &Options) -> RunReport {
     let scenario = &loaded.scenario;
     let spec = world_of(scenario, options);
+    let reports = Reports::default();
     let run_options = RunOptions {
+        reports: scenario.asks_for_logs().then(|| reports.clone()),
         trace: options.trace.clone().map_or(TraceMode::Hash, TraceMode::Text),
         abort: Arc::clone(&options.abort),
     };
     let (of_run, progress, seed) = (scenario.clone(), Arc::clone(&options.progress), options.seed);
     let ended = sim::run(&spec, run_options, move |world| async move {
-        drive(Arc::new(Run::new(of_run, seed, world, progress))).await
+        let kind = Kind::Simulated;
+        drive(Arc::new(Run::new(of_run, seed, world, progress, reports, kind))).await
     });
     let mut report = RunReport::without_result(loaded, options, Verdict::Held);
     match ended {
-        Ok(finished) => fill_in(&mut report, finished),
+        Ok(finished) => finish(&mut report, &finished),
         Err(error) => fail(&mut report, &error),
     }
     report
@@ -87,7 +91,8 @@ impl RunReport {
     }
 }
 
-fn world_of(scenario: &Scenario, options: &Options) -> WorldSpec {
+/// The world that a scenario asks for.
+pub(crate) fn world_of(scenario: &Scenario, options: &Options) -> WorldSpec {
     let clients: u32 =
         scenario.workloads.iter().map(|workload| workload.clients).max().unwrap_or(1);
     WorldSpec {
@@ -98,11 +103,15 @@ fn world_of(scenario: &Scenario, options: &Options) -> WorldSpec {
     }
 }
 
-fn fill_in(report: &mut RunReport, finished: Finished<RunResult>) {
-    let result = finished.output;
-    report.trace_hash = finished.trace_hash;
+fn finish(report: &mut RunReport, finished: &Finished<RunResult>) {
+    report.trace_hash.clone_from(&finished.trace_hash);
     report.events = finished.events;
     report.simulated = finished.simulated;
+    fill_in(report, &finished.output);
+}
+
+/// Puts what a run has found into its report.
+pub(crate) fn fill_in(report: &mut RunReport, result: &RunResult) {
     report.operations = result.operations;
     report.faults = result
         .faults
@@ -139,7 +148,7 @@ fn fill_in(report: &mut RunReport, finished: Finished<RunResult>) {
         object: call.object.clone(),
         at: call.at,
     });
-    report.story = story(&result);
+    report.story = story(result);
     let failed =
         !result.violations.is_empty() || result.expected.iter().any(|expected| !expected.held);
     report.verdict = match result.nonsense.first() {

@@ -16,6 +16,8 @@ pub(crate) enum Invariant {
     TrueBytes,
     /// Nothing deleted comes back.
     NoResurrection,
+    /// Each object has exactly the copies that are demanded of it, spread as demanded and all alike.
+    Protected,
     /// Lifepoints hold.
     Obeyed,
     /// Space adds up, index and journal agree.
@@ -32,6 +34,7 @@ impl Invariant {
             Self::Durable => "durable",
             Self::TrueBytes => "true bytes",
             Self::NoResurrection => "no resurrection",
+            Self::Protected => "protected",
             Self::Obeyed => "obeyed",
             Self::Tidy => "tidy",
             Self::Alive => "alive",
@@ -50,6 +53,9 @@ impl Invariant {
             }
             Self::NoResurrection => {
                 "a deleted object is gone, whatever was away meanwhile (SCSP DELETE; who answers a lookup is our choice)"
+            }
+            Self::Protected => {
+                "the health processor makes what is missing, trims what is too much and clears away what is bad (Brief Explanation of What Swarm's Health Processor Does)"
             }
             Self::Obeyed => {
                 "what a lifepoint protects no client deletes, what it ends is gone, and each lifepoint stands alone (Lifepoint Metadata Headers; within a second is our choice)"

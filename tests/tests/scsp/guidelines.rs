@@ -245,10 +245,9 @@ fn neither_a_domain_nor_a_bucket_is_ended_by_a_lifepoint() {
     told(2, |wire| async move {
         let end = date_in(&wire, 30).await;
         let ending = format!("Lifepoint: [{end}] reps=2, [] delete");
-        for (line, admin) in [
-            ("POST /?domain=acme.example", true),
-            ("POST /scans?domain=acme.example", false),
-        ] {
+        for (line, admin) in
+            [("POST /?domain=acme.example", true), ("POST /scans?domain=acme.example", false)]
+        {
             let mut headers = vec![CONTEXT, &ending];
             headers.extend(admin.then_some(ADMIN));
             assert_eq!(wire.ask(1, line, &headers, "").await.status, 201, "{line}");

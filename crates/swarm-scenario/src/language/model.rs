@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use swarm_cluster::{ClusterSpec, DiskRef, NodeRef};
+use swarm_cluster::{ClusterSpec, DiskFault, DiskRef, Ending, LinkChange, NodeRef, Reply};
 
 use super::lifepoint::Lifepoint;
 use super::pattern::Pattern;
+use super::source::Problem;
 use super::units::{Rate, Span};
 
 /// One scenario.
@@ -38,6 +39,16 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// What is asked beyond the invariants.
     pub expects: Vec<Expect>,
+    /// What of it cannot be had in a live world, with its place.
+    pub not_live: Vec<Problem>,
+}
+
+impl Scenario {
+    /// True if some expectation is about what nodes log.
+    #[must_use]
+    pub fn asks_for_logs(&self) -> bool {
+        self.expects.iter().any(|expect| matches!(expect.subject, Subject::Reports { .. }))
+    }
 }
 
 /// Where a run is cut off.
@@ -390,18 +401,92 @@ pub enum Verb {
     Partition(Vec<NodeSelector>),
     /// Loses the multicast of nodes.
     BreakMulticast(NodeSelector),
-    /// Undoes the cuts of a step, or all.
+    /// Cuts nodes off from these others, or from all other nodes of their clusters.
+    Cut {
+        /// The nodes.
+        nodes: NodeSelector,
+        /// The others.
+        to: Option<NodeSelector>,
+        /// Which way.
+        direction: Direction,
+    },
+    /// Makes the network forget the connections of nodes with others.
+    HalfOpen(NodeSelector),
+    /// Makes the network worse.
+    Degrade {
+        /// Around these nodes.
+        nodes: NodeSelector,
+        /// Their traffic with clients, not with other nodes.
+        with_clients: bool,
+        /// How.
+        change: LinkChange,
+    },
+    /// Cuts a request short.
+    Truncate {
+        /// Which.
+        request: Truncated,
+        /// How many bytes go through.
+        at_byte: u64,
+        /// What becomes of the connection.
+        ending: Ending,
+    },
+    /// Loses an answer of each node.
+    LoseReply {
+        /// The nodes.
+        nodes: NodeSelector,
+        /// Which answer.
+        reply: Reply,
+        /// What becomes of the connection.
+        ending: Ending,
+    },
+    /// Undoes what a step did to the network, or all of it.
     Heal(Option<String>),
     /// Damages blocks, in parts per million of those that hold data.
     Rot(DiskSelector, u32),
+    /// Makes blocks unreadable, in parts per million of those that hold data.
+    Unreadable(DiskSelector, u32),
+    /// Lets something be wrong with disks.
+    DiskFault(DiskSelector, DiskFault),
+    /// Ends whatever is wrong with disks.
+    HealDisk(DiskSelector),
+    /// Pulls disks out of their nodes.
+    PullDisk(DiskSelector),
+    /// Plugs disks into a node, or each into the one that it was delivered in.
+    InsertDisk(DiskSelector, Option<NodeSelector>),
+    /// Pulls disks and plugs blank ones in.
+    ReplaceDisk(DiskSelector),
+    /// Takes the index of volumes.
+    LoseIndex(DiskSelector),
     /// Sets clocks off, in nanoseconds.
     Skew(NodeSelector, i64),
+    /// Lets clocks gain so many microseconds in a second.
+    Drift(NodeSelector, i32),
+    /// Moves clocks, in nanoseconds.
+    StepClock(NodeSelector, i64),
+    /// Lets a quiet stretch pass.
+    Skip(Span),
     /// Sends one request.
     Request(Box<Request>),
     /// Starts a workload.
     StartWorkload(String),
     /// Ends a workload.
     StopWorkload(String),
+    /// Empties volumes, or goes on with them.
+    Retire {
+        /// Which.
+        of: Targets,
+        /// How.
+        how: Retire,
+    },
+    /// Changes a setting of a cluster.
+    Set {
+        /// The cluster.
+        cluster: String,
+        /// The setting.
+        name: String,
+        /// Its value as text.
+        value: String,
+    },
     /// Notes which content every object of a cluster has.
     Remember(String),
 }
@@ -410,21 +495,50 @@ impl Verb {
     /// True for a verb that is meant to change outcomes, so that it must bite.
     #[must_use]
     pub const fn is_fault(&self) -> bool {
-        match self {
+        !matches!(
+            self,
             Self::Power(Power::Start, _)
-            | Self::Heal(_)
-            | Self::Request(_)
-            | Self::StartWorkload(_)
-            | Self::StopWorkload(_)
-            | Self::Remember(_) => false,
-            Self::Power(..)
-            | Self::Isolate(_)
-            | Self::Partition(_)
-            | Self::BreakMulticast(_)
-            | Self::Rot(..)
-            | Self::Skew(..) => true,
-        }
+                | Self::Heal(_)
+                | Self::Request(_)
+                | Self::StartWorkload(_)
+                | Self::StopWorkload(_)
+                | Self::HealDisk(_)
+                | Self::Retire { .. }
+                | Self::Set { .. }
+                | Self::Remember(_)
+        )
     }
+}
+
+/// What becomes of volumes that are retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retire {
+    /// Emptied beside everything else.
+    Slow,
+    /// Emptied before everything else.
+    Fast,
+    /// Not emptied any more.
+    Cancel,
+}
+
+/// Which way of a cut is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// There and back.
+    Both,
+    /// What the nodes send.
+    Out,
+    /// What is sent to the nodes.
+    In,
+}
+
+/// Which request is cut short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Truncated {
+    /// The nth write or update of a workload that begins from now on.
+    OfWorkload(String, u32),
+    /// The next one to each of these nodes.
+    ToNodes(NodeSelector),
 }
 
 /// What is done to a node's power or process.
@@ -498,8 +612,10 @@ pub enum When {
 pub enum Subject {
     /// Every node of the cluster is ok and known as ok to all others.
     Healthy(String),
-    /// Nothing but beacons for ten minutes.
+    /// Two whole health cycles on every volume without an action.
     AtRest(String),
+    /// Each object of the cluster has the copies that are demanded of it.
+    Protected(String),
     /// The object answers with right bytes.
     Readable(ObjectRef),
     /// The object answers 404.
@@ -534,6 +650,13 @@ pub enum Subject {
         of: Targets,
         /// The word for the state.
         is: String,
+    },
+    /// Some line of the logs of these nodes matches.
+    Reports {
+        /// The nodes.
+        of: NodeSelector,
+        /// What it matches.
+        is: Pattern,
     },
     /// The cluster shows clients what it showed when the snapshot was taken.
     Equals {

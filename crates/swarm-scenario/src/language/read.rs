@@ -4,6 +4,8 @@
 //! speak of a workload further down.
 
 mod expect;
+mod fault;
+mod manage;
 mod metric;
 mod select;
 mod step;
@@ -23,11 +25,16 @@ use swarm_cluster::{
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::model::{Context, Limit, Scenario, Waiver};
+use super::model::{Context, Limit, Scenario, Step, Verb, Waiver};
 use super::reader::{At, Reader, Table};
 use super::source::{Problem, Source};
 use super::units;
 use super::words;
+
+/// What the clusters of a scenario have unless the file says otherwise: health cycles short enough to be waited for, and
+/// visits that find every surplus copy (our choice).
+const WALKS: [(&str, &str); 2] =
+    [("health.cycleTime", "600"), ("health.replicationMulticastFrequency", "100")];
 
 /// Simulated time of a run without `limit`: longer than any scenario of the gate.
 const LIMIT_SIM: Duration = Duration::from_secs(6 * 3600);
@@ -37,6 +44,8 @@ const LIMIT_WALL: Duration = Duration::from_secs(60);
 const VOLUME_SIZE: u64 = 1 << 30;
 /// Addresses and beacons are sized for this.
 const NODES_MAX: u32 = 200;
+/// The setting that a subcluster is.
+const SUBCLUSTER: &str = "node.subcluster";
 /// Judgements keep sets of nodes as bits.
 const NODES_IN_ALL: usize = crate::reach::NODES_MAX;
 
@@ -55,10 +64,11 @@ pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Problem>> {
     };
     let reader = Reader::new(source);
     let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".toml").to_owned();
-    let scenario = {
+    let mut scenario = {
         let top = reader.open("the file", 0..0, document.get_ref(), words::TOP);
         File { reader: &reader, text, top }.read(name)
     };
+    scenario.not_live = reader.take_not_live();
     let problems = reader.into_problems();
     if problems.is_empty() { Ok(scenario) } else { Err(problems) }
 }
@@ -66,7 +76,10 @@ pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Problem>> {
 /// The names of a file and what each of them is.
 #[derive(Debug, Default)]
 struct Names {
+    /// Nodes and disks of each.
     clusters: BTreeMap<String, (u32, u32)>,
+    /// The nodes of each subcluster of each cluster.
+    subclusters: BTreeMap<String, BTreeMap<String, Vec<u32>>>,
     domains: BTreeSet<String>,
     /// Buckets, and the clusters that their `on` names; empty where it is left out.
     buckets: BTreeMap<String, String>,
@@ -118,6 +131,7 @@ impl<'v> File<'v> {
         self.schema();
         let clusters = self.clusters();
         let names = self.collect_names(&clusters);
+        let limit = self.limit();
         let line = |span: &Range<usize>| {
             self.text.get(..span.start).unwrap_or("").matches('\n').count() + 1
         };
@@ -134,7 +148,7 @@ impl<'v> File<'v> {
                 .into_iter()
                 .map(|tag| tag.value)
                 .collect(),
-            limit: self.limit(),
+            limit,
             waive: tables("waive")
                 .into_iter()
                 .filter_map(|value| self.waiver(&names, value))
@@ -146,16 +160,42 @@ impl<'v> File<'v> {
                 .into_iter()
                 .filter_map(|(name, value)| workload::read(self.reader, &names, &name, value))
                 .collect(),
-            steps: tables("step")
-                .into_iter()
-                .filter_map(|value| step::read(self.reader, &names, value, line(&value.span())))
-                .collect(),
+            steps: self.steps(&names, limit, line),
             expects: tables("expect")
                 .into_iter()
                 .filter_map(|value| expect::read(self.reader, &names, value, line(&value.span())))
                 .collect(),
             clusters,
+            not_live: Vec::new(),
         }
+    }
+
+    fn steps(
+        &self,
+        names: &Names,
+        limit: Limit,
+        line: impl Fn(&Range<usize>) -> usize,
+    ) -> Vec<Step> {
+        let values = self.top.get("step").map(|value| self.reader.list(value)).unwrap_or_default();
+        let mut skipped = Duration::ZERO;
+        let mut steps = Vec::new();
+        for value in values {
+            let Some(step) = step::read(self.reader, names, value, line(&value.span())) else {
+                continue;
+            };
+            if let Verb::Skip(by) = step.verb {
+                let times = step.repeat.map_or(1, |(_, times)| times);
+                skipped += by.max * times;
+                if skipped >= limit.sim {
+                    let by = value.get_ref().as_table().and_then(|table| table.get("by"));
+                    let span = by.map_or_else(|| value.span(), Spanned::span);
+                    let limit = units::show(limit.sim);
+                    self.reader.problem(&span, format!("this skips past `limit.sim` ({limit})"));
+                }
+            }
+            steps.push(step);
+        }
+        steps
     }
 
     fn schema(&self) {
@@ -212,6 +252,12 @@ impl<'v> File<'v> {
         };
         for (name, spec) in clusters {
             names.clusters.insert(name.clone(), (spec.nodes, spec.volumes_per_node));
+            let subclusters = names.subclusters.entry(name.clone()).or_default();
+            for (node, own) in &spec.node_settings {
+                if let Some(subcluster) = own.get(SUBCLUSTER) {
+                    subclusters.entry(subcluster.clone()).or_default().push(*node);
+                }
+            }
         }
         for (name, _) in self.named_tables("cluster") {
             take(&name);
@@ -320,7 +366,8 @@ impl<'v> File<'v> {
             volumes_per_node: 1,
             volume_size: VOLUME_SIZE,
             disk: DiskKind::Ssd,
-            settings: BTreeMap::new(),
+            settings: WALKS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            node_settings: BTreeMap::new(),
             lan: LinkSpec::default(),
             clocks: BTreeMap::new(),
         };
@@ -331,12 +378,15 @@ impl<'v> File<'v> {
             self.volumes(&volumes, &mut spec);
         }
         if let Some(value) = table.get("settings") {
-            spec.settings = self.settings(value);
+            spec.settings.extend(self.settings(value));
         }
         if let Some(lan) =
             table.get("lan").and_then(|value| self.reader.table("lan", value, words::LAN))
         {
             self.lan(&lan, &mut spec.lan);
+        }
+        if let Some(value) = table.get("subclusters") {
+            self.subclusters(value, &mut spec);
         }
         if let Some(value) = table.get("clock") {
             spec.clocks = self.clocks(value, nodes);
@@ -393,6 +443,30 @@ impl<'v> File<'v> {
         settings
     }
 
+    /// Subclusters are a setting of each node.
+    fn subclusters(&self, value: &Spanned<DeValue<'_>>, spec: &mut ClusterSpec) {
+        for (name, value) in self.reader.names("subclusters", value) {
+            if let Err(why) = check_setting(SUBCLUSTER, &name.value) {
+                self.reader.problem(&name.span, why);
+            }
+            for node in self.reader.list(value) {
+                let Some(number) = self.reader.number("a node of a subcluster", node) else {
+                    continue;
+                };
+                let number = u32::try_from(number).ok().filter(|n| (1..=spec.nodes).contains(n));
+                let Some(number) = number else {
+                    self.reader.problem(&node.span(), format!("no such node: 1 to {}", spec.nodes));
+                    continue;
+                };
+                let own = spec.node_settings.entry(number).or_default();
+                if own.insert(SUBCLUSTER.to_owned(), name.value.clone()).is_some() {
+                    let what = format!("node {number} is in two subclusters");
+                    self.reader.problem(&node.span(), what);
+                }
+            }
+        }
+    }
+
     fn lan(&self, table: &Table<'_>, lan: &mut LinkSpec) {
         if let Some(span) = table.span_of_time("latency") {
             lan.latency = LatencySpec { min: span.min, max: span.max };
@@ -412,13 +486,19 @@ impl<'v> File<'v> {
                     .problem(&node.span, format!("`{}` is no node: 1 to {nodes}", node.value));
                 continue;
             };
-            if value.get_ref().as_str().is_some_and(|text| text.starts_with("drift")) {
-                self.reader.not_yet(&value.span(), "clock", "drift");
-            } else if let Some(offset_ns) =
-                self.reader.unit("a clock", value, "\"+10m\"", units::offset)
-            {
-                clocks.insert(number, ClockSpec { offset_ns, ..ClockSpec::default() });
+            let clock =
+                self.reader.unit("a clock", value, "\"+10m\" or \"drift 200ppm\"", |text| {
+                    let off = |offset_ns| ClockSpec { offset_ns, ..ClockSpec::default() };
+                    let drifting = |drift_ppm| ClockSpec { drift_ppm, ..ClockSpec::default() };
+                    match text.trim().strip_prefix("drift ") {
+                        Some(drift) => units::ppm(drift).map(drifting),
+                        None => units::offset(text).map(off),
+                    }
+                });
+            if clock.is_some_and(|clock| clock.drift_ppm != 0) {
+                self.reader.not_live(&value.span(), "a clock that drifts");
             }
+            clocks.extend(clock.map(|clock| (number, clock)));
         }
         clocks
     }

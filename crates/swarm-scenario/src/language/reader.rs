@@ -28,11 +28,12 @@ pub(crate) struct At<T> {
 pub(crate) struct Reader<'s> {
     source: Source<'s>,
     problems: RefCell<Vec<Problem>>,
+    not_live: RefCell<Vec<Problem>>,
 }
 
 impl<'s> Reader<'s> {
     pub(crate) fn new(source: Source<'s>) -> Self {
-        Self { source, problems: RefCell::new(Vec::new()) }
+        Self { source, problems: RefCell::default(), not_live: RefCell::default() }
     }
 
     /// Everything found so far, in the order of the file.
@@ -41,6 +42,19 @@ impl<'s> Reader<'s> {
         problems.sort();
         problems.dedup();
         problems
+    }
+
+    /// What keeps the file from being run on a live cluster, in the order of the file.
+    pub(crate) fn take_not_live(&self) -> Vec<Problem> {
+        let mut problems = self.not_live.take();
+        problems.sort();
+        problems
+    }
+
+    /// Notes that what stands at `span` cannot be had in a live world.
+    pub(crate) fn not_live(&self, span: &Range<usize>, what: &str) {
+        let message = format!("{what} cannot be had in a live world");
+        self.not_live.borrow_mut().push(self.source.problem(span, message));
     }
 
     /// Reports a problem at `span`.
@@ -250,6 +264,24 @@ impl<'v> Table<'v> {
                 .problem(self.key_span(key), format!("{} must be at least 1", self.named(key)));
         }
         count
+    }
+
+    /// A whole number of either sign, at most so far from 0.
+    pub(crate) fn whole(&self, key: &str, most: u32) -> Option<i32> {
+        let value = self.get(key)?;
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|n| i32::from_str_radix(n.as_str(), n.radix()).ok())
+            .filter(|number| number.unsigned_abs() <= most);
+        if number.is_none() {
+            let named = self.named(key);
+            self.reader.problem(
+                &value.span(),
+                format!("{named} must be a whole number from -{most} to {most}"),
+            );
+        }
+        number
     }
 
     pub(crate) fn flag(&self, key: &str) -> Option<bool> {

@@ -83,6 +83,7 @@ fn value(takes: Takes) -> Value {
         }
         Takes::Number => json!({ "type": "integer", "minimum": 0 }),
         Takes::Count => json!({ "type": "integer", "minimum": 1 }),
+        Takes::Whole => json!({ "type": "integer" }),
         Takes::Flag => json!({ "type": "boolean" }),
         Takes::Duration => defined("duration"),
         Takes::Span => defined("span"),
@@ -97,6 +98,10 @@ fn value(takes: Takes) -> Value {
         Takes::Offset => defined("offset"),
         Takes::Headers | Takes::Clocks => map(json!({ "type": "string" })),
         Takes::Settings => map(json!({ "type": ["string", "integer", "boolean"] })),
+        Takes::Setting => json!({ "type": ["string", "integer", "boolean"] }),
+        Takes::Subclusters => {
+            map(json!({ "type": "array", "items": { "type": "integer", "minimum": 1 } }))
+        }
         Takes::Sizes => map(json!({ "type": "integer", "minimum": 0 })),
         Takes::Weights(words) => {
             let weights = built(words).map(|word| {
@@ -196,7 +201,7 @@ mod tests {
         }
         let is = |word: &str| match word {
             "string" => value.is_string(),
-            "integer" => value.is_u64(),
+            "integer" => value.is_i64(),
             "boolean" => value.is_boolean(),
             "array" => value.is_array(),
             "object" => value.is_object(),
@@ -210,7 +215,7 @@ mod tests {
         if !types.is_empty() && !types.iter().any(|word| is(word)) {
             return fail("another type");
         }
-        if schema.get("minimum").and_then(Value::as_u64) > value.as_u64() {
+        if schema.get("minimum").and_then(Value::as_i64) > value.as_i64() {
             return fail("too small");
         }
         if let (Some(pattern), Some(text)) =

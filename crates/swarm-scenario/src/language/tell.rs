@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use swarm_cluster::{DiskFault, LinkChange};
+
 use super::model::{
-    ClusterMetric, Comparison, Counted, DiskSelector, Event, Is, Metric, NodeSelector, ObjectRef,
-    Percentile, Power, Start, Subject, Targets, Verb, Via, When, Window, WorkloadMetric,
+    ClusterMetric, Comparison, Counted, Direction, DiskSelector, Event, Is, Metric, NodeSelector,
+    ObjectRef, Percentile, Power, Retire, Start, Subject, Targets, Truncated, Verb, Via, When,
+    Window, WorkloadMetric,
 };
 use super::units::{Span, show, show_size};
 
@@ -130,14 +133,66 @@ impl fmt::Display for Verb {
                 write!(f, "partition {}", groups.join(" | "))
             }
             Self::BreakMulticast(nodes) => write!(f, "break-multicast {nodes}"),
-            Self::Heal(None) => f.write_str("heal all cuts"),
+            Self::Heal(None) => f.write_str("heal the whole network"),
             Self::Heal(Some(step)) => write!(f, "heal {step}"),
+            Self::Cut { nodes, to, direction } => {
+                write!(f, "cut {nodes} off")?;
+                if let Some(to) = to {
+                    write!(f, " from {to}")?;
+                }
+                f.write_str(match direction {
+                    Direction::Both => "",
+                    Direction::Out => ", outwards",
+                    Direction::In => ", inwards",
+                })
+            }
+            Self::HalfOpen(nodes) => write!(f, "half-open {nodes}"),
+            Self::Degrade { nodes, with_clients, change } => {
+                let whose = if *with_clients { " with clients" } else { "" };
+                write!(f, "degrade {nodes}{whose}: {}", show_change(change))
+            }
+            Self::Truncate { request, at_byte, .. } => {
+                write!(f, "truncate {request} at {}", show_size(*at_byte))
+            }
+            Self::LoseReply { nodes, .. } => write!(f, "lose-reply {nodes}"),
             Self::Rot(disks, share) => write!(f, "rot {} of {disks}", show_share(*share)),
+            Self::Unreadable(disks, share) => {
+                write!(f, "unreadable {} of {disks}", show_share(*share))
+            }
+            Self::DiskFault(disks, fault) => {
+                let (word, how) = show_disk_fault(fault);
+                write!(f, "{word} {disks}{how}")
+            }
+            Self::HealDisk(disks) => write!(f, "heal-disk {disks}"),
+            Self::PullDisk(disks) => write!(f, "pull-disk {disks}"),
+            Self::InsertDisk(disks, None) => write!(f, "insert-disk {disks}"),
+            Self::InsertDisk(disks, Some(into)) => write!(f, "insert-disk {disks} into {into}"),
+            Self::ReplaceDisk(disks) => write!(f, "replace-disk {disks}"),
+            Self::LoseIndex(disks) => write!(f, "lose-index {disks}"),
             Self::Skew(nodes, offset) => write!(f, "skew {nodes} by {}", show_offset(*offset)),
+            Self::Drift(nodes, ppm) => write!(f, "drift {nodes} by {ppm} ppm"),
+            Self::StepClock(nodes, by) => write!(f, "step-clock {nodes} by {}", show_offset(*by)),
+            Self::Skip(by) => write!(f, "skip {by}"),
             Self::Request(request) => write!(f, "request {} {}", request.method, request.path),
             Self::StartWorkload(name) => write!(f, "start-workload {name}"),
             Self::StopWorkload(name) => write!(f, "stop-workload {name}"),
+            Self::Retire { of, how: Retire::Slow } => write!(f, "retire {of}"),
+            Self::Retire { of, how: Retire::Fast } => write!(f, "retire {of}, fast"),
+            Self::Retire { of, how: Retire::Cancel } => write!(f, "cancel-retire {of}"),
+            Self::Set { cluster, name, value } => write!(f, "set {name} of {cluster} to {value}"),
             Self::Remember(cluster) => write!(f, "remember {cluster}"),
+        }
+    }
+}
+
+impl fmt::Display for Truncated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OfWorkload(name, 1) => write!(f, "the next write of {name}"),
+            Self::OfWorkload(name, nth) => {
+                write!(f, "the {} write of {name}", ordinal((*nth).into()))
+            }
+            Self::ToNodes(nodes) => write!(f, "the next request to {nodes}"),
         }
     }
 }
@@ -191,12 +246,14 @@ impl fmt::Display for Subject {
         match self {
             Self::Healthy(cluster) => write!(f, "{cluster} healthy"),
             Self::AtRest(cluster) => write!(f, "{cluster} at rest"),
+            Self::Protected(cluster) => write!(f, "{cluster} fully protected"),
             Self::Readable(object) => write!(f, "{object} readable"),
             Self::Gone(object) => write!(f, "{object} gone"),
             Self::Copies(object, is) => write!(f, "copies of {object} {is}"),
             Self::Header { object, name, is } => write!(f, "header {name} of {object} {is}"),
             Self::Answer { of, .. } => write!(f, "the answer to {of}"),
             Self::State { of, is } => write!(f, "{of} {is}"),
+            Self::Reports { of, is } => write!(f, "{of} reports {is}"),
             Self::Equals { cluster, snapshot } => write!(f, "{cluster} equals {snapshot}"),
             Self::Metric { metric, is, value } => {
                 write!(f, "{metric} {} {}", is.word(), metric.shown(*value))
@@ -261,6 +318,42 @@ impl Is {
                 Err(_) => *comparison == Comparison::Equal && number.to_string() == value,
             },
         }
+    }
+}
+
+/// `latency 50ms..90ms, loss 2%`.
+pub(crate) fn show_change(change: &LinkChange) -> String {
+    let LinkChange { latency, bandwidth_bits, loss_ppm, duplicate_ppm, reorder_ppm } = change;
+    let share =
+        |word: &str, ppm: &Option<u32>| ppm.map(|ppm| format!("{word} {}", show_share(ppm)));
+    let parts = [
+        latency.map(|latency| format!("latency {}", Span { min: latency.min, max: latency.max })),
+        bandwidth_bits.map(|bits| format!("bandwidth {bits} bit/s")),
+        share("loss", loss_ppm),
+        share("duplicate", duplicate_ppm),
+        share("reorder", reorder_ppm),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The verb of a fault of disks, and how it is, as what follows the disks.
+pub(crate) fn show_disk_fault(fault: &DiskFault) -> (&'static str, String) {
+    let share = |ppm: &u32| format!(", {}", show_share(*ppm));
+    match fault {
+        DiskFault::Slow { latency, bandwidth, over } => {
+            let over =
+                if over.is_zero() { String::new() } else { format!(" over {}", show(*over)) };
+            let how = format!(" to {} and {}/s{over}", show(*latency), show_size(*bandwidth));
+            ("slow-disk", how)
+        }
+        DiskFault::Stalled => ("stall-disk", String::new()),
+        DiskFault::FailReads { share_ppm } => ("fail-reads", share(share_ppm)),
+        DiskFault::FailWrites { share_ppm } => ("fail-writes", share(share_ppm)),
+        DiskFault::FailSyncs { share_ppm } => ("fail-syncs", share(share_ppm)),
+        DiskFault::LieAboutSyncs => ("lie-about-syncs", String::new()),
+        DiskFault::Misdirect { share_ppm } => ("misdirect", share(share_ppm)),
+        DiskFault::ReadOnly => ("read-only", String::new()),
+        DiskFault::Full { share_ppm } => ("fill", format!(" to {}", show_share(*share_ppm))),
     }
 }
 

@@ -98,6 +98,15 @@ pub(crate) fn offset(text: &str) -> Option<i64> {
     }
 }
 
+/// Reads `200ppm`, `-50ppm`: millionths, at most a tenth of the whole.
+pub(crate) fn ppm(text: &str) -> Option<i32> {
+    let number: i32 = text.trim().strip_suffix("ppm")?.trim_end().parse().ok()?;
+    (number.unsigned_abs() <= PPM_MAX).then_some(number)
+}
+
+/// A clock that gains more than a tenth is broken in another way.
+pub(crate) const PPM_MAX: u32 = 100_000;
+
 /// Reads `64KiB`, `512B`, `2.5MB` to bytes.
 #[must_use]
 pub fn size(text: &str) -> Option<u64> {
@@ -263,6 +272,9 @@ mod tests {
         assert_eq!(offset("+10m"), Some(600_000_000_000));
         assert_eq!(offset("-1s"), Some(-1_000_000_000));
         assert_eq!(offset("1s"), None);
+        assert_eq!(ppm("-50ppm"), Some(-50));
+        assert_eq!(ppm("200"), None);
+        assert_eq!(ppm("200000ppm"), None);
         assert_eq!(rate("0.5/s").map(|rate| rate.due(3)), Some(Duration::from_secs(6)));
         assert_eq!(rate("20/s").map(|rate| rate.due(1)), Some(Duration::from_millis(50)));
         assert_eq!(rate("0/s"), None);

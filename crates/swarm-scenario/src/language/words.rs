@@ -64,9 +64,18 @@ pub const CLUSTER: &[Word] = &[
     word("volumes", Takes::Table(VOLUMES), "disks `NAME/1/1`, `NAME/1/2` …"),
     word("settings", Takes::Settings, "Swarm's settings by their documented names").or("Swarm's"),
     word("lan", Takes::Table(LAN), "the network between the nodes, and to the clients"),
-    word("clock", Takes::Clocks, "`{ 2 = \"+10m\" }`: clocks that are off from the start")
-        .or("none"),
-    later("subclusters"),
+    word(
+        "clock",
+        Takes::Clocks,
+        "`{ 2 = \"+10m\", 4 = \"drift 200ppm\" }`: clocks that are off from the start",
+    )
+    .or("none"),
+    word(
+        "subclusters",
+        Takes::Subclusters,
+        "`{ rack-a = [1, 2], rack-b = [3, 4] }`: copies are spread over them",
+    )
+    .or("none"),
 ];
 /// `volumes` of a cluster.
 pub const VOLUMES: &[Word] = &[

@@ -52,11 +52,11 @@ pub(crate) struct Filed {
     pub(crate) value: Vec<u8>,
     /// The extent of an ADD; none for a tombstone.
     pub(crate) extent: Option<Extent>,
-    stamp: (u64, Id),
+    pub(super) stamp: (u64, Id),
 }
 
 impl Filed {
-    fn version(&self) -> Stamp {
+    pub(crate) fn version(&self) -> Stamp {
         Stamp { version: Version(self.stamp.0), etag: Etag::from_bytes(self.stamp.1) }
     }
 }
@@ -68,7 +68,7 @@ pub(crate) struct Extent {
     pub(crate) offset: u64,
     /// Of the body, in bytes.
     pub(crate) length: u64,
-    checksum: u32,
+    pub(super) checksum: u32,
 }
 
 impl Extent {
@@ -133,11 +133,17 @@ impl Volume {
     /// True if it holds a whole copy of one of these versions.
     pub(crate) fn holds_whole(&self, image: &dyn Image, stamps: &BTreeSet<Stamp>) -> bool {
         self.filed.iter().any(|(stream, filed)| {
-            let (version, etag) = filed.stamp;
-            let stamp = Stamp { version: Version(version), etag: Etag::from_bytes(etag) };
-            stamps.contains(&stamp)
+            stamps.contains(&filed.version())
                 && filed.extent.is_some_and(|extent| self.is_whole(image, stream, &extent))
         })
+    }
+
+    /// The versions of which it holds whole copies.
+    pub(crate) fn whole(&self, image: &dyn Image) -> BTreeSet<Stamp> {
+        let whole = self.filed.iter().filter(|(stream, filed)| {
+            filed.extent.is_some_and(|extent| self.is_whole(image, stream, &extent))
+        });
+        whole.map(|(_, filed)| filed.version()).collect()
     }
 
     /// True if every block of the extent and its table hold.

@@ -92,7 +92,6 @@ impl Intent {
     }
 
     /// The copies that it asks for at this instant; `None` where it leaves them to the policy, or nobody knows.
-    #[cfg_attr(not(test), expect(dead_code, reason = "protection is not judged yet"))]
     pub(crate) fn copies(&self, now: Timestamp) -> Option<Copies> {
         let in_force = self.lifepoints.iter().find(|(end, _)| end.is_none_or(|end| now < end));
         in_force.and_then(|(_, says)| says.copies)

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
-    Expected, Run, expect, finish, idle, lock, look, setup, steps, story, watch, workload,
+    Expected, Run, expect, finish, idle, lock, look, protection, setup, steps, story, watch,
+    workload,
 };
 use crate::language::model::Event;
 use crate::verdict::{Invariant, Violation};
@@ -56,7 +57,7 @@ pub(crate) async fn drive(run: Arc<Run>) -> RunResult {
     drop(run.env().spawn("pulse", async move {
         loop {
             pulse.progress.simulated_ns.store(pulse.now().0, Ordering::Relaxed);
-            pulse.env().sleep(PULSE).await;
+            pulse.pause(PULSE).await;
         }
     }));
     if let Err(why) = setup::prepare(&run).await {
@@ -144,6 +145,7 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
     finish::come_to_rest(run).await?;
     finish::read_all(run).await;
     finish::judge_disks(run).await;
+    protection::judge(run).await;
     idle::judge(run).await;
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(crate) async fn watch_over(run: Arc<Run>, number: usize) -> Expected {
         When::Never => watch.never().await,
         When::End => {
             while !run.is_rested() {
-                run.env().sleep(LOOK_EVERY).await;
+                run.pause(LOOK_EVERY).await;
             }
             watch.look.now().await
         }
@@ -68,6 +68,9 @@ impl Watch<'_> {
                 None => return Err("what it waits for never came".to_owned()),
             },
         };
+        if event.is_some() {
+            self.look.begin_log();
+        }
         let deadline = from + within;
         loop {
             let seen = self.look.now().await;
@@ -97,6 +100,8 @@ impl Watch<'_> {
             (None, Window::Times(..)) => true,
         };
         let counts = self.counts_operations();
+        let reports = matches!(self.look.subject, Subject::Reports { .. });
+        self.look.begin_log();
         let mut largest = None;
         loop {
             if over(self.run) {
@@ -106,7 +111,7 @@ impl Watch<'_> {
                 self.look.subject
             {
                 largest = largest.max(metrics::of_cluster(self.run, cluster, *metric).await.ok());
-            } else if !counts {
+            } else if !counts && !reports {
                 self.look.now().await?;
             }
             self.pause().await;
@@ -114,9 +119,12 @@ impl Watch<'_> {
         if counts {
             // Operations that became due in the window may end after it.
             while !self.run.is_over() {
-                self.run.env().sleep(LOOK_EVERY).await;
+                self.run.pause(LOOK_EVERY).await;
             }
             return metrics::of_window(self.run, self.look.subject, self.run.bounds(window));
+        }
+        if reports {
+            return self.look.now().await;
         }
         match (self.look.subject, largest) {
             (Subject::Metric { metric, is, value }, Some(seen)) => {
@@ -147,6 +155,6 @@ impl Watch<'_> {
     }
 
     async fn pause(&self) {
-        self.run.env().sleep(self.look.pace()).await;
+        self.run.pause(self.look.pace()).await;
     }
 }

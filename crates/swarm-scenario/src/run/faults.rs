@@ -1,4 +1,8 @@
-//! Carries out what steps do to nodes, links and disks, and keeps the account: what is off, what is cut, what it changed.
+//! Carries out what steps do to nodes, links and disks, and keeps the account: what is off, what is broken, what it changed.
+
+pub(crate) mod clocks;
+pub(crate) mod disks;
+pub(crate) mod network;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,12 +10,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use swarm_cluster::{Action, Cut, DiskRef, Life, NodeRef};
+use swarm_cluster::{Action, DiskRef, Life, NodeRef};
 
 use super::{Run, lock};
 use crate::language::model::Power;
-use crate::language::tell::{listed, show_offset};
-use crate::oracle::image;
+use crate::language::tell::listed;
 use crate::reach::TroubleNumber;
 
 /// One fault, for reports.
@@ -33,18 +36,60 @@ pub(crate) struct FaultLine {
 #[derive(Debug, Default)]
 pub(crate) struct InForce {
     off: BTreeMap<NodeRef, TroubleNumber>,
-    cuts: BTreeMap<u64, (TroubleNumber, usize)>,
+    /// By the number of the world's action.
+    reversible: BTreeMap<u64, Reversible>,
     pub(crate) lines: Vec<FaultLine>,
+    /// Disks that were pulled, until they are back where they were, or somewhere.
+    pulled: BTreeMap<DiskRef, disks::Pulled>,
+    /// How much of the world's damage is in the books.
+    damage_seen: usize,
+}
+
+/// A fault that a heal undoes.
+#[derive(Debug, Clone)]
+struct Reversible {
+    trouble: Option<TroubleNumber>,
+    /// Its line of the account.
+    line: usize,
+    of: Of,
+}
+
+/// What a fault is one of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Of {
+    Network,
+    /// Of the network, and over once it has happened.
+    Once,
+    Disk(DiskRef),
+    Clock,
 }
 
 impl InForce {
-    /// The cuts in force, of one step or of all.
-    pub(crate) fn cuts_of(&self, step: Option<usize>) -> Vec<u64> {
-        self.cuts
+    /// The numbers of the faults in force for which this holds.
+    fn of(&self, holds: impl Fn(&Reversible) -> bool) -> Vec<u64> {
+        self.reversible
             .iter()
-            .filter(|(_, (_, of))| step.is_none_or(|step| step == *of))
+            .filter(|(_, fault)| holds(fault))
             .map(|(number, _)| *number)
             .collect()
+    }
+
+    /// The faults of the network in force, of one step or of all.
+    pub(crate) fn of_network(&self, step: Option<usize>) -> Vec<u64> {
+        self.of(|fault| {
+            matches!(fault.of, Of::Network | Of::Once)
+                && step.is_none_or(|step| self.lines[fault.line].step == step)
+        })
+    }
+
+    /// What is wrong with these disks.
+    pub(crate) fn of_disks(&self, disks: &[DiskRef]) -> Vec<u64> {
+        self.of(|fault| matches!(&fault.of, Of::Disk(disk) if disks.contains(disk)))
+    }
+
+    /// The faults that a line of the account stands for.
+    pub(crate) fn of_line(&self, line: usize) -> Vec<u64> {
+        self.of(|fault| fault.line == line)
     }
 }
 
@@ -68,7 +113,7 @@ pub(crate) fn undone(run: &Run, line: usize) {
 
 fn count(run: &Run) {
     let state = lock(&run.steps);
-    let active = state.faults.off.len() + state.faults.cuts.len();
+    let active = state.faults.off.len() + state.faults.reversible.len() + state.faults.pulled.len();
     run.progress.faults.store(active as u64, Ordering::Relaxed);
 }
 
@@ -133,6 +178,7 @@ async fn switch_off(
         Err(_) if run.world.life(node) == Life::Off => {}
         Err(why) => return Err(why),
     }
+    disks::note_damage(run);
     run.look_for_close_call();
     count(run);
     Ok(())
@@ -162,120 +208,63 @@ pub(crate) async fn power_on(run: &Arc<Run>, nodes: &[NodeRef]) -> Result<(), St
     join_all(all).await.into_iter().collect::<Result<Vec<()>, _>>().map(drop)
 }
 
-/// Cuts nodes off.
-///
-/// # Errors
-/// As [`power`].
-pub(crate) async fn cut(run: &Arc<Run>, step: usize, cut: Cut) -> Result<usize, String> {
-    let line = begin(run, step, describe(&cut));
-    let trouble = lock(&run.reach).cut(run.now(), &cut);
-    let applied = run.world.apply(Action::Cut(cut)).await?;
+/// Carries out an action that a heal undoes, and notes it in the account.
+async fn apply_reversible(
+    run: &Arc<Run>,
+    line: usize,
+    action: Action,
+    trouble: Option<TroubleNumber>,
+    of: Of,
+) -> Result<(), String> {
+    let applied = run.world.apply(action).await?;
     note(run, line, applied.number);
-    lock(&run.steps).faults.cuts.insert(applied.number, (trouble, line));
-    count(run);
-    Ok(line)
-}
-
-/// Heals cuts by their numbers; those that are healed already are passed over.
-///
-/// # Errors
-/// As [`power`].
-pub(crate) async fn heal(run: &Arc<Run>, cuts: Vec<u64>) -> Result<(), String> {
-    for number in cuts {
-        let Some((trouble, line)) = lock(&run.steps).faults.cuts.remove(&number) else { continue };
-        run.world.apply(Action::Heal(number)).await?;
-        lock(&run.reach).over(run.now(), trouble);
-        undone(run, line);
-    }
+    lock(&run.steps).faults.reversible.insert(applied.number, Reversible { trouble, line, of });
     count(run);
     Ok(())
 }
 
-/// The cuts that a line of the account stands for.
-pub(crate) fn cuts_of_line(run: &Run, line: usize) -> Vec<u64> {
-    lock(&run.steps).faults.lines[line].numbers.clone()
-}
-
-/// Damages blocks.
+/// Undoes faults by their numbers; those that are undone already are passed over.
 ///
 /// # Errors
 /// As [`power`].
-pub(crate) async fn rot(
-    run: &Arc<Run>,
-    step: usize,
-    disks: &[DiskRef],
-    share_ppm: u32,
-) -> Result<usize, String> {
-    let line = begin(run, step, format!("rot {}", listed(disks)));
-    for disk in disks {
-        // The journal as it was tells what lies where; afterwards it may be damaged itself.
-        let before = image::read(&*run.world.image(disk));
-        let applied = run.world.apply(Action::Rot { disk: disk.clone(), share_ppm }).await?;
-        note(run, line, applied.number);
-        let damage = run.world.damage();
-        let ranges = damage
-            .iter()
-            .rfind(|damage| damage.disk == *disk)
-            .map(|damage| damage.ranges.clone())
-            .unwrap_or_default();
-        let node = run.number(&disk.node);
-        let mut reach = lock(&run.reach);
-        match before {
-            Ok(volume) => {
-                let (hit, journal) = volume.hit_by(&ranges);
-                reach.damage.rotten(applied.at, node, hit, journal);
-            }
-            // Whatever was on it, nobody can tell.
-            Err(_) => reach.damage.wiped(applied.at, node),
+pub(crate) async fn reverse(run: &Arc<Run>, numbers: Vec<u64>) -> Result<(), String> {
+    for number in numbers {
+        let removed = lock(&run.steps).faults.reversible.remove(&number);
+        let Some(Reversible { trouble, line, of }) = removed else { continue };
+        match run.world.apply(Action::Heal(number)).await {
+            Ok(_) => {}
+            // What happens once may have happened.
+            Err(_) if of == Of::Once => {}
+            Err(why) => return Err(why),
         }
-        drop(reach);
-        run.look_for_close_call();
+        undone(run, line);
+        match (trouble, of) {
+            (Some(trouble), Of::Disk(disk)) => disks::end_when_well(run, &disk, trouble),
+            (Some(trouble), _) => lock(&run.reach).over(run.now(), trouble),
+            (None, _) => {}
+        }
     }
-    Ok(line)
-}
-
-/// Sets clocks off.
-///
-/// # Errors
-/// As [`power`].
-pub(crate) async fn skew(
-    run: &Arc<Run>,
-    step: usize,
-    nodes: &[NodeRef],
-    offset_ns: i64,
-) -> Result<usize, String> {
-    let line = begin(run, step, format!("skew {} by {}", listed(nodes), show_offset(offset_ns)));
-    for node in nodes {
-        let applied = run.world.apply(Action::Skew { node: node.clone(), offset_ns }).await?;
-        note(run, line, applied.number);
-    }
-    Ok(line)
-}
-
-/// Sets clocks back to what the world began with.
-///
-/// # Errors
-/// As [`power`].
-pub(crate) async fn unskew(run: &Arc<Run>, nodes: &[NodeRef]) -> Result<(), String> {
-    for node in nodes {
-        let spec = run
-            .scenario
-            .clusters
-            .get(&node.cluster)
-            .and_then(|cluster| cluster.clocks.get(&node.node));
-        let offset_ns = spec.map_or(0, |clock| clock.offset_ns);
-        run.world.apply(Action::Skew { node: node.clone(), offset_ns }).await?;
-    }
+    count(run);
     Ok(())
 }
 
-/// Starts every node and heals every cut that a step left (what was wiped or is rotten stays so).
+/// Undoes whatever a line of the account stands for.
+///
+/// # Errors
+/// As [`power`].
+pub(crate) async fn reverse_line(run: &Arc<Run>, line: usize) -> Result<(), String> {
+    let numbers = lock(&run.steps).faults.of_line(line);
+    reverse(run, numbers).await
+}
+
+/// Starts every node and mends every link and disk that a step left broken (what was wiped, is rotten or was pulled stays
+/// so; a clock that is off is a fact of the world).
 ///
 /// # Errors
 /// As [`power`].
 pub(crate) async fn mend_all(run: &Arc<Run>) -> Result<(), String> {
-    let cuts = lock(&run.steps).faults.cuts_of(None);
-    heal(run, cuts).await?;
+    let broken = lock(&run.steps).faults.of(|fault| fault.of != Of::Clock);
+    reverse(run, broken).await?;
     let nodes: Vec<NodeRef> =
         run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster)).collect();
     for node in nodes {
@@ -286,16 +275,4 @@ pub(crate) async fn mend_all(run: &Arc<Run>) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn describe(cut: &Cut) -> String {
-    match cut {
-        Cut::Isolate(nodes) => format!("isolate {}", listed(nodes)),
-        Cut::Multicast(nodes) => format!("break-multicast {}", listed(nodes)),
-        Cut::OneWay { from, to } => format!("cut {} from {}", listed(to), listed(from)),
-        Cut::Partition(groups) => {
-            let groups: Vec<String> = groups.iter().map(|group| listed(group)).collect();
-            format!("partition {}", groups.join(" | "))
-        }
-    }
 }

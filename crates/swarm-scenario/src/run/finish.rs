@@ -6,7 +6,7 @@ use std::time::Duration;
 use swarm_cluster::NodeRef;
 
 use super::operate::{Ask, Ended, Order, perform};
-use super::watch::{LOOK_EVERY, REST_LOOK_EVERY, Rest};
+use super::watch::{LOOK_EVERY, Rest};
 use super::{Run, faults, lock, watch};
 use crate::language::model::Retry;
 use crate::ledger::ObjectNumber;
@@ -38,7 +38,7 @@ pub(crate) async fn come_to_rest(run: &Arc<Run>) -> Result<(), String> {
         if rested {
             return Ok(());
         }
-        run.env().sleep(REST_LOOK_EVERY).await;
+        run.pause(run.rest_look_every()).await;
     }
 }
 

@@ -10,8 +10,9 @@ use swarm_types::HeaderList;
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::steps::{choose_disks, choose_nodes, object_at};
 use super::watch::{self, LOOK_EVERY, Rest};
-use super::{Run, lock, metrics, snapshot};
-use crate::language::model::{Event, Is, ObjectRef, Retry, Subject, Targets};
+use super::{Run, lock, metrics, protection, snapshot};
+use crate::language::model::{Event, Is, NodeSelector, ObjectRef, Retry, Subject, Targets};
+use crate::language::pattern::Pattern;
 use crate::ledger::ObjectNumber;
 use crate::oracle::image;
 use crate::wire;
@@ -32,17 +33,24 @@ pub(crate) struct Look<'a> {
     run: &'a Arc<Run>,
     pub(crate) subject: &'a Subject,
     rest: Rest,
+    /// The first line of the log that counts.
+    from_line: usize,
 }
 
 impl<'a> Look<'a> {
     pub(crate) fn new(run: &'a Arc<Run>, subject: &'a Subject) -> Self {
-        Self { run, subject, rest: Rest::default() }
+        Self { run, subject, rest: Rest::default(), from_line: 0 }
+    }
+
+    /// What was logged before does not count.
+    pub(crate) fn begin_log(&mut self) {
+        self.from_line = self.run.reports.count();
     }
 
     /// How long lies between two looks.
     pub(crate) const fn pace(&self) -> Duration {
         match self.subject {
-            Subject::Copies(..) | Subject::Equals { .. } => LOOK_WIDE_EVERY,
+            Subject::Copies(..) | Subject::Equals { .. } | Subject::Protected(_) => LOOK_WIDE_EVERY,
             _ => LOOK_EVERY,
         }
     }
@@ -59,6 +67,10 @@ impl<'a> Look<'a> {
                 }
                 Err(self.rest.why_not.clone())
             }
+            Subject::Protected(cluster) => match protection::look(self.run, cluster).await? {
+                found if found.is_empty() => Ok("fully protected".to_owned()),
+                found => Err(found[0].what.clone()),
+            },
             Subject::Readable(object) => match read(self.run, object, true).await {
                 Ok(done) if done.ended == Ended::Acknowledged => Ok("readable".to_owned()),
                 Ok(done) => Err(done.answer()),
@@ -75,6 +87,7 @@ impl<'a> Look<'a> {
                 answer(self.run, of, *status, [header, trailer], body.as_deref())
             }
             Subject::State { of, is } => state(self.run, of, is).await,
+            Subject::Reports { of, is } => reports(self.run, of, is, self.from_line),
             Subject::Equals { cluster, snapshot } => {
                 snapshot::compare(self.run, cluster, snapshot).await
             }
@@ -137,7 +150,7 @@ pub(crate) async fn tell_when_gone(run: Arc<Run>, object: ObjectRef) {
         }
         // What takes weeks is not looked for every second.
         let waited = run.now().since(begun);
-        run.env().sleep((waited / 100).clamp(LOOK_EVERY, LOOK_RARELY_EVERY)).await;
+        run.pause((waited / 100).clamp(LOOK_EVERY, LOOK_RARELY_EVERY)).await;
     }
 }
 
@@ -243,6 +256,17 @@ async fn disk_state(run: &Arc<Run>, disk: &DiskRef) -> String {
         }
     }
     "gone".to_owned()
+}
+
+/// Looks for a line that matches.
+fn reports(run: &Run, of: &NodeSelector, is: &Pattern, from: usize) -> Verdict {
+    let hosts: BTreeSet<String> = choose_nodes(run, of).iter().map(ToString::to_string).collect();
+    let found =
+        run.reports.find(from, |line| hosts.contains(&*line.host) && is.matches(&line.text));
+    match found {
+        Some(line) => Ok(format!("{}: {}", line.host, line.text)),
+        None => Err("no such line".to_owned()),
+    }
 }
 
 fn answer(

@@ -4,16 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_cluster::{Cut, DiskRef, NodeRef};
+use swarm_cluster::{Cut, DiskRef, Ending, NodeRef};
 use swarm_types::Instant;
 
-use super::faults::{self, InForce};
+use super::faults::disks::{self, Blocks};
+use super::faults::network::{self, Victim};
+use super::faults::{self, InForce, clocks};
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::snapshot::{self, Snapshot};
-use super::{Run, answers::Answer, lock, obeyed, operate, watch};
+use super::workload::Trap;
+use super::{Run, answers::Answer, lock, manage, obeyed, operate, watch};
 use crate::language::model::{
-    DiskSelector, Event, NodeSelector, Power, Request, Retry, Start, Step, Targets, Verb,
+    Direction, DiskSelector, Event, NodeSelector, Power, Request, Retire, Retry, Start, Step,
+    Targets, Truncated, Verb,
 };
+use crate::language::tell::listed;
 use crate::ledger::{Object, ObjectNumber};
 use crate::wire;
 
@@ -122,69 +127,305 @@ async fn occur(run: &Arc<Run>, number: usize, step: &Step) -> Result<(), String>
 
 /// Does it, and undoes it after `for`.
 async fn once(run: &Arc<Run>, number: usize, step: &Step, current: &Current) -> Result<(), String> {
-    let nodes =
-        |selector: &NodeSelector| remember_nodes(run, step, nodes_of(run, selector, current, &[]));
-    match &step.verb {
-        Verb::Power(power, selector) => {
-            let nodes = nodes(selector);
-            let line = faults::power(run, number, *power, &nodes).await?;
-            if let Some(lasts) = step.lasts {
-                run.env().sleep(run.draw(lasts)).await;
-                faults::power_on(run, &nodes).await?;
-                faults::undone(run, line);
-            } else if matches!(power, Power::Restart(_) | Power::Start) {
-                faults::undone(run, line);
-            }
-        }
-        Verb::Isolate(selector) => cut(run, number, step, Cut::Isolate(nodes(selector))).await?,
-        Verb::BreakMulticast(selector) => {
-            cut(run, number, step, Cut::Multicast(nodes(selector))).await?
-        }
-        Verb::Partition(groups) => {
-            cut(run, number, step, Cut::Partition(choose_groups(run, groups, current))).await?
-        }
-        Verb::Heal(name) => {
-            let of = name.as_ref().and_then(|name| {
-                run.scenario.steps.iter().position(|step| step.name.as_ref() == Some(name))
-            });
-            let cuts = lock(&run.steps).faults.cuts_of(of);
-            faults::heal(run, cuts).await?;
-        }
-        Verb::Rot(selector, share_ppm) => {
-            let disks = disks_of(run, selector, current);
-            if let Some(name) = &step.name {
-                lock(&run.steps).chosen.entry(name.clone()).or_default().disks.clone_from(&disks);
-            }
-            faults::rot(run, number, &disks, *share_ppm).await?;
-        }
-        Verb::Skew(selector, offset_ns) => {
-            let nodes = nodes(selector);
-            let line = faults::skew(run, number, &nodes, *offset_ns).await?;
-            if let Some(lasts) = step.lasts {
-                run.env().sleep(run.draw(lasts)).await;
-                faults::unskew(run, &nodes).await?;
-                faults::undone(run, line);
-            }
-        }
-        Verb::Request(wanted) => request(run, number, step, wanted).await,
-        Verb::StartWorkload(workload) => run.board.fire(Event::Starts(workload.clone()), run.now()),
-        Verb::StopWorkload(workload) => run.workloads[workload].stop(),
-        Verb::Remember(cluster) => {
-            let snapshot = snapshot::take(run, cluster).await;
-            let name = step.name.clone().unwrap_or_default();
-            lock(&run.steps).snapshots.insert(name, snapshot);
-        }
+    let undo = Doing { run, number, step, current }.begin().await?;
+    if let Some(lasts) = step.lasts {
+        run.env().sleep(run.draw(lasts)).await;
+        undo.carry_out(run).await?;
     }
     Ok(())
 }
 
-async fn cut(run: &Arc<Run>, number: usize, step: &Step, cut: Cut) -> Result<(), String> {
-    let line = faults::cut(run, number, cut).await?;
-    if let Some(lasts) = step.lasts {
-        run.env().sleep(run.draw(lasts)).await;
-        faults::heal(run, faults::cuts_of_line(run, line)).await?;
+/// How what a step did is undone.
+enum Undo {
+    Nothing,
+    /// Nodes are started; the line of the account.
+    PowerOn(Vec<NodeRef>, usize),
+    /// Whatever this line of the account stands for.
+    Reverse(usize),
+    /// Clocks go back to what they were; the line of the account.
+    Unskew(Vec<NodeRef>, usize),
+    /// Disks are plugged in where they were.
+    PlugIn(Vec<DiskRef>),
+    /// Volumes are not emptied any more; the step.
+    CancelRetire(usize, Vec<NodeRef>, Vec<DiskRef>),
+    /// A setting of a cluster has this value again; the step.
+    Set(usize, String, String, String),
+    /// The request of a workload that was to be cut short is not.
+    TakeTraps(String, usize),
+}
+
+impl Undo {
+    async fn carry_out(self, run: &Arc<Run>) -> Result<(), String> {
+        match self {
+            Self::Nothing => {}
+            Self::PowerOn(nodes, line) => {
+                faults::power_on(run, &nodes).await?;
+                faults::undone(run, line);
+            }
+            Self::Reverse(line) => faults::reverse_line(run, line).await?,
+            Self::Unskew(nodes, line) => {
+                clocks::unskew(run, &nodes).await?;
+                faults::undone(run, line);
+            }
+            Self::PlugIn(disks) => disks::plug_in(run, None, &disks, None).await?,
+            Self::CancelRetire(step, nodes, disks) => {
+                manage::retire_nodes(run, step, &nodes, Retire::Cancel).await;
+                manage::retire_disks(run, step, &disks, Retire::Cancel).await;
+            }
+            Self::Set(step, cluster, name, value) => {
+                manage::set(run, step, &cluster, &name, &value).await;
+            }
+            Self::TakeTraps(workload, line) => {
+                run.workloads[&workload].take_traps(line);
+                faults::reverse_line(run, line).await?;
+                faults::undone(run, line);
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// One occurrence of a step, or its turn for one target of `each`.
+struct Doing<'a> {
+    run: &'a Arc<Run>,
+    number: usize,
+    step: &'a Step,
+    current: &'a Current,
+}
+
+impl Doing<'_> {
+    /// The nodes of a selector, noted as what this step chose.
+    fn nodes(&self, selector: &NodeSelector) -> Vec<NodeRef> {
+        remember_nodes(self.run, self.step, nodes_of(self.run, selector, self.current, &[]))
+    }
+
+    /// The disks of a selector, noted as what this step chose.
+    fn disks(&self, selector: &DiskSelector) -> Vec<DiskRef> {
+        let disks = disks_of(self.run, selector, self.current);
+        if let Some(name) = &self.step.name {
+            let mut state = lock(&self.run.steps);
+            state.chosen.entry(name.clone()).or_default().disks.clone_from(&disks);
+        }
+        disks
+    }
+
+    async fn begin(&self) -> Result<Undo, String> {
+        let Self { run, number, step, .. } = *self;
+        match &step.verb {
+            Verb::Power(power, selector) => {
+                let nodes = self.nodes(selector);
+                let line = faults::power(run, number, *power, &nodes).await?;
+                if matches!(power, Power::Restart(_) | Power::Start) {
+                    faults::undone(run, line);
+                }
+                Ok(Undo::PowerOn(nodes, line))
+            }
+            Verb::Request(wanted) => {
+                request(run, number, step, wanted).await;
+                Ok(Undo::Nothing)
+            }
+            Verb::StartWorkload(workload) => {
+                run.board.fire(Event::Starts(workload.clone()), run.now());
+                Ok(Undo::Nothing)
+            }
+            Verb::StopWorkload(workload) => {
+                run.workloads[workload].stop();
+                Ok(Undo::Nothing)
+            }
+            Verb::Retire { of, how } => {
+                let (nodes, disks) = match of {
+                    Targets::Nodes(selector) => (self.nodes(selector), Vec::new()),
+                    Targets::Disks(selector) => (Vec::new(), self.disks(selector)),
+                };
+                manage::retire_nodes(run, number, &nodes, *how).await;
+                manage::retire_disks(run, number, &disks, *how).await;
+                Ok(Undo::CancelRetire(number, nodes, disks))
+            }
+            Verb::Set { cluster, name, value } => {
+                manage::set(run, number, cluster, name, value).await;
+                // Only suspended recovery has a `for`: it is resumed.
+                Ok(Undo::Set(number, cluster.clone(), name.clone(), "False".to_owned()))
+            }
+            Verb::Remember(cluster) => {
+                let snapshot = snapshot::take(run, cluster).await;
+                let name = step.name.clone().unwrap_or_default();
+                lock(&run.steps).snapshots.insert(name, snapshot);
+                Ok(Undo::Nothing)
+            }
+            Verb::Skew(..) | Verb::Drift(..) | Verb::StepClock(..) | Verb::Skip(_) => {
+                self.to_clocks().await
+            }
+            Verb::Rot(..)
+            | Verb::Unreadable(..)
+            | Verb::DiskFault(..)
+            | Verb::HealDisk(_)
+            | Verb::PullDisk(_)
+            | Verb::InsertDisk(..)
+            | Verb::ReplaceDisk(_)
+            | Verb::LoseIndex(_) => self.to_disks().await,
+            Verb::Isolate(_)
+            | Verb::Partition(_)
+            | Verb::BreakMulticast(_)
+            | Verb::Cut { .. }
+            | Verb::HalfOpen(_)
+            | Verb::Degrade { .. }
+            | Verb::Truncate { .. }
+            | Verb::LoseReply { .. }
+            | Verb::Heal(_) => self.to_network().await,
+        }
+    }
+
+    async fn to_clocks(&self) -> Result<Undo, String> {
+        let Self { run, number, step, .. } = *self;
+        match &step.verb {
+            Verb::Skew(selector, offset_ns) => {
+                let nodes = self.nodes(selector);
+                let line = clocks::skew(run, number, &nodes, *offset_ns).await?;
+                Ok(Undo::Unskew(nodes, line))
+            }
+            Verb::Drift(selector, ppm) => {
+                let nodes = self.nodes(selector);
+                clocks::drift(run, number, &nodes, *ppm).await.map(Undo::Reverse)
+            }
+            Verb::StepClock(selector, by_ns) => {
+                let nodes = self.nodes(selector);
+                clocks::step_clock(run, number, &nodes, *by_ns).await.map(Undo::Reverse)
+            }
+            Verb::Skip(by) => {
+                let line = clocks::skip(run, number, run.draw(*by)).await?;
+                faults::undone(run, line);
+                Ok(Undo::Nothing)
+            }
+            _ => Ok(Undo::Nothing),
+        }
+    }
+
+    async fn to_disks(&self) -> Result<Undo, String> {
+        let Self { run, number, step, current } = *self;
+        match &step.verb {
+            Verb::Rot(selector, share_ppm) => {
+                let (disks, how) = (self.disks(selector), Blocks::Rotten);
+                disks::damage(run, number, &disks, how, *share_ppm).await?;
+            }
+            Verb::Unreadable(selector, share_ppm) => {
+                let (disks, how) = (self.disks(selector), Blocks::Unreadable);
+                disks::damage(run, number, &disks, how, *share_ppm).await?;
+            }
+            Verb::DiskFault(selector, fault) => {
+                let disks = self.disks(selector);
+                return disks::fault(run, number, &disks, *fault).await.map(Undo::Reverse);
+            }
+            Verb::HealDisk(selector) => disks::heal(run, &self.disks(selector)).await?,
+            Verb::PullDisk(selector) => {
+                let disks = self.disks(selector);
+                disks::pull(run, number, &disks).await?;
+                return Ok(Undo::PlugIn(disks));
+            }
+            Verb::InsertDisk(selector, into) => {
+                let into = into.as_ref().map(|into| nodes_of(run, into, current, &[]));
+                let into = match &into {
+                    None => None,
+                    Some(nodes) => match nodes.as_slice() {
+                        [node] => Some(node),
+                        _ => {
+                            return Err(format!(
+                                "disks are plugged into one node, not {}",
+                                nodes.len()
+                            ));
+                        }
+                    },
+                };
+                disks::insert(run, number, &self.disks(selector), into).await?;
+            }
+            Verb::ReplaceDisk(selector) => {
+                disks::replace(run, number, &self.disks(selector)).await?;
+            }
+            Verb::LoseIndex(selector) => {
+                disks::lose_index(run, number, &self.disks(selector)).await?;
+            }
+            _ => {}
+        }
+        Ok(Undo::Nothing)
+    }
+
+    async fn to_network(&self) -> Result<Undo, String> {
+        let Self { run, number, step, current } = *self;
+        let cut = match &step.verb {
+            Verb::Isolate(selector) => Cut::Isolate(self.nodes(selector)),
+            Verb::BreakMulticast(selector) => Cut::Multicast(self.nodes(selector)),
+            Verb::Partition(groups) => Cut::Partition(choose_groups(run, groups, current)),
+            Verb::Cut { nodes, to, direction } => {
+                let nodes = self.nodes(nodes);
+                let others = match to {
+                    Some(to) => nodes_of(run, to, current, &nodes),
+                    None => rest_of_clusters(run, &nodes),
+                };
+                match direction {
+                    Direction::Both => Cut::Partition(vec![nodes, others]),
+                    Direction::Out => Cut::OneWay { from: nodes, to: others },
+                    Direction::In => Cut::OneWay { from: others, to: nodes },
+                }
+            }
+            Verb::HalfOpen(selector) => {
+                network::half_open(run, number, self.nodes(selector)).await?;
+                return Ok(Undo::Nothing);
+            }
+            Verb::Degrade { nodes, with_clients, change } => {
+                let nodes = self.nodes(nodes);
+                let line = network::degrade(run, number, nodes, *with_clients, *change).await?;
+                return Ok(Undo::Reverse(line));
+            }
+            Verb::Truncate { request, at_byte, ending } => {
+                return self.truncate(request, *at_byte, *ending).await;
+            }
+            Verb::LoseReply { nodes, reply, ending } => {
+                let nodes = self.nodes(nodes);
+                let line = network::lose_reply(run, number, &nodes, *reply, *ending).await?;
+                return Ok(Undo::Reverse(line));
+            }
+            Verb::Heal(name) => {
+                let of = name.as_ref().and_then(|name| {
+                    run.scenario.steps.iter().position(|step| step.name.as_ref() == Some(name))
+                });
+                network::heal(run, of).await?;
+                return Ok(Undo::Nothing);
+            }
+            _ => return Ok(Undo::Nothing),
+        };
+        network::cut(run, number, cut).await.map(Undo::Reverse)
+    }
+
+    async fn truncate(
+        &self,
+        request: &Truncated,
+        at_byte: u64,
+        ending: Ending,
+    ) -> Result<Undo, String> {
+        let Self { run, number, .. } = *self;
+        match request {
+            Truncated::OfWorkload(name, nth) => {
+                let line = network::begin_truncate(run, number, &request.to_string(), at_byte);
+                run.workloads[name].set_trap(Trap { nth: *nth, at_byte, ending, line });
+                Ok(Undo::TakeTraps(name.clone(), line))
+            }
+            Truncated::ToNodes(selector) => {
+                let nodes = self.nodes(selector);
+                let whose = format!("the next request to {}", listed(&nodes));
+                let line = network::begin_truncate(run, number, &whose, at_byte);
+                for node in nodes {
+                    network::truncate(run, line, Victim::To(node), at_byte, ending).await?;
+                }
+                Ok(Undo::Reverse(line))
+            }
+        }
+    }
+}
+
+/// The other nodes of the clusters of these.
+fn rest_of_clusters(run: &Run, nodes: &[NodeRef]) -> Vec<NodeRef> {
+    let clusters: BTreeSet<&str> = nodes.iter().map(|node| node.cluster.as_str()).collect();
+    let all = clusters.into_iter().flat_map(|cluster| run.world.nodes(cluster));
+    all.filter(|node| !nodes.contains(node)).collect()
 }
 
 fn remember_nodes(run: &Run, step: &Step, nodes: Vec<NodeRef>) -> Vec<NodeRef> {

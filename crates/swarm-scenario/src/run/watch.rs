@@ -9,14 +9,16 @@ use swarm_client::Request;
 use swarm_cluster::{Life, NodeRef};
 use swarm_types::Instant;
 
-use super::Run;
+use super::{Kind, Run};
 
 /// How often a condition is looked at while somebody waits for it.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Quiet for so long is at rest, as long as there is no health processor whose cycles could be counted.
-pub(crate) const REST: Duration = Duration::from_secs(600);
-/// How often is looked while waiting for rest: work that begins and ends in between moves a counter.
-pub(crate) const REST_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often is looked while waiting for rest, which takes whole health cycles.
+const REST_LOOK_EVERY: Duration = Duration::from_secs(60);
+/// So many whole cycles in a row without an action are rest.
+const QUIET_CYCLES: u64 = 2;
+/// In real time nobody waits for health cycles: quiet for so long is rest.
+const LIVE_REST: Duration = Duration::from_secs(5);
 /// A node that does not answer by then is not well.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A status of hundreds of volumes fits.
@@ -30,8 +32,21 @@ pub(crate) struct Status {
     pub(crate) volumes: Vec<VolumeStatus>,
     members: Vec<Member>,
     requests: u64,
-    background: u64,
-    counters: BTreeMap<String, u64>,
+    health: Health,
+}
+
+/// What a node tells of its health processor.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Health {
+    actions: u64,
+    recoveries: Vec<String>,
+}
+
+/// How far the health processor is with a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct Walks {
+    cycles: u64,
+    quiet_cycles: u64,
 }
 
 /// What a node tells of one volume.
@@ -45,6 +60,8 @@ pub(crate) struct VolumeStatus {
     pub(crate) free: u64,
     pub(crate) trapped: u64,
     pub(crate) streams: u64,
+    /// Absent where nothing is walked.
+    health: Option<Walks>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -127,65 +144,102 @@ pub(crate) async fn healthy(run: &Run, cluster: &str) -> Result<Vec<Status>, Str
 /// Waits until a cluster is healthy; gives up when the run is to end.
 pub(crate) async fn until_healthy(run: &Run, cluster: &str) {
     while healthy(run, cluster).await.is_err() && !run.is_over() {
-        run.env().sleep(LOOK_EVERY).await;
+        run.pause(LOOK_EVERY).await;
     }
 }
 
-/// Waits until a cluster is at rest: healthy, nothing under way, and no counter of work has moved for [`REST`].
+impl Run {
+    /// How often it is looked whether the clusters are at rest.
+    pub(crate) const fn rest_look_every(&self) -> Duration {
+        match self.kind {
+            Kind::Simulated => REST_LOOK_EVERY,
+            Kind::Live => LOOK_EVERY,
+        }
+    }
+}
+
+/// Waits until a cluster is at rest.
 pub(crate) async fn until_at_rest(run: &Arc<Run>, cluster: &str) {
     let mut rest = Rest::default();
     while !rest.look(run, cluster).await {
-        run.env().sleep(REST_LOOK_EVERY).await;
+        run.pause(run.rest_look_every()).await;
     }
 }
 
-/// Rest as seen so far.
+/// Rest as seen so far: healthy, no request and no recovery under way, and [`QUIET_CYCLES`] whole health cycles in a row
+/// on every volume, begun since it was first seen to be healthy, during which no node took an action.
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
-    /// Counters and since when they have not moved.
-    quiet: Option<(Vec<BTreeMap<String, u64>>, Instant)>,
+    quiet: Option<Quiet>,
     /// Why the last look found no rest.
     pub(crate) why_not: String,
 }
 
+/// Since when nothing has happened.
+#[derive(Debug)]
+struct Quiet {
+    since: Instant,
+    /// Actions of all nodes so far.
+    actions: u64,
+    /// The cycles that each volume had completed by then, by disk.
+    cycles: BTreeMap<String, u64>,
+}
+
 impl Rest {
-    /// Looks once; true when the cluster has been quiet for [`REST`].
+    /// Looks once; true when the cluster is at rest.
     pub(crate) async fn look(&mut self, run: &Run, cluster: &str) -> bool {
-        let statuses = match healthy(run, cluster).await {
-            Ok(statuses) => statuses,
-            Err(why) => return self.disturbed(why),
-        };
-        if let Some(busy) = statuses.iter().find(|status| status.requests + status.background > 0) {
-            return self.disturbed(format!(
-                "{} has {} requests and {} other things under way",
-                busy.node, busy.requests, busy.background
-            ));
-        }
-        let counters: Vec<_> = statuses.into_iter().map(|status| work(status.counters)).collect();
-        match &self.quiet {
-            Some((before, since)) if *before == counters => {
-                self.why_not = format!(
-                    "quiet only since {}",
-                    crate::language::units::show(run.since_start(*since))
-                );
-                run.now().since(*since) >= REST
-            }
-            _ => {
-                self.quiet = Some((counters, run.now()));
+        let found = healthy(run, cluster).await.and_then(|statuses| self.judge(run, &statuses));
+        match found {
+            Ok(()) => true,
+            Err(why) => {
+                self.why_not = why;
                 false
             }
         }
     }
 
-    fn disturbed(&mut self, why: String) -> bool {
-        self.quiet = None;
-        self.why_not = why;
-        false
+    fn judge(&mut self, run: &Run, statuses: &[Status]) -> Result<(), String> {
+        for status in statuses {
+            let node = &status.node;
+            if status.requests > 0 {
+                self.quiet = None;
+                return Err(format!("{node} has {} requests under way", status.requests));
+            }
+            if let Some(volume) = status.health.recoveries.first() {
+                self.quiet = None;
+                return Err(format!("{node} is recovering volume {volume}"));
+            }
+        }
+        let actions = statuses.iter().map(|status| status.health.actions).sum();
+        let walks = || {
+            let volumes = statuses.iter().flat_map(|status| &status.volumes);
+            volumes.filter_map(|volume| Some((&volume.disk, volume.health?)))
+        };
+        let quiet = match self.quiet.take() {
+            Some(quiet) if quiet.actions == actions => quiet,
+            _ => {
+                let cycles = walks().map(|(disk, walks)| (disk.clone(), walks.cycles)).collect();
+                Quiet { since: run.now(), actions, cycles }
+            }
+        };
+        if run.kind == Kind::Live {
+            let since = run.now().since(quiet.since);
+            self.quiet = Some(quiet);
+            return if since >= LIVE_REST {
+                Ok(())
+            } else {
+                Err("quiet for some seconds only".to_owned())
+            };
+        }
+        let missing = walks().find_map(|(disk, walks)| {
+            // The cycle that was under way at first does not count.
+            let whole = walks.cycles.saturating_sub(quiet.cycles.get(disk).copied()? + 1);
+            let seen = whole.min(walks.quiet_cycles);
+            (seen < QUIET_CYCLES).then(|| {
+                format!("{seen} quiet health cycles of {QUIET_CYCLES} so far on disk {disk}")
+            })
+        });
+        self.quiet = Some(quiet);
+        missing.map_or(Ok(()), Err)
     }
-}
-
-/// The counters of work; those of datagrams count beacons and strangers too.
-fn work(mut counters: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    counters.retain(|name, _| !name.starts_with("datagrams"));
-    counters
 }

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use swarm_cluster::Ending;
 use swarm_types::Instant;
 use tokio::sync::Semaphore;
 
+use super::faults::network::{self, Victim};
 use super::operate::{Ask, Done, Ended, HalfSent, Order, perform};
 use super::{Run, lock, malformed, obeyed};
+use crate::body::{BodySpec, LABEL_LEN};
 use crate::language::model::{Counted, Event, Kind, Operation, Pace, Start, Workload};
 use crate::ledger::{Object, ObjectNumber};
 use crate::wire;
@@ -25,7 +28,21 @@ pub(crate) struct State {
     keys: Mutex<Keys>,
     pub(crate) records: Mutex<Vec<Record>>,
     counts: Mutex<BTreeMap<Counted, Counts>>,
+    /// Writes and updates that are to be cut short.
+    traps: Mutex<Vec<Trap>>,
     stopped: AtomicBool,
+}
+
+/// Waits for a write or update to be cut short.
+#[derive(Debug, Clone)]
+pub(crate) struct Trap {
+    /// How many of them begin before, this one included.
+    pub(crate) nth: u32,
+    /// So much of its body goes through.
+    pub(crate) at_byte: u64,
+    pub(crate) ending: Ending,
+    /// Its line of the account of faults.
+    pub(crate) line: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -84,8 +101,28 @@ impl State {
             keys: Mutex::new(Keys { slots }),
             records: Mutex::default(),
             counts: Mutex::default(),
+            traps: Mutex::default(),
             stopped: AtomicBool::new(false),
         }
+    }
+
+    /// One of the writes and updates that begin from now on is to be cut short.
+    pub(crate) fn set_trap(&self, trap: Trap) {
+        lock(&self.traps).push(trap);
+    }
+
+    /// It is not.
+    pub(crate) fn take_traps(&self, line: usize) {
+        lock(&self.traps).retain(|trap| trap.line != line);
+    }
+
+    /// The traps for a write or update that begins now.
+    fn springing(&self) -> Vec<Trap> {
+        let mut traps = lock(&self.traps);
+        traps.iter_mut().for_each(|trap| trap.nth -= 1);
+        let springing = traps.iter().filter(|trap| trap.nth == 0).cloned().collect();
+        traps.retain(|trap| trap.nth > 0);
+        springing
     }
 
     /// No operation becomes due any more.
@@ -192,6 +229,9 @@ async fn operate(run: &Arc<Run>, workload: &Workload, client: u32, due: Instant)
         return malformed::operate(run, workload, client, due).await;
     }
     let plan = plan(run, workload, state, client, wanted);
+    if let Ask::Store { body, .. } = &plan.order.ask {
+        spring_traps(run, state, body).await;
+    }
     let done = perform(run, &plan.order).await;
     let now = run.now();
     settle(state, &plan, &done);
@@ -214,6 +254,22 @@ async fn operate(run: &Arc<Run>, workload: &Workload, client: u32, due: Instant)
             if run.board.wants(&event) {
                 run.board.fire(event, now);
             }
+        }
+    }
+}
+
+/// Sets the network's traps for a write that begins now, if it is the one that was waited for.
+async fn spring_traps(run: &Arc<Run>, state: &State, body: &BodySpec) {
+    for Trap { at_byte, ending, line, .. } in state.springing() {
+        // A body too short for its label is known by the header that names it.
+        let marker = if body.length >= LABEL_LEN as u64 {
+            body.label().to_vec()
+        } else {
+            format!(": {}\r\n", wire::operation_value(body.object, body.content)).into_bytes()
+        };
+        let victim = Victim::Marked(marker);
+        if let Err(why) = network::truncate(run, line, victim, at_byte, ending).await {
+            lock(&run.steps).nonsense.push(why);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Whole runs of small scenarios, from their text to their verdict.
 
+mod faults;
+
 use super::*;
 use crate::language;
 
@@ -306,6 +308,41 @@ is = "maintenance"
     let held: Vec<bool> = report.expectations.iter().map(|expectation| expectation.held).collect();
     assert_eq!(held, [true, true, true, false], "{:?}", report.expectations);
     assert!(report.expectations[3].detail.contains("main/2 is ok"), "{:?}", report.expectations);
+}
+
+#[test]
+fn what_nodes_log_is_matched_by_node_and_by_time() {
+    let report = run(
+        r#"
+[[step]]
+at = "1m"
+do = "stop"
+nodes = "main/2"
+for = "20s"
+as = "away"
+[[expect]]
+after = "away starts"
+within = "40s"
+that = "reports"
+node = "away"
+is = "/node state.*state=ok/"
+[[expect]]
+never = true
+that = "reports"
+is = "/replica damaged/"
+[[expect]]
+after = "away starts"
+within = "20s"
+that = "reports"
+node = "main/1"
+is = "/node state/"
+"#,
+        14,
+    );
+    assert_eq!(report.verdict, Verdict::Failed);
+    let held: Vec<bool> = report.expectations.iter().map(|expectation| expectation.held).collect();
+    assert_eq!(held, [true, true, false], "{:?}", report.expectations);
+    assert!(report.expectations[0].detail.starts_with("main/2: node state"), "{report:?}");
 }
 
 #[test]

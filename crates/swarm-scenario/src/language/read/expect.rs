@@ -109,6 +109,7 @@ fn subject(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) ->
     let object = || object(reader, names, table);
     match word {
         "healthy" => cluster_of(reader, names, table, "cluster").map(Subject::Healthy),
+        "fully protected" => cluster_of(reader, names, table, "cluster").map(Subject::Protected),
         "at rest" => cluster_of(reader, names, table, "cluster").map(Subject::AtRest),
         "readable" => object().map(Subject::Readable),
         "gone" => object().map(Subject::Gone),
@@ -120,6 +121,7 @@ fn subject(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) ->
         }),
         "answer" => answer(reader, names, table),
         "state" => state(reader, names, table),
+        "reports" => reports(reader, names, table),
         "equals" => equals(reader, names, table),
         "metric" => metric::read(reader, names, table),
         // Every subject of the table that is built has an arm above; a test goes through the table.
@@ -205,6 +207,27 @@ fn state(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subjec
         return None;
     }
     Some(Subject::State { of, is: word.to_owned() })
+}
+
+fn reports(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subject> {
+    let of = match table.text("node") {
+        Some(node) => {
+            let selector = select::nodes(reader, names, &node)?;
+            if matches!(selector, NodeSelector::Some(..) | NodeSelector::Rest(_)) {
+                reader.problem(&node.span, NOT_DRAWN);
+            }
+            selector
+        }
+        None => NodeSelector::All(cluster_of(reader, names, table, "cluster")?),
+    };
+    let text = table.text("is")?;
+    match is(reader, &text)? {
+        Is::Matches(is) => Some(Subject::Reports { of, is }),
+        _ => {
+            reader.problem(&text.span, "a line of a log is matched by a pattern: \"/full/\"");
+            None
+        }
+    }
 }
 
 /// An expectation that drew its nodes would look at others than any step chose.

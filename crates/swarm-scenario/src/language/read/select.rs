@@ -9,16 +9,22 @@ use crate::language::model::{Counted, DiskSelector, Event, NodeSelector, ObjectR
 use crate::language::reader::{At, Reader};
 use crate::language::words;
 
-/// Reads `main/3`, `main/1, main/2`, `2 of main`, `all of main`, `rest of main`, or a step's name.
+/// Reads `main/3`, `main/1, main/2`, `2 of main`, `all of main`, `subcluster rack-a of main`, `rest of main`, or a step's name.
 pub(super) fn nodes(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Option<NodeSelector> {
     let phrase = text.value.trim();
     if let Some((head, cluster)) = phrase.split_once(" of ") {
         let head = head.trim();
-        if head.starts_with("subcluster ") {
-            reader.not_yet(&text.span, "selector", phrase);
-            return None;
-        }
         let (cluster, (of, _)) = known_cluster(reader, names, &text.span, cluster.trim())?;
+        if let Some(subcluster) = head.strip_prefix("subcluster ") {
+            let all = names.subclusters.get(&cluster)?;
+            let Some(nodes) = all.get(subcluster.trim()) else {
+                let known = all.keys().map(String::as_str);
+                reader.unknown(&text.span, "subcluster", subcluster.trim(), known);
+                return None;
+            };
+            let node = |node: &u32| NodeRef { cluster: cluster.clone(), node: *node };
+            return Some(NodeSelector::These(nodes.iter().map(node).collect()));
+        }
         return match head {
             "all" => Some(NodeSelector::All(cluster)),
             "rest" => Some(NodeSelector::Rest(cluster)),

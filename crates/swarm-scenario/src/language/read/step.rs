@@ -6,10 +6,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Names, cluster_of, header_map, select};
-use crate::language::model::{
-    DiskSelector, Each, NodeSelector, Power, Request, Start, Step, Targets, Verb, Via,
-};
+use super::{Names, cluster_of, fault, header_map, manage, select};
+use crate::language::model::{Each, NodeSelector, Power, Request, Start, Step, Targets, Verb, Via};
 use crate::language::reader::{At, Reader, Table};
 use crate::language::units::{self, Span};
 use crate::language::words::{self, VerbWord, Word};
@@ -76,7 +74,11 @@ fn verb_word(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<&'stat
     let text = reader.text("`do`", verb)?;
     let known: Vec<Word> = words::VERBS.iter().map(|verb| verb.word).collect();
     reader.check_word(&text.span, "verb", &text.value, &known).then_some(())?;
-    words::VERBS.iter().find(|verb| verb.word.word == text.value)
+    let word = words::VERBS.iter().find(|verb| verb.word.word == text.value)?;
+    if !word.live {
+        reader.not_live(&text.span, &format!("`{}`", text.value));
+    }
+    Some(word)
 }
 
 /// The argument that `each` stands for; empty where the step has no `each`.
@@ -145,7 +147,15 @@ fn each(
         }
         return Some(None);
     };
-    let targets = match each_key(table, word) {
+    let key = match each_key(table, word) {
+        // Where both make sense, the phrase says which are meant.
+        "nodes" if word.arguments.iter().any(|word| word.word == "disks") => {
+            let of_disks = text.value.contains("disks") || text.value.matches('/').count() > 1;
+            if of_disks { "disks" } else { "nodes" }
+        }
+        key => key,
+    };
+    let targets = match key {
         "nodes" => Targets::Nodes(select::nodes(reader, names, &text)?),
         "disks" => Targets::Disks(select::disks(reader, names, &text)?),
         _ => {
@@ -207,20 +217,15 @@ fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Op
         "break-multicast" => nodes(table).map(Verb::BreakMulticast),
         "partition" => partition(reader, names, table),
         "heal" => heal(reader, names, table),
-        "rot" => {
-            let disks = match table.text("disks") {
-                Some(text) => select::disks(reader, names, &text)?,
-                None => DiskSelector::Each,
-            };
-            Some(Verb::Rot(disks, table.unit("share", "\"0.1%\"", units::share)?))
-        }
-        "skew" => Some(Verb::Skew(nodes(table)?, table.unit("offset", "\"+10m\"", units::offset)?)),
         "request" => request(reader, names, table),
         "start-workload" => workload(reader, names, table).map(Verb::StartWorkload),
         "stop-workload" => workload(reader, names, table).map(Verb::StopWorkload),
         "remember" => cluster_of(reader, names, table, "cluster").map(Verb::Remember),
-        // Every word of the table that is built has an arm above; a test goes through the table.
-        _ => None,
+        "retire" | "cancel-retire" | "suspend-recovery" | "resume-recovery" | "set" => {
+            manage::read(reader, names, table, word)
+        }
+        // Every word of the table that is built has an arm here or there; a test goes through the table.
+        other => fault::read(reader, names, table, other),
     }
 }
 
@@ -237,7 +242,7 @@ fn partition(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Ve
 
 fn heal(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb> {
     let Some(text) = table.text("step") else { return Some(Verb::Heal(None)) };
-    let cuts = |verb: &String| words::HEALED_BY_STEP.contains(&verb.as_str());
+    let cuts = |verb: &String| fault::is_healed_by_step(verb);
     if !names.steps.get(&text.value).is_some_and(cuts) {
         let known =
             names.steps.iter().filter(|(_, verb)| cuts(verb)).map(|(name, _)| name.as_str());

@@ -231,6 +231,34 @@ fn a_wrong_word_is_told_with_its_place_and_the_nearest_word() {
         ),
         ("[[step]]\nat = \"1m\"\ndo = \"heal\"\nstep = \"ingest\"", "x:4:8: unknown cut `ingest`"),
         (
+            "[[step]]\nat = \"1m\"\ndo = \"degrade\"\nloss = \"1%\"",
+            "x:1:1: a network is degraded around `nodes` or on a `link`",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"degrade\"\nnodes = \"main/1\"",
+            "x:1:1: say what becomes worse: latency, bandwidth, loss, duplicate, reorder",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"cut\"\nnodes = \"main/1\"\ndirection = \"outt\"",
+            "x:5:13: unknown value of `direction` `outt`; did you mean `out`?",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"drift\"\nnodes = \"main/1\"\nppm = 200000",
+            "x:5:7: `ppm` of the step `drift` must be a whole number from -100000 to 100000",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"insert-disk\"\ndisks = \"main/1/1\"\ninto = \"all of main\"",
+            "x:5:8: disks are plugged into one node",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"truncate\"\nat_byte = \"1KiB\"",
+            "x:1:1: a request is one of a `workload` or one to `nodes`",
+        ),
+        (
+            "[[step]]\nat = \"1m\"\ndo = \"skip\"\nby = \"3w\"",
+            "x:4:6: this skips past `limit.sim` (6h)",
+        ),
+        (
             "[[expect]]\nat = \"end\"\nthat = \"helthy\"",
             "x:3:8: unknown subject `helthy`; did you mean `healthy`?",
         ),
@@ -305,17 +333,10 @@ fn words_that_are_not_built_are_told_apart_from_mistakes() {
         ("run = \"pytest\"", "x:1:1: key in workload ingest: `run`: not yet"),
         ("mix = { append = 3 }", "x:1:9: key in mix: `append`: not yet"),
         ("[link.wan]", "x:1:2: key in the file: `link`: not yet"),
-        (
-            "[[step]]\nat = \"1m\"\ndo = \"pull-disk\"\ndisks = \"main/1/1\"",
-            "x:3:6: verb `pull-disk`: not yet",
-        ),
+        ("[[step]]\nat = \"1m\"\ndo = \"restore\"", "x:3:6: verb `restore`: not yet"),
         (
             "[[step]]\nafter = \"to-dr drained\"\ndo = \"kill\"\nnodes = \"main/1\"",
             "x:2:9: event `to-dr drained`: not yet",
-        ),
-        (
-            "[[step]]\nat = \"1m\"\ndo = \"kill\"\nnodes = \"subcluster a of main\"",
-            "x:4:9: selector `subcluster a of main`: not yet",
         ),
         (
             "[[expect]]\nat = \"end\"\nthat = \"fully protected\"",
@@ -362,10 +383,24 @@ fn every_verb_that_is_built_can_be_used() {
         "path" => "path = \"acme.example/scans/cat.jpg\"",
         "workload" => "workload = \"ingest\"",
         "as" => "as = \"before\"",
+        "at_byte" => "at_byte = \"1KiB\"\nworkload = \"ingest\"",
+        "latency" => "latency = \"1s\"",
+        "bandwidth" => "bandwidth = \"1MiB/s\"",
+        "to" => "to = \"95%\"",
+        "ppm" => "ppm = -200",
+        "by" => "by = \"+1m\"",
+        "setting" => "setting = \"cache.realmStaleTimeout\"",
+        "value" => "value = 60",
         other => panic!("no example for {other}"),
     };
     for verb in VERBS.iter().filter(|verb| verb.word.built) {
-        let arguments: Vec<&str> = verb.required.iter().map(|key| argument(key)).collect();
+        let mut arguments: Vec<&str> = verb.required.iter().map(|key| argument(key)).collect();
+        match verb.word.word {
+            "skip" => arguments = vec!["by = \"3h\""],
+            "retire" | "cancel-retire" => arguments = vec!["disks = \"1 disks of main\""],
+            "degrade" => arguments = vec!["link = \"main\"", "loss = \"1%\""],
+            _ => {}
+        }
         let scenario = accept(&format!(
             "[[step]]\nat = \"1m\"\ndo = \"{}\"\n{}",
             verb.word.word,
@@ -399,6 +434,7 @@ fn every_subject_that_is_built_can_be_used() {
         let arguments = match subject.word.word {
             "answer" => "of = \"status\"\nstatus = 200".to_owned(),
             "state" => "node = \"all of main\"\nis = \"ok\"".to_owned(),
+            "reports" => "is = \"/full/\"".to_owned(),
             "copies" => "object = \"acme.example/scans/cat.jpg\"\nis = \"= 2\"".to_owned(),
             _ => subject.required.iter().map(|key| argument(key)).collect::<Vec<_>>().join("\n"),
         };
@@ -408,6 +444,24 @@ fn every_subject_that_is_built_can_be_used() {
         ));
         assert_eq!(scenario.expects[0].when, When::End, "{}", subject.word.word);
     }
+}
+
+#[test]
+fn a_subcluster_is_a_setting_of_its_nodes_and_chooses_them() {
+    let text =
+        HEAD.replace("nodes = 3", "nodes = 3\nsubclusters = { rack-a = [1, 3], rack-b = [2] }");
+    let step = "[[step]]\nat = \"1m\"\ndo = \"kill\"\nnodes = \"subcluster rack-a of main\"\n";
+    let scenario = read("x", &format!("{text}{step}")).expect("both racks exist");
+    assert_eq!(scenario.clusters["main"].node_settings[&2]["node.subcluster"], "rack-b");
+    let Verb::Power(Power::Kill, NodeSelector::These(nodes)) = &scenario.steps[0].verb else {
+        panic!("{:?}", scenario.steps[0].verb)
+    };
+    assert_eq!(nodes.iter().map(|node| node.node).collect::<Vec<_>>(), [1, 3]);
+    let wrong =
+        read("x", &format!("{text}{}", step.replace("rack-a", "rack-c"))).expect_err("none");
+    assert_eq!(wrong[0].nearest.as_deref(), Some("rack-a"));
+    let twice = read("x", &text.replace("rack-b = [2]", "rack-b = [1, 2]")).expect_err("twice");
+    assert_eq!(twice[0].message, "node 1 is in two subclusters");
 }
 
 #[test]

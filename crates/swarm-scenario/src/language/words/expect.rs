@@ -17,11 +17,10 @@ pub const INVARIANTS: &[Word] = &[
     choice("durable", "what was acknowledged is readable"),
     choice("true bytes", "no read returns what nobody wrote there"),
     choice("no resurrection", "nothing deleted comes back"),
+    choice("protected", "at rest each object has the copies that are demanded of it"),
     choice("obeyed", "lifepoints hold"),
     choice("tidy", "space adds up, index and journal agree"),
     choice("alive", "no panic, nothing stuck, no 5xx for bad input"),
-    later("protected"),
-    later("obeyed"),
     later("fed"),
     later("honest"),
 ];
@@ -48,7 +47,8 @@ const ON_OBJECT: &[Word] = &[OBJECT, ON];
 #[rustfmt::skip]
 pub const SUBJECTS: &[SubjectWord] = &[
     subject("healthy", "every node is ok and known as ok to all others, every volume is ok or retired", ON_CLUSTER, &[]),
-    subject("at rest", "nothing but beacons for ten minutes", ON_CLUSTER, &[]),
+    subject("fully protected", "the invariant *protected* holds now", ON_CLUSTER, &[]),
+    subject("at rest", "two whole health cycles on every volume without an action, nothing else under way", ON_CLUSTER, &[]),
     subject("readable", "the object answers 200 with bytes that are right", ON_OBJECT, &["object"]),
     subject("gone", "the object answers 404", ON_OBJECT, &["object"]),
     subject("copies", "so many disks hold a whole copy of the version that a client sees; of one that is gone, of any version", &[
@@ -69,6 +69,10 @@ pub const SUBJECTS: &[SubjectWord] = &[
         word("disk", Takes::Disks, "instead of `node`: which disks"),
         word("is", Takes::Name, "the state, such as `offline`"),
     ], &["is"]),
+    subject("reports", "some line of a node's log matches, among those of informational level or graver: until now, or since the event, or in the window", &[
+        CLUSTER, word("node", Takes::Nodes, "only these nodes").or("all of the cluster"),
+        word("is", Takes::Is, "`/PATTERN/`, a regular expression that some part of a line matches"),
+    ], &["is"]),
     subject("equals", "clients see of every object what they saw when it was remembered, and nothing else", &[
         CLUSTER, word("snapshot", Takes::Name, "the `remember` that took it"),
     ], &["snapshot"]),
@@ -77,13 +81,11 @@ pub const SUBJECTS: &[SubjectWord] = &[
         word("metric", Takes::Text, "which"),
         word("is", Takes::Is, "such as `<= 250ms`"),
     ], &["of", "metric", "is"]),
-    no_subject("fully protected"),
     no_subject("no orphans"),
     no_subject("feed drained"),
     no_subject("feed state"),
     no_subject("same objects"),
     no_subject("holds every acknowledged object"),
-    no_subject("reports"),
 ];
 
 const fn subject(

@@ -28,6 +28,8 @@ pub enum Takes {
     Number,
     /// A whole number from 1.
     Count,
+    /// A whole number of either sign.
+    Whole,
     /// `true` or `false`.
     Flag,
     /// `90s`, `1h30m`.
@@ -76,6 +78,10 @@ pub enum Takes {
     Headers,
     /// Names and values of settings.
     Settings,
+    /// The value of a setting.
+    Setting,
+    /// Names and lists of node numbers.
+    Subclusters,
     /// Numbers of nodes and how far their clocks are off.
     Clocks,
     /// Sizes and weights.

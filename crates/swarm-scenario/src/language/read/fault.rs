@@ -1,0 +1,201 @@
+//! Reads what the verbs of the network, of disks and of clocks take.
+
+use std::time::Duration;
+
+use swarm_cluster::{DiskFault, Ending, LatencySpec, LinkChange, Reply};
+
+use super::{Names, cluster_of, select};
+use crate::language::model::{Direction, DiskSelector, NodeSelector, Truncated, Verb};
+use crate::language::reader::{Reader, Table};
+use crate::language::units;
+use crate::language::words::{self, Takes, VERBS, Word};
+
+/// Reads the verb of this word, if it is one of these.
+pub(super) fn read(
+    reader: &Reader<'_>,
+    names: &Names,
+    table: &Table<'_>,
+    word: &str,
+) -> Option<Verb> {
+    let source = Source { reader, names, table, word };
+    let fault = |fault| Some(Verb::DiskFault(source.disks()?, fault));
+    let share_ppm = |key| table.unit(key, "\"0.1%\"", units::share);
+    match word {
+        "cut" => source.cut(),
+        "half-open" => source.nodes("nodes").map(Verb::HalfOpen),
+        "degrade" => source.degrade(),
+        "truncate" => source.truncate(),
+        "lose-reply" => Some(Verb::LoseReply {
+            nodes: source.nodes("nodes")?,
+            reply: if source.choice("reply", "success")? == "any" {
+                Reply::Any
+            } else {
+                Reply::Success
+            },
+            ending: source.ending()?,
+        }),
+        "slow-disk" => fault(DiskFault::Slow {
+            latency: table.duration("latency")?,
+            bandwidth: table.unit("bandwidth", "\"80MiB/s\"", units::bandwidth)?.div_ceil(8),
+            over: if table.has("over") { table.duration("over")? } else { Duration::ZERO },
+        }),
+        "stall-disk" => fault(DiskFault::Stalled),
+        "fail-reads" => fault(DiskFault::FailReads { share_ppm: share_ppm("share")? }),
+        "fail-writes" => fault(DiskFault::FailWrites { share_ppm: share_ppm("share")? }),
+        "fail-syncs" => fault(DiskFault::FailSyncs { share_ppm: share_ppm("share")? }),
+        "lie-about-syncs" => fault(DiskFault::LieAboutSyncs),
+        "misdirect" => fault(DiskFault::Misdirect { share_ppm: share_ppm("share")? }),
+        "fill" => fault(DiskFault::Full { share_ppm: share_ppm("to")? }),
+        "read-only" => fault(DiskFault::ReadOnly),
+        "rot" => Some(Verb::Rot(source.disks()?, share_ppm("share")?)),
+        "unreadable" => Some(Verb::Unreadable(source.disks()?, share_ppm("share")?)),
+        "heal-disk" => source.disks().map(Verb::HealDisk),
+        "pull-disk" => source.disks().map(Verb::PullDisk),
+        "insert-disk" => source.insert(),
+        "replace-disk" => source.disks().map(Verb::ReplaceDisk),
+        "lose-index" => source.disks().map(Verb::LoseIndex),
+        "skew" => Some(Verb::Skew(source.nodes("nodes")?, source.offset("offset")?)),
+        "drift" => Some(Verb::Drift(source.nodes("nodes")?, table.whole("ppm", units::PPM_MAX)?)),
+        "step-clock" => Some(Verb::StepClock(source.nodes("nodes")?, source.offset("by")?)),
+        "skip" => table.span_of_time("by").map(Verb::Skip),
+        _ => None,
+    }
+}
+
+/// Where a verb's arguments stand.
+struct Source<'a> {
+    reader: &'a Reader<'a>,
+    names: &'a Names,
+    table: &'a Table<'a>,
+    word: &'a str,
+}
+
+impl Source<'_> {
+    /// Nodes, or those that `each` comes to.
+    fn nodes(&self, key: &str) -> Option<NodeSelector> {
+        let Some(text) = self.table.text(key) else { return Some(NodeSelector::Each) };
+        let selector = select::nodes(self.reader, self.names, &text)?;
+        if matches!(selector, NodeSelector::Rest(_)) && key != "to" {
+            self.reader.problem(&text.span, "`rest of` belongs into `groups` or `to`");
+        }
+        Some(selector)
+    }
+
+    /// Disks, or those that `each` comes to.
+    fn disks(&self) -> Option<DiskSelector> {
+        match self.table.text("disks") {
+            Some(text) => select::disks(self.reader, self.names, &text),
+            None => Some(DiskSelector::Each),
+        }
+    }
+
+    fn offset(&self, key: &str) -> Option<i64> {
+        self.table.unit(key, "\"+10m\"", units::offset)
+    }
+
+    /// One of the words that a key of this verb takes.
+    fn choice(&self, key: &str, default: &str) -> Option<String> {
+        if !self.table.has(key) {
+            return Some(default.to_owned());
+        }
+        let verb = VERBS.iter().find(|verb| verb.word.word == self.word)?;
+        let known: &[Word] = match verb.arguments.iter().find(|word| word.word == key)?.takes {
+            Takes::OneOf(words) => words,
+            _ => &[],
+        };
+        Some(self.table.word(key, &format!("value of `{key}`"), known)?.value)
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        Some(match self.choice("ending", "reset")?.as_str() {
+            "silence" => Ending::Silence,
+            _ => Ending::Reset,
+        })
+    }
+
+    fn cut(&self) -> Option<Verb> {
+        let direction = match self.choice("direction", "both")?.as_str() {
+            "out" => Direction::Out,
+            "in" => Direction::In,
+            _ => Direction::Both,
+        };
+        let to = if self.table.has("to") { Some(self.nodes("to")?) } else { None };
+        Some(Verb::Cut { nodes: self.nodes("nodes")?, to, direction })
+    }
+
+    fn degrade(&self) -> Option<Verb> {
+        let Self { reader, names, table, .. } = self;
+        let nodes = match (table.has("nodes") || table.has("each"), table.has("link")) {
+            (true, false) => self.nodes("nodes")?,
+            (false, true) => NodeSelector::All(cluster_of(reader, names, table, "link")?),
+            _ => {
+                reader.problem(table.span(), "a network is degraded around `nodes` or on a `link`");
+                return None;
+            }
+        };
+        let share = |key: &str| table.unit(key, "\"0.1%\"", units::share);
+        let change = LinkChange {
+            latency: table
+                .span_of_time("latency")
+                .map(|span| LatencySpec { min: span.min, max: span.max }),
+            bandwidth_bits: table.unit("bandwidth", "\"10Gbit\"", units::bandwidth),
+            loss_ppm: share("loss"),
+            duplicate_ppm: share("duplicate"),
+            reorder_ppm: share("reorder"),
+        };
+        if change == LinkChange::default() {
+            let what = "say what becomes worse: latency, bandwidth, loss, duplicate, reorder";
+            reader.problem(table.span(), what);
+        }
+        let with_clients = self.choice("with", "nodes")? == "clients";
+        Some(Verb::Degrade { nodes, with_clients, change })
+    }
+
+    fn truncate(&self) -> Option<Verb> {
+        let Self { reader, names, table, .. } = self;
+        let request = match (table.text("workload"), table.has("nodes") || table.has("each")) {
+            (Some(workload), false) => {
+                if !names.workloads.contains(&workload.value) {
+                    let known = names.workloads.iter().map(String::as_str);
+                    reader.unknown(&workload.span, "workload", &workload.value, known);
+                    return None;
+                }
+                let nth = if table.has("nth") { table.count("nth")? } else { 1 };
+                Truncated::OfWorkload(workload.value, nth)
+            }
+            (None, true) => Truncated::ToNodes(self.nodes("nodes")?),
+            _ => {
+                reader.problem(table.span(), "a request is one of a `workload` or one to `nodes`");
+                return None;
+            }
+        };
+        let at_byte = table.unit("at_byte", "\"2KiB\"", units::size)?;
+        Some(Verb::Truncate { request, at_byte, ending: self.ending()? })
+    }
+
+    fn insert(&self) -> Option<Verb> {
+        let into = match self.table.text("into") {
+            None => None,
+            Some(text) => {
+                let selector = select::nodes(self.reader, self.names, &text)?;
+                self.reader.not_live(&text.span, "a disk in another node");
+                let one = match &selector {
+                    NodeSelector::These(nodes) => nodes.len() == 1,
+                    NodeSelector::Some(count, _) => *count == 1,
+                    NodeSelector::Step(_) | NodeSelector::Each => true,
+                    NodeSelector::All(_) | NodeSelector::Rest(_) => false,
+                };
+                if !one {
+                    self.reader.problem(&text.span, "disks are plugged into one node");
+                }
+                Some(selector)
+            }
+        };
+        Some(Verb::InsertDisk(self.disks()?, into))
+    }
+}
+
+/// The step with this word is healed by `heal` of its name.
+pub(super) fn is_healed_by_step(word: &str) -> bool {
+    words::HEALED_BY_STEP.contains(&word)
+}

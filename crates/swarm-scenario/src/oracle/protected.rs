@@ -1,0 +1,238 @@
+//! The invariants *protected* and *obeyed*, as far as disks tell: each object has exactly the copies that are demanded of
+//! it, spread as demanded and all alike; of what was deleted, replaced or has ended nothing is left.
+//!
+//! Written from `docs/on-disk.md`; what is demanded comes from the caller.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use swarm_cluster::{Image, NodeRef};
+use swarm_types::Stamp;
+
+use super::image::{Extent, Id, Volume, crc};
+use super::record::{self, Object, Record};
+
+/// At most so many findings are told; the first ones say what is wrong.
+const FOUND_MAX: usize = 20;
+
+/// A volume that takes part in the cluster.
+pub(crate) struct Seen {
+    pub(crate) disk: String,
+    pub(crate) node: NodeRef,
+    pub(crate) subcluster: String,
+    pub(crate) service: Service,
+    pub(crate) image: Box<dyn Image>,
+    pub(crate) volume: Volume,
+}
+
+/// What a volume is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Its copies count, and it takes further ones while there is so much free, bytes.
+    Takes { free: u64 },
+    /// Its copies are to go elsewhere and do not count.
+    Leaves,
+}
+
+/// How many copies there must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// So many, on so many nodes.
+    Copies(usize),
+    /// None: the object has ended.
+    Ended,
+    /// Nobody can tell: it changes about now, or depends on whose clock is asked.
+    Unsure,
+}
+
+/// Something that is not as demanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// True if bytes of something that has ended are left, which is *obeyed*; else it is *protected*.
+    pub(crate) obeyed: bool,
+    pub(crate) what: String,
+}
+
+/// One record on one volume.
+struct Held<'a> {
+    on: &'a Seen,
+    record: Record,
+    extent: Option<Extent>,
+    stamp: Stamp,
+}
+
+/// Everything that is not as demanded, in the order of stream ids. On each of the `unread` nodes there may be copies that
+/// nobody can see from outside, because damage has hit the journal of a disk.
+pub(crate) fn judge(
+    volumes: &[Seen],
+    unread: &BTreeSet<NodeRef>,
+    demand: impl Fn(&Object, Stamp) -> Demand,
+) -> Vec<Finding> {
+    let mut streams: BTreeMap<Id, Vec<Held<'_>>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for on in volumes {
+        for (id, filed) in &on.volume.filed {
+            match record::read(&filed.value) {
+                Some(record) => streams.entry(*id).or_default().push(Held {
+                    on,
+                    record,
+                    extent: filed.extent,
+                    stamp: filed.version(),
+                }),
+                None => found.push(Finding {
+                    obeyed: false,
+                    what: format!("{} holds a record of no known shape", on.disk),
+                }),
+            }
+        }
+    }
+    for (id, held) in &streams {
+        if found.len() >= FOUND_MAX {
+            break;
+        }
+        let (newest, older): (Vec<_>, Vec<_>) = {
+            let newest = held.iter().map(|held| held.stamp).max();
+            held.iter().partition(|held| Some(held.stamp) == newest)
+        };
+        let judged = stream((volumes, unread), id, &newest, &older, &demand);
+        found.extend(judged.map(|(obeyed, what)| Finding { obeyed, what }));
+    }
+    found
+}
+
+/// What is wrong with one stream, if anything; the most telling thing only.
+fn stream(
+    cluster: (&[Seen], &BTreeSet<NodeRef>),
+    id: &Id,
+    newest: &[&Held<'_>],
+    older: &[&Held<'_>],
+    demand: &impl Fn(&Object, Stamp) -> Demand,
+) -> Option<(bool, String)> {
+    let replicas: Vec<(&Held<'_>, &Object, bool)> = newest
+        .iter()
+        .filter_map(|held| match &held.record {
+            Record::Replica { object, quarantined } => Some((*held, object, *quarantined)),
+            Record::Tombstone => None,
+        })
+        .collect();
+    let deleted = replicas.len() < newest.len();
+    let obsolete = older.iter().find(|held| matches!(held.record, Record::Replica { .. }));
+    if let Some(held) = obsolete {
+        let what = if deleted { "of what was deleted" } else { "of an older version" };
+        return Some((
+            false,
+            format!("a copy {what} is left on {} ({})", held.on.disk, name(held, id)),
+        ));
+    }
+    let (first, object, _) = *replicas.first()?;
+    let name = name(first, id);
+    let wanted = match demand(object, first.stamp) {
+        Demand::Unsure => return None,
+        Demand::Ended => {
+            return Some((true, format!("{name} has ended, and {} has its bytes", first.on.disk)));
+        }
+        Demand::Copies(wanted) => wanted,
+    };
+    if let Some((held, other, _)) = replicas.iter().find(|(_, other, _)| *other != object) {
+        return Some((
+            false,
+            format!(
+                "{} and {} tell different things of {name}: {object:?} and {other:?}",
+                first.on.disk, held.on.disk
+            ),
+        ));
+    }
+    let sound: Vec<&Held<'_>> = replicas
+        .iter()
+        .filter(|(held, _, quarantined)| {
+            let whole = |extent| held.on.volume.is_whole(&*held.on.image, id, &extent);
+            !quarantined && held.extent.is_some_and(whole)
+        })
+        .map(|(held, ..)| *held)
+        .collect();
+    // Whether that was a legal loss is for *durable* to say.
+    let model = sound.first()?;
+    if let Some(other) = sound.iter().find(|held| body_sum(held) != body_sum(model)) {
+        return Some((
+            false,
+            format!("the copies of {name} on {} and {} differ", model.on.disk, other.on.disk),
+        ));
+    }
+    let counting: Vec<&Held<'_>> =
+        sound.iter().filter(|held| held.on.service != Service::Leaves).copied().collect();
+    if let Some(what) = counted(cluster, &counting, wanted, model) {
+        return Some((false, format!("{name} {what}")));
+    }
+    let bad = replicas.iter().find(|(held, ..)| !sound.iter().any(|one| std::ptr::eq(*one, *held)));
+    bad.map(|(held, ..)| (false, format!("a damaged copy of {name} is left on {}", held.on.disk)))
+}
+
+/// What is wrong with number and spread of the copies that count.
+fn counted(
+    (volumes, unread): (&[Seen], &BTreeSet<NodeRef>),
+    copies: &[&Held<'_>],
+    wanted: usize,
+    model: &Held<'_>,
+) -> Option<String> {
+    let holders: BTreeSet<&NodeRef> = copies.iter().map(|held| &held.on.node).collect();
+    let disks = || copies.iter().map(|held| held.on.disk.as_str()).collect::<Vec<_>>().join(", ");
+    if holders.len() < copies.len() {
+        return Some(format!("has two copies on one node: {}", disks()));
+    }
+    if copies.len() > wanted {
+        return Some(format!("has {} copies instead of {wanted}: {}", copies.len(), disks()));
+    }
+    let size = model.extent.map_or(0, |extent| extent.size());
+    let takes = |seen: &&Seen| {
+        // Room for a body is kept when a disk is nearly full; nobody is blamed for a copy that just fits.
+        matches!(seen.service, Service::Takes { free } if free >= 2 * size.max(65_536))
+            && !holders.contains(&seen.node)
+    };
+    let able: BTreeSet<&NodeRef> = volumes.iter().filter(takes).map(|seen| &seen.node).collect();
+    let unseen = unread.iter().filter(|node| !holders.contains(node)).count();
+    if copies.len() + unseen < wanted && !able.is_empty() {
+        return Some(format!("has {} copies instead of {wanted}: {}", copies.len(), disks()));
+    }
+    if unseen > 0 {
+        return None;
+    }
+    let mut spread: BTreeMap<&str, usize> = BTreeMap::new();
+    for held in copies {
+        *spread.entry(held.on.subcluster.as_str()).or_default() += 1;
+    }
+    let most = spread.values().max().copied().unwrap_or(0);
+    let poor = volumes
+        .iter()
+        .filter(takes)
+        .map(|seen| seen.subcluster.as_str())
+        .find(|subcluster| spread.get(subcluster).copied().unwrap_or(0) + 2 <= most);
+    poor.map(|poor| format!("is badly spread, {poor} should have one more: {}", disks()))
+}
+
+/// A checksum of a body, the same wherever it lies.
+fn body_sum(held: &Held<'_>) -> u32 {
+    let Some(extent) = held.extent else { return 0 };
+    let mut block = vec![0; 65_536];
+    let mut sum = 0;
+    let mut at = 0;
+    while at < extent.length {
+        let length = usize::try_from((extent.length - at).min(block.len() as u64)).unwrap_or(0);
+        held.on.image.read(extent.offset + at, &mut block[..length]);
+        sum = crc(&[&u32::to_le_bytes(sum), &block[..length]]);
+        at += length as u64;
+    }
+    sum
+}
+
+/// What reports call a stream: its name, or its id.
+fn name(held: &Held<'_>, id: &Id) -> String {
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    match &held.record {
+        Record::Replica { object: Object { name: Some(name), .. }, .. } => {
+            format!("{name} ({hex})")
+        }
+        _ => hex,
+    }
+}
+
+#[cfg(test)]
+mod tests;

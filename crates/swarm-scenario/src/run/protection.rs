@@ -1,0 +1,201 @@
+//! The invariants *protected* and *obeyed* on disks: gathers what every disk of a cluster holds and what is demanded of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use swarm_types::{Stamp, Timestamp};
+
+use super::watch::LOOK_EVERY;
+use super::{Run, lock, watch};
+use crate::language::lifepoint::Copies;
+use crate::ledger::Act;
+use crate::oracle::image;
+use crate::oracle::lifepoint::Intent;
+use crate::oracle::protected::{self, Demand, Finding, Seen, Service};
+use crate::oracle::record::Object;
+use crate::verdict::Invariant;
+
+/// How often disks are looked at before what was seen counts.
+const LOOKS_MAX: u32 = 3;
+/// What a visit needs at most after a lifepoint has changed what it demands, in health cycles.
+const CYCLES_TO_ACT: u32 = 3;
+/// Unless the file says otherwise (Policies for replicas; contexts: our reading of scsp.defaultContextReplicas).
+const DEFAULT: Policy = Policy { min: 2, max: 16, default: 2, contexts: 3 };
+
+/// What a cluster's settings demand.
+#[derive(Debug, Clone, Copy)]
+struct Policy {
+    min: u32,
+    max: u32,
+    default: u32,
+    contexts: u32,
+}
+
+impl Policy {
+    fn of(settings: &BTreeMap<String, String>) -> Self {
+        let mut policy = DEFAULT;
+        if let Some(contexts) = settings.get("scsp.defaultContextReplicas") {
+            policy.contexts = contexts.trim().parse().unwrap_or(policy.contexts);
+        }
+        for word in settings.get("policy.replicas").map_or("", String::as_str).split_whitespace() {
+            let Some((key, Ok(value))) = word.split_once(':').map(|(key, v)| (key, v.parse()))
+            else {
+                continue;
+            };
+            match key {
+                "min" => policy.min = value,
+                "max" => policy.max = value,
+                "default" => policy.default = value,
+                _ => {}
+            }
+        }
+        policy
+    }
+
+    fn copies(self, asked: Option<Copies>) -> u32 {
+        let wanted = match asked {
+            Some(Copies::Whole(copies)) => copies,
+            // Until erasure coding exists (our choice).
+            Some(Copies::Coded { p, .. }) => p + 1,
+            None => self.default,
+        };
+        wanted.clamp(self.min, self.max)
+    }
+}
+
+/// What a whole cluster has to keep.
+struct Demands {
+    policy: Policy,
+    /// The lifepoints of the versions that clients were told of.
+    intents: BTreeMap<Stamp, Intent>,
+    /// What changed after the one and before the other is not judged.
+    since: Timestamp,
+    now: Timestamp,
+}
+
+impl Demands {
+    fn new(run: &Run, cluster: &str) -> Self {
+        let settings = run.settings(cluster);
+        let cycle = settings.get("health.cycleTime").and_then(|text| text.trim().parse().ok());
+        let slack = CYCLES_TO_ACT * Duration::from_secs(cycle.unwrap_or(21_600));
+        let ledger = lock(&run.ledger);
+        let mut intents = BTreeMap::new();
+        for number in ledger.numbers() {
+            let object = ledger.object(number);
+            for entry in &object.history {
+                if let (Act::Write { content, .. }, Some(stamp)) = (entry.act, entry.write_stamp())
+                {
+                    let intent = object.intent(content).cloned().unwrap_or_default();
+                    intents.insert(stamp, intent);
+                }
+            }
+        }
+        let now = run.env().wall();
+        let slack = i64::try_from(slack.as_nanos()).unwrap_or(i64::MAX);
+        // Clocks of nodes may be ahead, but not by more than what a visit needs anyway.
+        let (since, now) =
+            (Timestamp(now.0.saturating_sub(slack)), Timestamp(now.0.saturating_add(slack)));
+        Self { policy: Policy::of(settings), intents, since, now }
+    }
+
+    fn of(&self, object: &Object, stamp: Stamp) -> Demand {
+        if object.kind.is_context() {
+            return copies(self.policy.contexts);
+        }
+        let says = |(name, _): &(String, Vec<u8>)| name.eq_ignore_ascii_case("lifepoint");
+        if !object.headers.iter().any(says) {
+            return copies(self.policy.copies(None));
+        }
+        let Some(intent) = self.intents.get(&stamp).filter(|intent| !intent.may_end_at_any_time())
+        else {
+            return Demand::Unsure;
+        };
+        match intent.ends_at() {
+            Some(ends) if ends <= self.since => return Demand::Ended,
+            Some(ends) if ends <= self.now => return Demand::Unsure,
+            _ => {}
+        }
+        let [then, soon] = [self.since, self.now].map(|at| self.policy.copies(intent.copies(at)));
+        if then == soon { copies(soon) } else { Demand::Unsure }
+    }
+}
+
+fn copies(count: u32) -> Demand {
+    Demand::Copies(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Looks at every disk of a cluster.
+///
+/// # Errors
+/// Why nobody can tell, in a sentence.
+pub(crate) async fn look(run: &Run, cluster: &str) -> Result<Vec<Finding>, String> {
+    let mut seen = Vec::new();
+    let mut unread = BTreeSet::new();
+    for node in run.world.nodes(cluster) {
+        let status = watch::status(run, &node).await.map_err(|why| format!("{node} {why}"))?;
+        for disk in run.world.disks(&node) {
+            let name = disk.to_string();
+            let Some(told) = status.volumes.iter().find(|volume| volume.disk == name) else {
+                continue;
+            };
+            let service = match told.state.as_str() {
+                "ok" | "idle" => Service::Takes { free: told.free },
+                "retiring" | "retired" => Service::Leaves,
+                _ => continue,
+            };
+            let image = run.world.image(&disk);
+            // A journal that cannot be read from outside is *tidy*'s to judge; its node knows what it holds.
+            let Ok(volume) = image::read(&*image) else {
+                unread.insert(node.clone());
+                continue;
+            };
+            let (node, subcluster) = (node.clone(), String::new());
+            seen.push(Seen { disk: name, node, subcluster, service, image, volume });
+        }
+    }
+    let demands = Demands::new(run, cluster);
+    Ok(protected::judge(&seen, &unread, |object, stamp| demands.of(object, stamp)))
+}
+
+/// Judges the disks of every cluster at rest.
+pub(crate) async fn judge(run: &Arc<Run>) {
+    for cluster in run.scenario.clusters.keys() {
+        let mut found = look(run, cluster).await;
+        for _ in 1..LOOKS_MAX {
+            if found.as_ref().is_ok_and(Vec::is_empty) {
+                break;
+            }
+            run.env().sleep(LOOK_EVERY).await;
+            found = look(run, cluster).await;
+        }
+        match found {
+            Ok(findings) => {
+                for finding in findings {
+                    let invariant =
+                        if finding.obeyed { Invariant::Obeyed } else { Invariant::Protected };
+                    run.violation(invariant, None, finding.what, None);
+                }
+            }
+            Err(why) => run.violation(Invariant::Alive, None, why, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_decide_the_number_of_copies() {
+        let settings = |text: &str| {
+            Policy::of(&BTreeMap::from([("policy.replicas".to_owned(), text.to_owned())]))
+        };
+        assert_eq!(Policy::of(&BTreeMap::new()).copies(None), 2);
+        let policy = settings("min:2 max:5 default:3 anchored");
+        assert_eq!(policy.copies(None), 3);
+        assert_eq!(policy.copies(Some(Copies::Whole(1))), 2);
+        assert_eq!(policy.copies(Some(Copies::Whole(9))), 5);
+        assert_eq!(policy.copies(Some(Copies::Coded { k: 4, p: 2 })), 3);
+    }
+}

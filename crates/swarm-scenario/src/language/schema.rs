@@ -275,7 +275,6 @@ mod tests {
             "clock = 3\n",
             "lan = { latency = \"5\" }\n",
             "volumes = { kind = \"tape\" }\n",
-            "subclusters = { a = [1] }\n",
             "[workload.w]\nclients = 0\n",
             "[workload.w]\nmix = { wite = 1 }\n",
             "[[step]]\nat = \"1m\"\ndo = \"kil\"\nnodes = \"main/1\"\n",

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use swarm_cluster::{Damage, DamageKind, Image};
+use swarm_cluster::{Damage, Image};
 
 use super::image::{self, Extent, Fault, Id, Volume, crc, number32, number64};
 
@@ -25,7 +25,6 @@ pub(crate) fn judge(
 ) -> Vec<String> {
     let rotten: Vec<Range<u64>> = damage
         .iter()
-        .filter(|damage| damage.kind == DamageKind::Rot)
         .flat_map(|damage| damage.ranges.iter().map(|(offset, length)| *offset..offset + length))
         .collect();
     let volume = match image::read(image) {

@@ -1,6 +1,6 @@
 //! Watches clusters from outside, through their management ports: healthy, at rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +10,14 @@ use swarm_cluster::{Life, NodeRef};
 use swarm_types::Instant;
 
 use super::{Kind, Run};
+use crate::language::units;
 
 /// How often a condition is looked at while somebody waits for it.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked while waiting for rest, which takes whole health cycles.
 const REST_LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Connections have had time to end.
+const REST: Duration = Duration::from_secs(600);
 /// So many whole cycles in a row without an action are rest.
 const QUIET_CYCLES: u64 = 2;
 /// In real time nobody waits for health cycles: quiet for so long is rest.
@@ -113,16 +116,29 @@ fn is_well(state: &str) -> bool {
 /// # Errors
 /// What is not well, in a sentence.
 pub(crate) async fn healthy(run: &Run, cluster: &str) -> Result<Vec<Status>, String> {
+    well_but(run, cluster, &BTreeSet::new()).await
+}
+
+/// The statuses of all nodes of a cluster, if it is healthy but for volumes on these disks.
+async fn well_but(
+    run: &Run,
+    cluster: &str,
+    broken: &BTreeSet<String>,
+) -> Result<Vec<Status>, String> {
     let nodes = run.world.nodes(cluster);
     let mut statuses = Vec::with_capacity(nodes.len());
     for node in &nodes {
         let status = status(run, node).await.map_err(|why| format!("{node} {why}"))?;
-        if !is_well(&status.state) {
+        let is_lost =
+            |volume: &VolumeStatus| volume.state == "unavailable" && broken.contains(&volume.disk);
+        let excused = status.state == "error" && status.volumes.iter().any(is_lost);
+        if !is_well(&status.state) && !excused {
             return Err(format!("{node} is {}", status.state));
         }
-        if let Some(volume) =
-            status.volumes.iter().find(|volume| !matches!(volume.state.as_str(), "ok" | "retired"))
-        {
+        let well = |volume: &VolumeStatus| {
+            matches!(volume.state.as_str(), "ok" | "retired") || is_lost(volume)
+        };
+        if let Some(volume) = status.volumes.iter().find(|volume| !well(volume)) {
             let problem =
                 volume.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
             return Err(format!("volume {} of {node} is {}{problem}", volume.disk, volume.state));
@@ -132,7 +148,7 @@ pub(crate) async fn healthy(run: &Run, cluster: &str) -> Result<Vec<Status>, Str
     for (node, status) in nodes.iter().zip(&statuses) {
         for (other, name) in nodes.iter().zip(&statuses).filter(|(other, _)| *other != node) {
             let known = status.members.iter().find(|member| member.node == name.node);
-            if known.is_none_or(|member| !is_well(&member.state)) {
+            if known.is_none_or(|member| !is_well(&member.state) && member.state != name.state) {
                 let as_what = known.map_or("not at all", |member| member.state.as_str());
                 return Err(format!("{node} knows {other} as {as_what}"));
             }
@@ -188,8 +204,10 @@ struct Quiet {
 impl Rest {
     /// Looks once; true when the cluster is at rest.
     pub(crate) async fn look(&mut self, run: &Run, cluster: &str) -> bool {
-        let found = healthy(run, cluster).await.and_then(|statuses| self.judge(run, &statuses));
-        match found {
+        // What a fault has destroyed for good stays so.
+        let broken = run.world.damage().iter().map(|damage| damage.disk.to_string()).collect();
+        let statuses = well_but(run, cluster, &broken).await.inspect_err(|_| self.quiet = None);
+        match statuses.and_then(|statuses| self.judge(run, &statuses)) {
             Ok(()) => true,
             Err(why) => {
                 self.why_not = why;
@@ -230,6 +248,11 @@ impl Rest {
             } else {
                 Err("quiet for some seconds only".to_owned())
             };
+        }
+        // Where nothing is walked, as much time must pass as if something were.
+        if run.now().since(quiet.since) < REST {
+            self.quiet = Some(quiet);
+            return Err(format!("quiet for less than {}", units::show(REST)));
         }
         let missing = walks().find_map(|(disk, walks)| {
             // The cycle that was under way at first does not count.

@@ -9,7 +9,7 @@ const WORLD: &str = r#"
 schema = 1
 title = "t"
 why = "w"
-limit = { sim = "1h", wall = "60s" }
+limit = { sim = "6h", wall = "60s" }
 [cluster.main]
 nodes = 3
 volumes = { size = "64MiB" }
@@ -437,7 +437,7 @@ nodes = "all of main"
 fn clusters_that_do_not_come_to_rest_in_time_fail() {
     let report = run("[[expect]]\nat = \"end\"\nthat = \"healthy\"\n", 8);
     assert_held(&report);
-    let text = WORLD.replace("sim = \"1h\"", "sim = \"5m\"");
+    let text = WORLD.replace("sim = \"6h\"", "sim = \"5m\"");
     let scenario = language::read("small.toml", &text).expect("reads");
     let report = simulate(
         &Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 },
@@ -456,7 +456,7 @@ fn a_waived_invariant_is_not_judged_but_told() {
     let text = format!(
         "{}\nwaive = [{{ invariant = \"alive\", because = \"it cannot come to rest in time\" }}]\n{}",
         "",
-        WORLD.replace("sim = \"1h\"", "sim = \"5m\"")
+        WORLD.replace("sim = \"6h\"", "sim = \"5m\"")
     );
     let scenario = language::read("small.toml", &text).expect("reads");
     let report = simulate(

@@ -339,10 +339,6 @@ fn words_that_are_not_built_are_told_apart_from_mistakes() {
             "x:2:9: event `to-dr drained`: not yet",
         ),
         (
-            "[[expect]]\nat = \"end\"\nthat = \"fully protected\"",
-            "x:3:8: subject `fully protected`: not yet",
-        ),
-        (
             "[[expect]]\nat = \"end\"\nthat = \"metric\"\nof = \"ingest\"\nmetric = \"rpo p99\"\nis = \"< 1s\"",
             "x:5:10: metric `rpo p99`: not yet",
         ),

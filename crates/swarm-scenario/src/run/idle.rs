@@ -14,6 +14,9 @@ use crate::verdict::Invariant;
 
 /// How often queues are looked at while things happen: often enough to see one grow, seldom enough to cost nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How often nodes are looked at again before what was seen counts; at other moments than [`LOOK_EVERY`], whose own
+/// connections would be seen every time.
+const JUDGE_EVERY: Duration = Duration::from_secs(7);
 /// A node that does not answer by then is judged by others.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Metrics of hundreds of volumes fit.
@@ -58,7 +61,7 @@ pub(crate) async fn judge(run: &Run) {
         if run.now() >= deadline {
             return report(run, found);
         }
-        run.env().sleep(LOOK_EVERY).await;
+        run.env().sleep(JUDGE_EVERY).await;
     }
 }
 

@@ -178,29 +178,6 @@ fn a_quiet_stretch_in_which_clients_work_is_a_mistake_of_the_file() {
 }
 
 #[test]
-fn what_a_lying_disk_loses_with_the_power_is_a_legal_loss() {
-    bites(
-        r#"
-[[step]]
-at = "10s"
-do = "lie-about-syncs"
-disks = "all disks of main"
-as = "lies"
-[[step]]
-at = "40s"
-do = "power-off"
-nodes = "all of main"
-for = "20s"
-[[step]]
-at = "2m"
-do = "heal-disk"
-disks = "lies"
-"#,
-        26,
-    );
-}
-
-#[test]
 fn a_disk_is_pulled_and_comes_back_and_another_is_replaced() {
     bites(
         r#"

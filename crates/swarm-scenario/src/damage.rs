@@ -1,7 +1,10 @@
 //! The damage ledger: what faults really destroyed, so that a legal loss and a bug can be told apart.
 //!
-//! A replica counts as lost if its own bytes were hit, or everything on its node was. A journal that was hit counts from
-//! the next time its node stops: until then nobody reads it.
+//! Two questions are kept apart. *Destroyed* is a version of which, after some destruction, no disk had a whole copy any
+//! more: whoever destroyed looked at all disks, so that copies which moved since the acknowledgement count. *Intact* is what
+//! an answer left on the nodes that it named, as far as one can tell without looking: there a replica counts as lost if its
+//! own bytes were hit, or everything on its node was, and a journal that was hit counts from the next time its node stops,
+//! since until then nobody reads it.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +18,8 @@ pub(crate) struct DamageLedger {
     losses: Vec<Loss>,
     /// Nodes whose journal was hit and has not been read since.
     journals: BTreeSet<NodeNumber>,
+    /// The acknowledged versions of which nothing whole was left.
+    destroyed: BTreeSet<Stamp>,
 }
 
 #[derive(Debug)]
@@ -34,7 +39,7 @@ enum Lost {
 }
 
 impl DamageLedger {
-    /// All disks of the node are blank.
+    /// All disks of the node are blank, or one of them is gone.
     pub(crate) fn wiped(&mut self, at: Instant, node: NodeNumber) {
         self.losses.push(Loss { node, at, what: Lost::Everything });
     }
@@ -63,6 +68,23 @@ impl DamageLedger {
         if self.journals.remove(&node) {
             self.losses.push(Loss { node, at, what: Lost::Everything });
         }
+    }
+
+    /// Of these versions no disk has a whole copy any more.
+    pub(crate) fn destroyed(&mut self, versions: impl IntoIterator<Item = Stamp>) {
+        self.destroyed.extend(versions);
+    }
+
+    /// True if a whole copy of what this acknowledged write left must be on some disk: faults have never left none, and not
+    /// all of its nodes were hit while it was under way.
+    pub(crate) fn left_some(&self, entry: &Entry) -> bool {
+        let Some(stamp) = entry.write_stamp() else { return false };
+        let ended = entry.ended.unwrap_or(Instant(u64::MAX));
+        let hit_meanwhile = |node: &NodeNumber| {
+            let mut of_node = self.losses.iter().filter(|loss| loss.node == *node);
+            of_node.any(|loss| loss.at >= entry.sent && loss.at <= ended)
+        };
+        !self.destroyed.contains(&stamp) && !entry.holders().iter().all(hit_meanwhile)
     }
 
     /// True if nothing had been damaged by then.
@@ -151,6 +173,18 @@ mod tests {
         let delete = Entry { act: Act::Delete, ..write(1, 40, 41) };
         let unstamped = Outcome::Acknowledged { stamp: None, holders: vec![], replicas: 0 };
         assert!(!ledger.is_intact(NODE, &Entry { outcome: unstamped, ..delete }));
+    }
+
+    #[test]
+    fn a_write_is_lost_when_no_disk_has_it_whatever_became_of_its_first_holders() {
+        let mut ledger = DamageLedger::default();
+        ledger.wiped(at(50), NODE);
+        assert!(ledger.left_some(&write(1, 40, 41)), "somebody had made another copy");
+        assert!(!ledger.left_some(&write(2, 49, 51)), "under way, and its only node was hit");
+        ledger.destroyed([stamp(1)]);
+        assert!(!ledger.left_some(&write(1, 40, 41)));
+        let delete = Entry { act: Act::Delete, ..write(3, 40, 41) };
+        assert!(!ledger.left_some(&delete), "a delete leaves no copy");
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! Judges answers at the moment they come, with the faults in force then.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use swarm_client::Response;
 use swarm_cluster::NodeRef;
-use swarm_types::{HeaderList, Instant};
+use swarm_types::{HeaderList, Instant, Stamp};
 
+use super::faults::disks::note_damage;
 use super::operate::{Ask, Order};
 use super::scope::Faults;
 use super::{Run, lock, obeyed};
 use crate::body::Verifier;
 use crate::ledger::legal::{self, Illegal, Seen, Window};
-use crate::ledger::{Object, ObjectNumber};
-use crate::reach::NodeNumber;
+use crate::ledger::{Entry, Object, ObjectNumber};
+use crate::oracle::image;
+use crate::reach::{NodeNumber, NodeSet, Reach};
 use crate::verdict::Invariant;
 use crate::wire::{self, Broken};
 
@@ -52,10 +56,10 @@ pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) 
         let ledger = lock(&run.ledger);
         let reach = lock(&run.reach);
         let history = &ledger.object(order.object).history;
-        (
-            history[entry].stamp().is_some() && !history[entry].holders().is_empty(),
-            legal::out_of_order(history, entry, &Faults::of_nobody(&reach, history)),
-        )
+        let scope = Faults::of_nobody(&reach, history);
+        let below = legal::out_of_order(history, entry, &scope)
+            .filter(|earlier| is_on_disk(run, &reach, history, *earlier, scope.in_reach_of(entry)));
+        (history[entry].stamp().is_some() && !history[entry].holders().is_empty(), below)
     };
     if !acknowledged {
         run.violation(
@@ -273,29 +277,70 @@ pub(crate) fn judge_seen(
     what: &str,
 ) {
     let window = Window { started, ended: run.now() };
-    let found = {
-        let ledger = lock(&run.ledger);
-        let reach = lock(&run.reach);
-        let scope = Faults::of_read(&ledger, &reach, object, nodes, window);
-        let history = &ledger.object(object).history;
-        let verdict = legal::judge(history, window, &scope, seen);
-        verdict.err().map(|illegal| {
-            let (contents, absent) = legal::legal_outcomes(history, window, &scope);
-            let mut legal: Vec<String> =
-                contents.iter().map(|content| format!("write {content}")).collect();
-            legal.extend(absent.then(|| "404".to_owned()));
-            let asked: Vec<String> =
-                nodes.iter().map(|node| reach.node(*node).to_string()).collect();
-            (illegal, asked.join(" then "), legal.join(", "))
-        })
-    };
-    let Some((illegal, asked, legal)) = found else { return };
+    if judged(run, object, nodes, window, seen).is_none() {
+        return;
+    }
+    // What disks destroy by themselves gets into the books when somebody asks.
+    note_damage(run);
+    let Some((illegal, asked, legal)) = judged(run, object, nodes, window, seen) else { return };
     let (invariant, why, against) = explain(illegal);
     let what = format!(
         "{asked} {what}: {why}; legal: {}",
         if legal.is_empty() { "nothing" } else { &legal }
     );
     run.violation(invariant, Some(object), what, against);
+}
+
+/// What is illegal about what a read saw, whom it asked, and what would have been legal.
+fn judged(
+    run: &Run,
+    object: ObjectNumber,
+    nodes: &[NodeNumber],
+    window: Window,
+    seen: Seen,
+) -> Option<(Illegal, String, String)> {
+    let ledger = lock(&run.ledger);
+    let reach = lock(&run.reach);
+    let scope = Faults::of_read(&ledger, &reach, object, nodes, window);
+    let history = &ledger.object(object).history;
+    let illegal = legal::judge(history, window, &scope, seen).err()?;
+    if let Illegal::Lost { write: missed } | Illegal::Stale { newer: missed } = illegal
+        && !is_on_disk(run, &reach, history, missed, scope.in_reach())
+    {
+        return None;
+    }
+    let (contents, absent) = legal::legal_outcomes(history, window, &scope);
+    let mut legal: Vec<String> =
+        contents.iter().map(|content| format!("write {content}")).collect();
+    legal.extend(absent.then(|| "404".to_owned()));
+    let asked: Vec<String> = nodes.iter().map(|node| reach.node(*node).to_string()).collect();
+    Some((illegal, asked.join(" then "), legal.join(", ")))
+}
+
+/// Whether what an operation left was really where somebody could reach it. Health processors move copies, so that they
+/// need not be where an answer said: where not all nodes were in reach, the disks are asked. What no disk of the cluster
+/// has at all was lost, and that excuses nobody.
+fn is_on_disk(
+    run: &Run,
+    reach: &Reach,
+    history: &[Entry],
+    entry: usize,
+    in_reach: Option<NodeSet>,
+) -> bool {
+    let (Some(in_reach), Some(oldest)) = (in_reach, history[entry].write_stamp()) else {
+        return true;
+    };
+    let stamps = history.iter().filter_map(Entry::write_stamp);
+    let wanted: BTreeSet<Stamp> = stamps.filter(|stamp| *stamp >= oldest).collect();
+    let has = |node: &NodeNumber| {
+        run.world.disks(reach.node(*node)).iter().any(|disk| {
+            let disk = run.world.image(disk);
+            image::read(&*disk).is_ok_and(|volume| volume.holds_whole(&*disk, &wanted))
+        })
+    };
+    let (near, far): (Vec<NodeNumber>, Vec<NodeNumber>) =
+        reach.nodes().partition(|node| in_reach.contains(*node));
+    near.iter().any(has) || !far.iter().any(has)
 }
 
 fn explain(illegal: Illegal) -> (Invariant, &'static str, Option<usize>) {

@@ -2,15 +2,17 @@
 
 pub(crate) mod clocks;
 pub(crate) mod disks;
+pub(crate) mod losses;
 pub(crate) mod network;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use swarm_cluster::{Action, DiskRef, Life, NodeRef};
+use swarm_types::Instant;
 
 use super::{Run, lock};
 use crate::language::model::Power;
@@ -35,7 +37,7 @@ pub(crate) struct FaultLine {
 /// What is in force.
 #[derive(Debug, Default)]
 pub(crate) struct InForce {
-    off: BTreeMap<NodeRef, TroubleNumber>,
+    off: BTreeMap<NodeRef, Off>,
     /// By the number of the world's action.
     reversible: BTreeMap<u64, Reversible>,
     pub(crate) lines: Vec<FaultLine>,
@@ -43,6 +45,14 @@ pub(crate) struct InForce {
     pulled: BTreeMap<DiskRef, disks::Pulled>,
     /// How much of the world's damage is in the books.
     damage_seen: usize,
+    known: losses::Known,
+}
+
+/// A node that is off.
+#[derive(Debug, Clone, Copy)]
+struct Off {
+    trouble: TroubleNumber,
+    since: Instant,
 }
 
 /// A fault that a heal undoes.
@@ -91,6 +101,16 @@ impl InForce {
     pub(crate) fn of_line(&self, line: usize) -> Vec<u64> {
         self.of(|fault| fault.line == line)
     }
+}
+
+/// The disks that steps have taken out or damaged, and those that are refused: what is wrong with them stays so.
+pub(crate) fn broken_for_good(run: &Run) -> BTreeSet<String> {
+    let refused = losses::refused(run);
+    let state = lock(&run.steps);
+    let gone = state.faults.pulled.keys().chain(&refused);
+    gone.map(ToString::to_string)
+        .chain(run.world.damage().iter().map(|damage| damage.disk.to_string()))
+        .collect()
 }
 
 /// Opens a line of the account.
@@ -157,11 +177,17 @@ async fn switch_off(
     {
         // From before it happens: an answer that is under way may already suffer.
         let mut state = lock(&run.steps);
-        let trouble = lock(&run.reach).off(run.now(), number);
-        if let Some(older) = state.faults.off.insert(node.clone(), trouble) {
-            lock(&run.reach).over(run.now(), older);
+        let off = Off { trouble: lock(&run.reach).off(run.now(), number), since: run.now() };
+        if let Some(older) = state.faults.off.insert(node.clone(), off) {
+            lock(&run.reach).over(run.now(), older.trouble);
         }
     }
+    let disks = run.world.disks(node);
+    // A process that ends takes nothing with it that a disk has; with the power goes what a disk only said it had.
+    let had = match power {
+        Power::Wipe | Power::PowerOff => losses::listed(run, &disks),
+        _ => BTreeSet::new(),
+    };
     let action = match power {
         Power::Kill => Action::Kill(node.clone()),
         Power::PowerOff => Action::PowerOff(node.clone()),
@@ -178,7 +204,12 @@ async fn switch_off(
         Err(_) if run.world.life(node) == Life::Off => {}
         Err(why) => return Err(why),
     }
-    disks::note_damage(run);
+    if power == Power::Wipe || disks::note_damage(run) {
+        losses::book(run, had);
+    }
+    if power != Power::Pause {
+        losses::stopped(run, node);
+    }
     run.look_for_close_call();
     count(run);
     Ok(())
@@ -191,9 +222,11 @@ pub(crate) async fn switch_on(run: &Arc<Run>, node: &NodeRef) -> Result<(), Stri
         Life::Paused => drop(run.world.apply(Action::Resume(node.clone())).await?),
         Life::Off => drop(run.world.apply(Action::Start(node.clone())).await?),
     }
-    let trouble = lock(&run.steps).faults.off.remove(node);
-    if let Some(trouble) = trouble {
+    let off = lock(&run.steps).faults.off.remove(node);
+    if let Some(Off { trouble, since }) = off {
         lock(&run.reach).over(run.now(), trouble);
+        let away = run.now().since(since);
+        losses::returned(run, &node.cluster, &run.world.disks(node), away);
     }
     count(run);
     Ok(())

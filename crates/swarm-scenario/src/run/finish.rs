@@ -128,7 +128,7 @@ async fn look_at_disks(run: &Run, node: &NodeRef) -> Vec<String> {
         Ok(status) => status,
         Err(why) => return vec![format!("{node} {why}")],
     };
-    let damage = run.world.damage();
+    let (damage, refused) = (run.world.damage(), faults::losses::refused(run));
     let mut found = Vec::new();
     for disk in run.world.disks(node) {
         let Some(told) = status.volumes.iter().find(|volume| volume.disk == disk.to_string())
@@ -136,6 +136,10 @@ async fn look_at_disks(run: &Run, node: &NodeRef) -> Vec<String> {
             found.push(format!("{node} tells nothing of its disk {disk}"));
             continue;
         };
+        // What is on it is nobody's, and its node says nothing of it.
+        if told.state == "unavailable" && refused.contains(&disk) {
+            continue;
+        }
         let claimed = Claimed {
             capacity: told.capacity,
             used: told.used,
@@ -151,13 +155,11 @@ async fn look_at_disks(run: &Run, node: &NodeRef) -> Vec<String> {
     found
 }
 
-/// True if fewer nodes were damaged since its last acknowledged write than hold it.
+/// True if some disk must have a whole copy of its last acknowledged write.
 fn must_be_whole(run: &Run, object: ObjectNumber) -> bool {
     let ledger = lock(&run.ledger);
     let reach = lock(&run.reach);
     let writes = ledger.object(object).history.iter().filter(|entry| entry.write_stamp().is_some());
     let newest = writes.max_by_key(|entry| entry.write_stamp());
-    newest.is_none_or(|write| {
-        write.holders().iter().any(|holder| reach.damage.is_intact(*holder, write))
-    })
+    newest.is_none_or(|write| reach.damage.left_some(write))
 }

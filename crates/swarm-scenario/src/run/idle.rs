@@ -85,7 +85,7 @@ pub(crate) async fn watch_queues(run: Arc<Run>) {
     while !run.is_over() {
         let found = look_at_queues(&run, Moment::UnderWay).await;
         report(&run, found);
-        run.env().sleep(LOOK_EVERY).await;
+        run.pause(LOOK_EVERY).await;
     }
 }
 

@@ -39,6 +39,8 @@ struct EntryFacts {
     /// So many of them may be out of reach before it can be missed: none of a write's holders needs to be in reach
     /// beyond one; a delete's tombstones are on some nodes, nobody knows which.
     missing_max: usize,
+    /// It is a write of which some disk of the cluster must have a whole copy, wherever copies have moved since.
+    somewhere: bool,
 }
 
 impl Faults {
@@ -70,6 +72,17 @@ impl Faults {
         let numbered = object.history.iter().enumerate();
         let ended = numbered.filter(|(_, entry)| may_have_ended(entry)).map(|(n, _)| n).collect();
         Self { reading, parents_in_reach, entries, ended }
+    }
+
+    /// What the read could reach all the time; `None` where that was the whole cluster.
+    pub(crate) fn in_reach(&self) -> Option<NodeSet> {
+        (!self.reading.all).then_some(self.reading.in_reach)
+    }
+
+    /// What whoever carried out an operation could reach all the time; `None` where that was the whole cluster.
+    pub(crate) fn in_reach_of(&self, entry: usize) -> Option<NodeSet> {
+        let view = self.entries[entry].view;
+        (!view.all).then_some(view.in_reach)
     }
 
     /// For judgements in which nobody reads.
@@ -117,10 +130,12 @@ impl EntryFacts {
         let ended = entry.ended.unwrap_or(Instant(u64::MAX));
         let view = View::of(reach, &entry.nodes, entry.sent, ended);
         let intact = reach.intact(entry);
+        let somewhere = reach.damage.left_some(entry);
         if matches!(entry.act, Act::Write { .. }) {
             let holders: NodeSet = entry.holders().iter().copied().collect();
-            let holders = holders.and(intact);
-            return Self { view, holders, missing_max: holders.len().saturating_sub(1) };
+            let holders = if somewhere { holders.and(intact) } else { NodeSet::default() };
+            let missing_max = holders.len().saturating_sub(1);
+            return Self { view, holders, missing_max, somewhere };
         }
         let possible = entry
             .nodes
@@ -133,13 +148,16 @@ impl EntryFacts {
         let damaged = possible.without(intact).len();
         if certain <= damaged {
             // All tombstones may be among what was damaged, or nobody knows that there are any.
-            return Self { view, holders: NodeSet::default(), missing_max: 0 };
+            return Self { view, holders: NodeSet::default(), missing_max: 0, somewhere };
         }
-        Self { view, holders: possible.and(intact), missing_max: certain - damaged - 1 }
+        let missing_max = certain - damaged - 1;
+        Self { view, holders: possible.and(intact), missing_max, somewhere }
     }
 
     /// True if somebody who reaches these nodes must find what the operation left.
     fn is_seen_from(&self, view: View) -> bool {
-        self.holders.len() > 0 && self.holders.without(view.in_reach).len() <= self.missing_max
+        let named =
+            self.holders.len() > 0 && self.holders.without(view.in_reach).len() <= self.missing_max;
+        named || (self.somewhere && view.all)
     }
 }

@@ -9,7 +9,7 @@ use swarm_client::Request;
 use swarm_cluster::{Life, NodeRef};
 use swarm_types::Instant;
 
-use super::{Kind, Run};
+use super::{Kind, Run, faults};
 use crate::language::units;
 
 /// How often a condition is looked at while somebody waits for it.
@@ -116,22 +116,29 @@ fn is_well(state: &str) -> bool {
 /// # Errors
 /// What is not well, in a sentence.
 pub(crate) async fn healthy(run: &Run, cluster: &str) -> Result<Vec<Status>, String> {
-    well_but(run, cluster, &BTreeSet::new()).await
+    well_but(run, cluster, None).await
 }
 
-/// The statuses of all nodes of a cluster, if it is healthy but for volumes on these disks.
+/// The statuses of all nodes of a cluster, if it is healthy; at rest it may be so but for volumes on disks that are broken for
+/// good, and nodes that are retired have nothing left to do.
 async fn well_but(
     run: &Run,
     cluster: &str,
-    broken: &BTreeSet<String>,
+    broken: Option<&BTreeSet<String>>,
 ) -> Result<Vec<Status>, String> {
     let nodes = run.world.nodes(cluster);
     let mut statuses = Vec::with_capacity(nodes.len());
     for node in &nodes {
         let status = status(run, node).await.map_err(|why| format!("{node} {why}"))?;
-        let is_lost =
-            |volume: &VolumeStatus| volume.state == "unavailable" && broken.contains(&volume.disk);
-        let excused = status.state == "error" && status.volumes.iter().any(is_lost);
+        let is_lost = |volume: &VolumeStatus| {
+            volume.state == "unavailable"
+                && broken.is_some_and(|broken| broken.contains(&volume.disk))
+        };
+        let excused = match status.state.as_str() {
+            "error" => status.volumes.iter().any(is_lost),
+            "retired" => broken.is_some(),
+            _ => false,
+        };
         if !is_well(&status.state) && !excused {
             return Err(format!("{node} is {}", status.state));
         }
@@ -204,9 +211,9 @@ struct Quiet {
 impl Rest {
     /// Looks once; true when the cluster is at rest.
     pub(crate) async fn look(&mut self, run: &Run, cluster: &str) -> bool {
-        // What a fault has destroyed for good stays so.
-        let broken = run.world.damage().iter().map(|damage| damage.disk.to_string()).collect();
-        let statuses = well_but(run, cluster, &broken).await.inspect_err(|_| self.quiet = None);
+        let statuses = well_but(run, cluster, Some(&faults::broken_for_good(run)))
+            .await
+            .inspect_err(|_| self.quiet = None);
         match statuses.and_then(|statuses| self.judge(run, &statuses)) {
             Ok(()) => true,
             Err(why) => {

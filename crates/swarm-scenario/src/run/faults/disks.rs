@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swarm_cluster::{Action, Damage, DamageKind, DiskFault, DiskRef, NodeRef};
+use swarm_types::Instant;
 
-use super::{Of, apply_reversible, begin, count, note, reverse, undone};
+use super::{Of, apply_reversible, begin, count, losses, note, reverse, undone};
 use crate::language::tell::{listed, show_disk_fault, show_share};
 use crate::oracle::image;
 use crate::reach::TroubleNumber;
@@ -17,7 +18,7 @@ use crate::run::{Run, lock};
 pub(crate) struct Pulled {
     /// Where it was.
     from: NodeRef,
-    trouble: TroubleNumber,
+    since: Instant,
     line: usize,
 }
 
@@ -60,16 +61,21 @@ pub(crate) async fn damage(
             .map(|damage| damage.ranges.clone())
             .unwrap_or_default();
         let node = run.number(&node_with(run, disk));
-        let mut reach = lock(&run.reach);
         match before {
             Ok(volume) => {
                 let (hit, journal) = volume.hit_by(&ranges);
-                reach.damage.rotten(applied.at, node, hit, journal);
+                lock(&run.reach).damage.rotten(applied.at, node, hit.clone(), journal);
+                if journal {
+                    losses::journal_hit(run, disk, volume);
+                }
+                losses::book(run, hit);
             }
-            // Whatever was on it, nobody can tell.
-            Err(_) => reach.damage.wiped(applied.at, node),
+            // Its journal was hit before.
+            Err(_) => {
+                lock(&run.reach).damage.wiped(applied.at, node);
+                losses::book(run, losses::listed(run, [disk]));
+            }
         }
-        drop(reach);
         run.look_for_close_call();
     }
     Ok(line)
@@ -133,6 +139,16 @@ pub(super) fn end_when_well(run: &Arc<Run>, disk: &DiskRef, trouble: TroubleNumb
     }));
 }
 
+/// A disk goes: its copies are gone for good as far as answers named them, and for a moment the node may still say that it
+/// has them.
+fn without_copies(run: &Run, node: &NodeRef) {
+    let number = run.number(node);
+    let mut reach = lock(&run.reach);
+    let trouble = reach.copies_out(run.now(), number);
+    reach.over(run.now(), trouble);
+    reach.damage.wiped(run.now(), number);
+}
+
 /// Pulls disks out of their nodes.
 ///
 /// # Errors
@@ -141,12 +157,13 @@ pub(crate) async fn pull(run: &Arc<Run>, step: usize, disks: &[DiskRef]) -> Resu
     let line = begin(run, step, format!("pull-disk {}", listed(disks)));
     for disk in disks {
         let Some(from) = run.world.plugged_into(disk) else { continue };
-        let number = run.number(&from);
-        let trouble = lock(&run.reach).copies_out(run.now(), number);
+        let (had, since) = (losses::listed(run, [disk]), run.now());
+        without_copies(run, &from);
         let applied = run.world.apply(Action::PullDisk(disk.clone())).await?;
         note(run, line, applied.number);
-        lock(&run.steps).faults.pulled.insert(disk.clone(), Pulled { from, trouble, line });
+        lock(&run.steps).faults.pulled.insert(disk.clone(), Pulled { from, since, line });
         note_damage(run);
+        losses::book(run, had);
         run.look_for_close_call();
     }
     count(run);
@@ -189,12 +206,10 @@ pub(crate) async fn plug_in(
         if let Some(line) = line {
             note(run, line, applied.number);
         }
-        if let Some(Pulled { from, trouble, line }) = pulled {
+        if let Some(Pulled { since, line, .. }) = pulled {
             undone(run, line);
-            // In another node its copies are where no answer said that they were.
-            if from == into {
-                end_when_well(run, disk, trouble);
-            }
+            let (cluster, away) = (into.cluster.clone(), run.now().since(since));
+            losses::returned(run, &cluster, std::slice::from_ref(disk), away);
         }
     }
     count(run);
@@ -213,11 +228,12 @@ pub(crate) async fn replace(
     let line = begin(run, step, format!("replace-disk {}", listed(disks)));
     for disk in disks {
         let Some(node) = run.world.plugged_into(disk) else { continue };
+        let had = losses::listed(run, [disk]);
+        without_copies(run, &node);
         let applied = run.world.apply(Action::ReplaceDisk(disk.clone())).await?;
         note(run, line, applied.number);
-        let number = run.number(&node);
-        lock(&run.reach).damage.wiped(applied.at, number);
         note_damage(run);
+        losses::book(run, had);
         run.look_for_close_call();
     }
     Ok(line)
@@ -240,14 +256,16 @@ pub(crate) async fn lose_index(
     Ok(line)
 }
 
-/// Books what disks destroyed by themselves since the last time: blocks that went astray, syncs that were a lie.
-pub(crate) fn note_damage(run: &Run) {
+/// Books what disks destroyed by themselves since the last time: blocks that went astray, syncs that were a lie. True if
+/// there was such a lie.
+pub(crate) fn note_damage(run: &Run) -> bool {
     let damage = run.world.damage();
     let new: Vec<Damage> = {
         let mut state = lock(&run.steps);
         let seen = std::mem::replace(&mut state.faults.damage_seen, damage.len());
         damage.into_iter().skip(seen).collect()
     };
+    let mut lied = false;
     for damage in new {
         let node = node_with(run, &damage.disk);
         let number = run.number(&node);
@@ -256,21 +274,23 @@ pub(crate) fn note_damage(run: &Run) {
             DamageKind::Rot | DamageKind::Wiped | DamageKind::Unreadable => {}
             DamageKind::Misdirected => {
                 let volume = image::read(&*run.world.image(&damage.disk));
-                let mut reach = lock(&run.reach);
                 match volume {
                     Ok(volume) => {
                         let (hit, journal) = volume.hit_by(&damage.ranges);
-                        reach.damage.rotten(damage.at, number, hit, journal);
+                        lock(&run.reach).damage.rotten(damage.at, number, hit, journal);
                     }
-                    Err(_) => reach.damage.wiped(damage.at, number),
+                    Err(_) => lock(&run.reach).damage.wiped(damage.at, number),
                 }
+                losses::book(run, losses::listed(run, [&damage.disk]));
             }
             DamageKind::Unsynced => {
+                lied = true;
                 let left = whole_on(run, &node, &damage.disk);
                 lock(&run.reach).damage.all_but(damage.at, number, left);
             }
         }
     }
+    lied
 }
 
 /// The versions of which a node has whole copies, on its disks and on this one.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use swarm_env::{Bug, Env, PlantedBugs};
 use swarm_http::{HttpConfig, Server};
 use swarm_node::{Node, NodeConfig, WeakNode};
-use swarm_sim::{DiskModel, HostId, LinkModel, Sim, SimHandle, SimOptions, Trace};
+use swarm_sim::{DiskModel, Heads, HostId, LinkModel, Sim, SimHandle, SimOptions, Trace};
 use swarm_types::ClusterName;
 
 use crate::control::World;
@@ -298,6 +298,9 @@ const fn disk_model(kind: DiskKind) -> DiskModel {
         DiskKind::Nvme => DiskModel::NVME,
         DiskKind::Ssd => DiskModel::SSD,
         DiskKind::Hdd => DiskModel::HDD,
+        DiskKind::Own { latency, bandwidth } => {
+            DiskModel { request: latency, bandwidth, sync: latency, heads: Heads::Many }
+        }
     }
 }
 

@@ -58,6 +58,13 @@ pub enum DiskKind {
     Ssd,
     /// 6 ms a request, 180 MB/s, sync 8 ms.
     Hdd,
+    /// A disk whose requests overlap, as fast as this; a sync takes as long as a request.
+    Own {
+        /// Time of one request.
+        latency: Duration,
+        /// Bytes per second.
+        bandwidth: u64,
+    },
 }
 
 /// A network link.

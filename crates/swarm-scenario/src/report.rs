@@ -77,6 +77,8 @@ pub struct RunReport {
     pub violations: Vec<ViolationReport>,
     /// The closest call; `None` if nothing was ever acknowledged.
     pub closest: Option<ClosestReport>,
+    /// How the clusters mended their losses; `None` if no volume was lost.
+    pub recovery: Option<RecoveryReport>,
     /// The failure, told.
     pub story: Vec<String>,
     /// Invariants given up by the scenario, with reasons.
@@ -134,6 +136,31 @@ impl ClosestReport {
     }
 }
 
+/// How volumes that were lost were made good.
+#[derive(Debug, Clone)]
+pub struct RecoveryReport {
+    /// How many were lost.
+    pub volumes: usize,
+    /// The longest time from a loss until every object had the copies that are demanded of it; `None` if that never came.
+    pub longest: Option<Duration>,
+    /// Replicas that no client's write made, in the whole run.
+    pub copies_moved: u64,
+}
+
+impl RecoveryReport {
+    /// `1 volume lost, recovery time 12m31s, 3400 copies moved`.
+    fn told(&self) -> String {
+        let lost = match self.volumes {
+            1 => "1 volume lost".to_owned(),
+            volumes => format!("{volumes} volumes lost"),
+        };
+        let time = self.longest.map_or("not fully recovered".to_owned(), |time| {
+            format!("recovery time {}", show(time))
+        });
+        format!("{lost}, {time}, {} copies moved", self.copies_moved)
+    }
+}
+
 /// One violation.
 #[derive(Debug, Clone)]
 pub struct ViolationReport {
@@ -169,6 +196,9 @@ impl RunReport {
             show(self.simulated),
             self.operations
         );
+        if let Some(recovery) = &self.recovery {
+            line.push_str(&format!(", {}", recovery.told()));
+        }
         if let Some(call) = self.closest.as_ref().and_then(ClosestReport::told) {
             line.push_str(&format!(", closest call: {call}"));
         }
@@ -214,6 +244,11 @@ impl RunReport {
             "closest_call": self.closest.as_ref().map(|call| json!({
                 "copies": call.copies, "acknowledged": call.acknowledged, "object": call.object, "at": seconds(call.at),
             })),
+            "recovery": self.recovery.as_ref().map(|recovery| json!({
+                "volumes_lost": recovery.volumes,
+                "recovery_time_s": recovery.longest.map(seconds),
+                "copies_moved": recovery.copies_moved,
+            })),
             "waived": self.waived,
             "replay": self.replay,
         });
@@ -255,6 +290,7 @@ mod tests {
             expectations: Vec::new(),
             violations: Vec::new(),
             closest: None,
+            recovery: None,
             story: (0..40).map(|line| format!("line {line}")).collect(),
             waived: Vec::new(),
             replay: "rot:7:0000abcd".to_owned(),
@@ -293,6 +329,24 @@ mod tests {
             (&json["object"], &json["at"]),
             (&json!("acme.example/scans/17"), &json!(571.4))
         );
+    }
+
+    #[test]
+    fn losses_are_told_with_how_long_they_took_to_mend() {
+        let mut report = report(Verdict::Held);
+        assert_eq!(report.json()["recovery"], Value::Null);
+        report.recovery = Some(RecoveryReport {
+            volumes: 1,
+            longest: Some(Duration::from_secs(751)),
+            copies_moved: 3400,
+        });
+        let told = ", 1 volume lost, recovery time 12m31s, 3400 copies moved";
+        assert!(report.line().ends_with(told), "{}", report.line());
+        assert_eq!(report.json()["recovery"]["recovery_time_s"], json!(751.0));
+        report.recovery = Some(RecoveryReport { volumes: 2, longest: None, copies_moved: 0 });
+        let told = ", 2 volumes lost, not fully recovered, 0 copies moved";
+        assert!(report.line().ends_with(told), "{}", report.line());
+        assert_eq!(report.json()["recovery"]["recovery_time_s"], Value::Null);
     }
 
     #[test]

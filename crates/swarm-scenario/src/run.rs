@@ -16,12 +16,14 @@ mod manage;
 mod metrics;
 mod obeyed;
 mod operate;
+mod outside;
 mod protection;
 mod scope;
 mod setup;
 mod snapshot;
 mod steps;
 mod story;
+mod tally;
 mod watch;
 mod workload;
 
@@ -79,6 +81,8 @@ pub(crate) struct Run {
     pub(crate) reach: Mutex<Reach>,
     pub(crate) violations: Mutex<Violations>,
     pub(crate) closest: Mutex<Closest>,
+    /// What was lost, and made anew.
+    pub(crate) tally: Mutex<tally::Tally>,
     /// The tasks of nodes that nobody had asked for anything.
     idle_tasks: Mutex<BTreeMap<NodeRef, Tasks>>,
     pub(crate) board: Arc<board::Board>,
@@ -136,6 +140,7 @@ impl Run {
             reach: Mutex::new(reach),
             violations: Mutex::default(),
             closest: Mutex::default(),
+            tally: Mutex::default(),
             idle_tasks: Mutex::default(),
             workloads,
             steps: Mutex::default(),
@@ -316,7 +321,9 @@ fn wanted(scenario: &Scenario) -> BTreeSet<Event> {
         Start::At(_) => None,
     };
     let steps = scenario.steps.iter().filter_map(|step| of_start(&step.start));
+    // Before the next of many, the steps themselves look at the clusters.
     let until = scenario.steps.iter().filter_map(|step| step.each.as_ref()?.until.clone());
+    let until = until.filter(|event| !matches!(event, Event::Protected(_)));
     let workloads =
         scenario.workloads.iter().filter_map(|workload| of_start(workload.start.as_ref()?));
     let expects = scenario.expects.iter().filter_map(|expect| match &expect.when {

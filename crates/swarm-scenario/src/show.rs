@@ -46,9 +46,12 @@ pub fn show_scenario(scenario: &Scenario) -> Vec<String> {
 
 fn world(name: &str, cluster: &ClusterSpec) -> Vec<String> {
     let kind = match cluster.disk {
-        DiskKind::Nvme => "nvme",
-        DiskKind::Ssd => "ssd",
-        DiskKind::Hdd => "hdd",
+        DiskKind::Nvme => "nvme".to_owned(),
+        DiskKind::Ssd => "ssd".to_owned(),
+        DiskKind::Hdd => "hdd".to_owned(),
+        DiskKind::Own { latency, bandwidth } => {
+            format!("disk ({} a request, {}/s)", show(latency), show_size(bandwidth))
+        }
     };
     let mut lines = vec![format!(
         "  {name}: {} nodes, each with {} {kind} of {}; network {}..{}, {} Mbit/s, {} lost",
@@ -61,6 +64,11 @@ fn world(name: &str, cluster: &ClusterSpec) -> Vec<String> {
         show_share(cluster.lan.loss_ppm)
     )];
     lines.extend(cluster.settings.iter().map(|(name, value)| format!("    {name} = {value}")));
+    for (node, own) in &cluster.node_settings {
+        let own =
+            own.iter().map(|(setting, value)| format!("    {setting} of {name}/{node} = {value}"));
+        lines.extend(own);
+    }
     for (node, clock) in &cluster.clocks {
         let offset = show_offset(clock.offset_ns);
         let drift = match clock.drift_ppm {
@@ -217,7 +225,7 @@ impl<'a> Timeline<'a> {
             Event::Starts(name) | Event::Ends(name) => name,
             Event::Acknowledged { workload, .. } | Event::HalfSent { workload, .. } => workload,
             Event::Gone(object) => &object.object,
-            Event::Healthy(_) | Event::AtRest(_) => return None,
+            Event::Healthy(_) | Event::AtRest(_) | Event::Protected(_) => return None,
         };
         self.items.iter().position(|item| item.name == Some(name.as_str()))
     }
@@ -257,6 +265,9 @@ fn lasts_step(step: &Step) -> Option<Span> {
 }
 
 fn of_workload(workload: &Workload) -> String {
+    if let Some(program) = &workload.program {
+        return format!("the program `{program}` on {}", workload.on);
+    }
     let pace = match workload.pace {
         Pace::Open { rate, operations } => {
             let thousandths = rate.thousandths;
@@ -317,6 +328,8 @@ waive = [{ invariant = "tidy", because = "it is not looked at" }]
 [cluster.main]
 nodes = 3
 clock = { 2 = "-10m" }
+subclusters = { rack-a = [1], rack-b = [2, 3] }
+volumes = { latency = "2ms", bandwidth = "100MB/s" }
 [domain."acme.example"]
 [bucket."acme.example/scans"]
 [workload.ingest]
@@ -388,6 +401,8 @@ that = "healthy"
         );
         let all = shown.join("\n");
         assert!(all.contains("clock of main/2: -10m"), "{all}");
+        assert!(all.contains("node.subcluster of main/3 = rack-b"), "{all}");
+        assert!(all.contains("each with 1 disk (2ms a request, 95.3MiB/s) of 1GiB"), "{all}");
         assert!(all.contains("within 5m after cut ends: main healthy"), "{all}");
         assert!(all.contains("tidy (waived: it is not looked at)"), "{all}");
     }

@@ -14,7 +14,8 @@ use swarm_cluster::sim::{self, Finished, RunError, RunOptions, TraceMode};
 use crate::catalogue::Loaded;
 use crate::language::model::Scenario;
 use crate::report::{
-    ClosestReport, ExpectationReport, FaultReport, RunReport, Verdict, ViolationReport,
+    ClosestReport, ExpectationReport, FaultReport, RecoveryReport, RunReport, Verdict,
+    ViolationReport,
 };
 use crate::run::{Kind, Progress, Run, RunResult, drive};
 use crate::token::Token;
@@ -41,6 +42,10 @@ pub struct Options {
 #[must_use]
 pub fn simulate(loaded: &Loaded, options: &Options) -> RunReport {
     let scenario = &loaded.scenario;
+    if let Some(problem) = scenario.only_live.first() {
+        let verdict = Verdict::Wrong(problem.to_string());
+        return RunReport::without_result(loaded, options, verdict);
+    }
     let spec = world_of(scenario, options);
     let reports = Reports::default();
     let run_options = RunOptions {
@@ -79,6 +84,7 @@ impl RunReport {
             expectations: Vec::new(),
             violations: Vec::new(),
             closest: None,
+            recovery: None,
             story: Vec::new(),
             waived: scenario
                 .waive
@@ -147,6 +153,11 @@ pub(crate) fn fill_in(report: &mut RunReport, result: &RunResult) {
         acknowledged: call.acknowledged,
         object: call.object.clone(),
         at: call.at,
+    });
+    report.recovery = result.recovery.map(|recovery| RecoveryReport {
+        volumes: recovery.volumes,
+        longest: recovery.longest,
+        copies_moved: result.copies_moved,
     });
     report.story = story(result);
     let failed =

@@ -101,7 +101,7 @@ impl Run {
             return ExitCode::from(WRONG);
         }
         let Some(scenarios) = self.load() else { return ExitCode::from(WRONG) };
-        if self.live && !may_run_live(&scenarios) {
+        if !may_run(&scenarios, self.live) {
             return ExitCode::from(WRONG);
         }
         let (from, to) = self.seeds.unwrap_or_else(|| {
@@ -204,9 +204,13 @@ impl Replay {
     }
 }
 
-/// Whether all of these can be run on live clusters; tells what cannot.
-fn may_run_live(scenarios: &[Arc<Loaded>]) -> bool {
-    let problems: Vec<_> = scenarios.iter().flat_map(|loaded| &loaded.scenario.not_live).collect();
+/// Whether all of these can be run in that kind of world; tells what cannot.
+fn may_run(scenarios: &[Arc<Loaded>], live: bool) -> bool {
+    let of = |loaded: &'_ Arc<Loaded>| {
+        let scenario = &loaded.scenario;
+        if live { scenario.not_live.clone() } else { scenario.only_live.clone() }
+    };
+    let problems: Vec<_> = scenarios.iter().flat_map(of).collect();
     problems.iter().for_each(|problem| eprintln!("{problem}"));
     problems.is_empty()
 }

@@ -41,6 +41,8 @@ pub struct Scenario {
     pub expects: Vec<Expect>,
     /// What of it cannot be had in a live world, with its place.
     pub not_live: Vec<Problem>,
+    /// What of it can be had in a live world only.
+    pub only_live: Vec<Problem>,
 }
 
 impl Scenario {
@@ -128,6 +130,10 @@ pub struct Workload {
     pub retry: Retry,
     /// The client's patience for one request.
     pub patience: Duration,
+    /// A program that is run in place of all that.
+    pub program: Option<String>,
+    /// Its line in the file, for reports.
+    pub line: usize,
 }
 
 /// How operations become due.
@@ -301,6 +307,8 @@ pub enum Event {
     Healthy(String),
     /// Nothing but beacons for ten minutes.
     AtRest(String),
+    /// Each object of the cluster has the copies that are demanded of it.
+    Protected(String),
     /// An object that was there answers 404.
     Gone(ObjectRef),
 }
@@ -616,6 +624,8 @@ pub enum Subject {
     AtRest(String),
     /// Each object of the cluster has the copies that are demanded of it.
     Protected(String),
+    /// Space adds up on every disk of the cluster, and nothing lies there that nobody knows of.
+    NoOrphans(String),
     /// The object answers with right bytes.
     Readable(ObjectRef),
     /// The object answers 404.
@@ -723,6 +733,10 @@ pub enum WorkloadMetric {
 pub enum ClusterMetric {
     /// Bytes of live streams on all volumes.
     UsedSpace,
+    /// The longest time from the loss of a volume to full protection, in nanoseconds.
+    RecoveryTime,
+    /// Replicas that no client's write made.
+    CopiesMoved,
 }
 
 /// A point of a distribution.

@@ -69,6 +69,7 @@ pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Problem>> {
         File { reader: &reader, text, top }.read(name)
     };
     scenario.not_live = reader.take_not_live();
+    scenario.only_live = reader.take_only_live();
     let problems = reader.into_problems();
     if problems.is_empty() { Ok(scenario) } else { Err(problems) }
 }
@@ -158,7 +159,9 @@ impl<'v> File<'v> {
             workloads: self
                 .named_tables("workload")
                 .into_iter()
-                .filter_map(|(name, value)| workload::read(self.reader, &names, &name, value))
+                .filter_map(|(name, value)| {
+                    workload::read(self.reader, &names, &name, value, line(&name.span))
+                })
                 .collect(),
             steps: self.steps(&names, limit, line),
             expects: tables("expect")
@@ -167,6 +170,7 @@ impl<'v> File<'v> {
                 .collect(),
             clusters,
             not_live: Vec::new(),
+            only_live: Vec::new(),
         }
     }
 
@@ -412,6 +416,23 @@ impl<'v> File<'v> {
                 "hdd" => DiskKind::Hdd,
                 _ => DiskKind::Ssd,
             };
+        }
+        if !table.has("latency") && !table.has("bandwidth") {
+            return;
+        }
+        table.require("latency");
+        table.require("bandwidth");
+        if table.has("kind") {
+            self.reader.problem(
+                table.key_span("kind"),
+                "`kind` excludes `latency` and `bandwidth`, which are a kind of their own",
+            );
+        }
+        if let Some(latency) = table.duration("latency")
+            && let Some(bits) = table.unit("bandwidth", "\"80MiB/s\"", units::bandwidth)
+        {
+            let bandwidth = (bits / 8).max(1);
+            spec.disk = DiskKind::Own { latency, bandwidth };
         }
     }
 

@@ -29,11 +29,17 @@ pub(crate) struct Reader<'s> {
     source: Source<'s>,
     problems: RefCell<Vec<Problem>>,
     not_live: RefCell<Vec<Problem>>,
+    only_live: RefCell<Vec<Problem>>,
 }
 
 impl<'s> Reader<'s> {
     pub(crate) fn new(source: Source<'s>) -> Self {
-        Self { source, problems: RefCell::default(), not_live: RefCell::default() }
+        Self {
+            source,
+            problems: RefCell::default(),
+            not_live: RefCell::default(),
+            only_live: RefCell::default(),
+        }
     }
 
     /// Everything found so far, in the order of the file.
@@ -49,6 +55,19 @@ impl<'s> Reader<'s> {
         let mut problems = self.not_live.take();
         problems.sort();
         problems
+    }
+
+    /// What keeps the file from being run in a simulated world, in the order of the file.
+    pub(crate) fn take_only_live(&self) -> Vec<Problem> {
+        let mut problems = self.only_live.take();
+        problems.sort();
+        problems
+    }
+
+    /// Notes that what stands at `span` can be had in a live world only.
+    pub(crate) fn only_live(&self, span: &Range<usize>, what: &str) {
+        let message = format!("{what} can be had with --live only");
+        self.only_live.borrow_mut().push(self.source.problem(span, message));
     }
 
     /// Notes that what stands at `span` cannot be had in a live world.

@@ -34,6 +34,7 @@ impl fmt::Display for Event {
             }
             Self::Healthy(cluster) => write!(f, "{cluster} healthy"),
             Self::AtRest(cluster) => write!(f, "{cluster} at rest"),
+            Self::Protected(cluster) => write!(f, "{cluster} fully protected"),
             Self::Gone(object) => write!(f, "{} is gone", object.object),
         }
     }
@@ -247,6 +248,7 @@ impl fmt::Display for Subject {
             Self::Healthy(cluster) => write!(f, "{cluster} healthy"),
             Self::AtRest(cluster) => write!(f, "{cluster} at rest"),
             Self::Protected(cluster) => write!(f, "{cluster} fully protected"),
+            Self::NoOrphans(cluster) => write!(f, "{cluster} without orphans"),
             Self::Readable(object) => write!(f, "{object} readable"),
             Self::Gone(object) => write!(f, "{object} gone"),
             Self::Copies(object, is) => write!(f, "copies of {object} {is}"),
@@ -288,6 +290,8 @@ impl fmt::Display for ClusterMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UsedSpace => "used space",
+            Self::RecoveryTime => "recovery time",
+            Self::CopiesMoved => "copies moved",
         })
     }
 }
@@ -302,6 +306,8 @@ impl Metric {
             }
             Self::Workload(_, WorkloadMetric::AcknowledgedCount(_)) => value.to_string(),
             Self::Cluster(_, ClusterMetric::UsedSpace) => show_size(value),
+            Self::Cluster(_, ClusterMetric::RecoveryTime) => show(Duration::from_nanos(value)),
+            Self::Cluster(_, ClusterMetric::CopiesMoved) => value.to_string(),
         }
     }
 }

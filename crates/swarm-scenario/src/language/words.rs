@@ -82,8 +82,12 @@ pub const VOLUMES: &[Word] = &[
     word("per_node", Takes::Count, "disks of each node").or("1"),
     word("size", Takes::Size, "of each disk, at least `2MiB`").or("`1GiB`"),
     word("kind", Takes::OneOf(DISK_KINDS), "how fast it is").or("`ssd`"),
-    later("latency"),
-    later("bandwidth"),
+    word(
+        "latency",
+        Takes::Duration,
+        "instead of `kind`, with `bandwidth`: of one request, and of a sync",
+    ),
+    word("bandwidth", Takes::Bandwidth, "instead of `kind`, with `latency`"),
 ];
 /// `kind` of volumes.
 pub const DISK_KINDS: &[Word] = &[
@@ -141,7 +145,11 @@ pub const WORKLOAD: &[Word] = &[
     word("via", Takes::Via, "which node is asked").or("`any node`"),
     word("retry", Takes::Table(RETRY), "tries at the next node").or("none"),
     word("timeout", Takes::Duration, "the client's patience for one request").or("`30s`"),
-    later("run"),
+    word(
+        "run",
+        Takes::Text,
+        "instead of `rate` and `operations`, with `--live`: a program (`sh -c`) with the nodes' addresses in `SWARM_NODES` and `SWARM_MANAGEMENT`, those of a cluster also in `SWARM_NODES_MAIN`; the run fails if it does",
+    ),
 ];
 /// `keys` of a workload.
 pub const KEYS: &[Word] = &[

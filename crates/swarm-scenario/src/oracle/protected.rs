@@ -44,6 +44,15 @@ pub(crate) enum Demand {
     Unsure,
 }
 
+/// How closely is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// What journals say is believed.
+    Records,
+    /// Every body is read, and all copies of it are compared.
+    Bodies,
+}
+
 /// Something that is not as demanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
@@ -60,16 +69,23 @@ struct Held<'a> {
     stamp: Stamp,
 }
 
-/// Everything that is not as demanded, in the order of stream ids. On each of the `unread` nodes there may be copies that
-/// nobody can see from outside, because damage has hit the journal of a disk.
+/// The volumes of a cluster.
+pub(crate) struct Volumes {
+    pub(crate) seen: Vec<Seen>,
+    /// On each of these nodes there may be copies that nobody can see from outside, because damage has hit the journal of
+    /// a disk.
+    pub(crate) unread: BTreeSet<NodeRef>,
+}
+
+/// Everything that is not as demanded, in the order of stream ids.
 pub(crate) fn judge(
-    volumes: &[Seen],
-    unread: &BTreeSet<NodeRef>,
+    cluster: &Volumes,
+    care: Care,
     demand: impl Fn(&Object, Stamp) -> Demand,
 ) -> Vec<Finding> {
     let mut streams: BTreeMap<Id, Vec<Held<'_>>> = BTreeMap::new();
     let mut found = Vec::new();
-    for on in volumes {
+    for on in &cluster.seen {
         for (id, filed) in &on.volume.filed {
             match record::read(&filed.value) {
                 Some(record) => streams.entry(*id).or_default().push(Held {
@@ -93,7 +109,7 @@ pub(crate) fn judge(
             let newest = held.iter().map(|held| held.stamp).max();
             held.iter().partition(|held| Some(held.stamp) == newest)
         };
-        let judged = stream((volumes, unread), id, &newest, &older, &demand);
+        let judged = stream((cluster, care), id, &newest, &older, &demand);
         found.extend(judged.map(|(obeyed, what)| Finding { obeyed, what }));
     }
     found
@@ -101,7 +117,7 @@ pub(crate) fn judge(
 
 /// What is wrong with one stream, if anything; the most telling thing only.
 fn stream(
-    cluster: (&[Seen], &BTreeSet<NodeRef>),
+    (cluster, care): (&Volumes, Care),
     id: &Id,
     newest: &[&Held<'_>],
     older: &[&Held<'_>],
@@ -144,14 +160,17 @@ fn stream(
     let sound: Vec<&Held<'_>> = replicas
         .iter()
         .filter(|(held, _, quarantined)| {
-            let whole = |extent| held.on.volume.is_whole(&*held.on.image, id, &extent);
+            let whole = |extent| {
+                care == Care::Records || held.on.volume.is_whole(&*held.on.image, id, &extent)
+            };
             !quarantined && held.extent.is_some_and(whole)
         })
         .map(|(held, ..)| *held)
         .collect();
     // Whether that was a legal loss is for *durable* to say.
     let model = sound.first()?;
-    if let Some(other) = sound.iter().find(|held| body_sum(held) != body_sum(model)) {
+    let differs = |held: &&&Held<'_>| care == Care::Bodies && body_sum(held) != body_sum(model);
+    if let Some(other) = sound.iter().find(differs) {
         return Some((
             false,
             format!("the copies of {name} on {} and {} differ", model.on.disk, other.on.disk),
@@ -168,7 +187,7 @@ fn stream(
 
 /// What is wrong with number and spread of the copies that count.
 fn counted(
-    (volumes, unread): (&[Seen], &BTreeSet<NodeRef>),
+    Volumes { seen: volumes, unread }: &Volumes,
     copies: &[&Held<'_>],
     wanted: usize,
     model: &Held<'_>,

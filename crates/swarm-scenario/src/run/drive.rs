@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::tally::Recovery;
 use super::{
-    Expected, Kind, Run, expect, finish, idle, lock, look, protection, setup, steps, story, watch,
-    workload,
+    Expected, Kind, Run, expect, finish, idle, lock, look, protection, setup, steps, story, tally,
+    watch, workload,
 };
 use crate::language::model::Event;
 use crate::verdict::{Invariant, Violation};
@@ -26,6 +27,10 @@ pub(crate) struct RunResult {
     pub(crate) expected: Vec<Expected>,
     pub(crate) faults: Vec<FaultResult>,
     pub(crate) closest: Option<Closest>,
+    /// Of the volumes that were lost, if any were.
+    pub(crate) recovery: Option<Recovery>,
+    /// Replicas that no client's write made.
+    pub(crate) copies_moved: u64,
     pub(crate) operations: u64,
     /// Actions that made no sense: the scenario is wrong.
     pub(crate) nonsense: Vec<String>,
@@ -124,8 +129,20 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
         }
     }
     for event in run.board.wanted() {
-        if let Event::Gone(object) = event.clone() {
-            set_out("gone", Box::pin(look::tell_when_gone(Arc::clone(run), object)));
+        match event.clone() {
+            Event::Gone(object) => {
+                set_out("gone", Box::pin(look::tell_when_gone(Arc::clone(run), object)));
+            }
+            // Where volumes are lost, whoever sees them lost looks after it.
+            Event::Protected(cluster) if !tally::loses(&run.scenario, &cluster) => {
+                let run = Arc::clone(run);
+                let looks = async move {
+                    protection::until_full(&run, &cluster).await;
+                    run.board.fire(Event::Protected(cluster), run.now());
+                };
+                set_out("protected", Box::pin(looks));
+            }
+            _ => {}
         }
     }
     let tasks: Vec<_> = tasks
@@ -180,6 +197,7 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
             detail,
         }
     }));
+    expected.append(&mut lock(&run.steps).programs);
     expected.sort_by_key(|expected| expected.line);
     let faults: Vec<FaultResult> = lines
         .into_iter()
@@ -207,8 +225,14 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
         object: lock(&run.ledger).object(call.object).name.clone(),
         at: run.since_start(call.at),
     });
+    let (recovery, copies_moved) = {
+        let tally = lock(&run.tally);
+        (tally.recovery(None, |_| true), tally.copies(None))
+    };
     RunResult {
         closest,
+        recovery,
+        copies_moved,
         more,
         violations,
         story,

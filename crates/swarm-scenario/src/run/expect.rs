@@ -7,7 +7,7 @@ use super::Run;
 use super::look::{Look, Verdict};
 use super::metrics;
 use super::watch::LOOK_EVERY;
-use crate::language::model::{Event, Metric, Subject, When, Window};
+use crate::language::model::{ClusterMetric, Event, Metric, Subject, When, Window};
 
 /// What became of one expectation.
 #[derive(Debug, Clone)]
@@ -99,44 +99,68 @@ impl Watch<'_> {
             (None, Window::Named(name)) => run.board.when(&Event::Ends(name.clone())).is_some(),
             (None, Window::Times(..)) => true,
         };
-        let counts = self.counts_operations();
-        let reports = matches!(self.look.subject, Subject::Reports { .. });
+        let over_what = OverWhat::of(self.look.subject);
         self.look.begin_log();
-        let mut largest = None;
+        let before = self.cluster_metric().await;
+        let mut largest = before;
         loop {
             if over(self.run) {
                 break;
             }
-            if let Subject::Metric { metric: Metric::Cluster(cluster, metric), .. } =
-                self.look.subject
-            {
-                largest = largest.max(metrics::of_cluster(self.run, cluster, *metric).await.ok());
-            } else if !counts && !reports {
-                self.look.now().await?;
+            match over_what {
+                OverWhat::Always => drop(self.look.now().await?),
+                OverWhat::Largest => largest = largest.max(self.cluster_metric().await),
+                OverWhat::Growth | OverWhat::Losses | OverWhat::Operations | OverWhat::Log => {}
             }
             self.pause().await;
         }
-        if counts {
-            // Operations that became due in the window may end after it.
-            while !self.run.is_over() {
-                self.run.pause(LOOK_EVERY).await;
+        let (run, Subject::Metric { metric, is, value }) = (self.run, self.look.subject) else {
+            return match over_what {
+                OverWhat::Log => self.look.now().await,
+                _ => Ok("all the time".to_owned()),
+            };
+        };
+        let compare = |seen: Option<u64>, when| match seen {
+            Some(seen) => metrics::compare(metric, *is, *value, seen, when),
+            None => Err("no node told it".to_owned()),
+        };
+        match (over_what, metric) {
+            (OverWhat::Growth, _) => {
+                let after = self.cluster_metric().await;
+                compare(after.zip(before).map(|(after, before)| after - before), "in the window")
             }
-            return metrics::of_window(self.run, self.look.subject, self.run.bounds(window));
-        }
-        if reports {
-            return self.look.now().await;
-        }
-        match (self.look.subject, largest) {
-            (Subject::Metric { metric, is, value }, Some(seen)) => {
-                metrics::compare(metric, *is, *value, seen, "at most")
+            (OverWhat::Losses, Metric::Cluster(cluster, _)) => {
+                let bounds = run.bounds(window);
+                let lost = || metrics::recovery(run, cluster, bounds);
+                // What was lost in the window may be made good after it.
+                while lost() == Ok(metrics::NOT_YET) && !run.is_rested() {
+                    run.pause(LOOK_EVERY).await;
+                }
+                compare(Some(lost()?), "at most")
             }
-            (Subject::Metric { .. }, None) => Err("no node told it".to_owned()),
-            _ => Ok("all the time".to_owned()),
+            (OverWhat::Operations, _) => {
+                // Operations that became due in the window may end after it.
+                while !run.is_over() {
+                    run.pause(LOOK_EVERY).await;
+                }
+                metrics::of_window(run, self.look.subject, run.bounds(window))
+            }
+            _ => compare(largest, "at most"),
+        }
+    }
+
+    /// What a metric of a cluster is now, if the subject is one and it can be told.
+    async fn cluster_metric(&self) -> Option<u64> {
+        match self.look.subject {
+            Subject::Metric { metric: Metric::Cluster(cluster, metric), .. } => {
+                metrics::of_cluster(self.run, cluster, *metric).await.ok()
+            }
+            _ => None,
         }
     }
 
     async fn never(&mut self) -> Verdict {
-        let counts = self.counts_operations();
+        let counts = OverWhat::of(self.look.subject) == OverWhat::Operations;
         while !self.run.is_rested() {
             if !counts && let Ok(detail) = self.look.now().await {
                 return Err(detail);
@@ -149,12 +173,39 @@ impl Watch<'_> {
         }
     }
 
-    /// True for a subject that is judged over the operations of a whole window.
-    fn counts_operations(&self) -> bool {
-        matches!(self.look.subject, Subject::Metric { metric: Metric::Workload(..), .. })
-    }
-
     async fn pause(&self) {
         self.run.pause(self.look.pace()).await;
+    }
+}
+
+/// What a window is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OverWhat {
+    /// It holds at every look.
+    Always,
+    /// The lines that were logged in it.
+    Log,
+    /// The operations that became due in it.
+    Operations,
+    /// The largest value.
+    Largest,
+    /// By how much a count has grown.
+    Growth,
+    /// The volumes that were lost in it.
+    Losses,
+}
+
+impl OverWhat {
+    const fn of(subject: &Subject) -> Self {
+        match subject {
+            Subject::Reports { .. } => Self::Log,
+            Subject::Metric { metric: Metric::Workload(..), .. } => Self::Operations,
+            Subject::Metric { metric: Metric::Cluster(_, metric), .. } => match metric {
+                ClusterMetric::UsedSpace => Self::Largest,
+                ClusterMetric::CopiesMoved => Self::Growth,
+                ClusterMetric::RecoveryTime => Self::Losses,
+            },
+            _ => Self::Always,
+        }
     }
 }

@@ -108,19 +108,24 @@ pub(crate) async fn judge_disks(run: &Arc<Run>) {
     let nodes: Vec<NodeRef> =
         run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster)).collect();
     for node in nodes {
-        let mut found = look_at_disks(run, &node).await;
-        for _ in 0..LOOKS_MAX {
-            if found.is_empty() {
-                break;
-            }
-            // A group may have become durable a moment before the index was told.
-            run.env().sleep(LOOK_EVERY).await;
-            found = look_at_disks(run, &node).await;
-        }
-        for what in found {
+        for what in untidy_disks(run, &node).await {
             run.violation(Invariant::Tidy, None, what, None);
         }
     }
+}
+
+/// What is untidy about the disks of a node, at several moments.
+pub(crate) async fn untidy_disks(run: &Run, node: &NodeRef) -> Vec<String> {
+    let mut found = look_at_disks(run, node).await;
+    for _ in 0..LOOKS_MAX {
+        if found.is_empty() {
+            break;
+        }
+        // A group may have become durable a moment before the index was told.
+        run.env().sleep(LOOK_EVERY).await;
+        found = look_at_disks(run, node).await;
+    }
+    found
 }
 
 async fn look_at_disks(run: &Run, node: &NodeRef) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use swarm_client::Request;
 use swarm_cluster::{Life, NodeRef};
 
-use super::{Run, lock};
+use super::{Run, lock, tally};
 use crate::oracle::queues::{self, Moment};
 use crate::oracle::tasks;
 use crate::verdict::Invariant;
@@ -101,6 +101,7 @@ async fn look_at_queues(run: &Run, moment: Moment) -> Vec<String> {
 }
 
 async fn metrics(run: &Run, node: &NodeRef) -> Option<String> {
+    let sent = run.now();
     let request = Request::new(run.world.management(node), "GET", "/metrics").patience(PATIENCE);
     let mut response = run.management.send(request).await.ok()?;
     let body = response.body.collect(METRICS_MAX).await.ok()?;
@@ -113,5 +114,9 @@ async fn metrics(run: &Run, node: &NodeRef) -> Option<String> {
         );
         return None;
     }
-    String::from_utf8(body.to_vec()).ok()
+    let text = String::from_utf8(body.to_vec()).ok()?;
+    let counter = format!("swarm_health_total{{name=\"{}\"}} ", tally::COPIES);
+    let copies = text.lines().find_map(|line| line.strip_prefix(&counter)?.parse().ok());
+    lock(&run.tally).told(node, sent, run.now(), copies.unwrap_or(0));
+    Some(text)
 }

@@ -10,8 +10,10 @@ use swarm_types::HeaderList;
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::steps::{choose_disks, choose_nodes, object_at};
 use super::watch::{self, LOOK_EVERY, Rest};
-use super::{Run, lock, metrics, protection, snapshot};
-use crate::language::model::{Event, Is, NodeSelector, ObjectRef, Retry, Subject, Targets};
+use super::{Run, finish, lock, metrics, protection, snapshot};
+use crate::language::model::{
+    ClusterMetric, Event, Is, Metric, NodeSelector, ObjectRef, Retry, Subject, Targets,
+};
 use crate::language::pattern::Pattern;
 use crate::ledger::ObjectNumber;
 use crate::oracle::image;
@@ -50,7 +52,14 @@ impl<'a> Look<'a> {
     /// How long lies between two looks.
     pub(crate) const fn pace(&self) -> Duration {
         match self.subject {
-            Subject::Copies(..) | Subject::Equals { .. } | Subject::Protected(_) => LOOK_WIDE_EVERY,
+            Subject::Copies(..)
+            | Subject::Equals { .. }
+            | Subject::Protected(_)
+            | Subject::NoOrphans(_)
+            | Subject::Metric {
+                metric: Metric::Cluster(_, ClusterMetric::RecoveryTime | ClusterMetric::CopiesMoved),
+                ..
+            } => LOOK_WIDE_EVERY,
             _ => LOOK_EVERY,
         }
     }
@@ -67,10 +76,10 @@ impl<'a> Look<'a> {
                 }
                 Err(self.rest.why_not.clone())
             }
-            Subject::Protected(cluster) => match protection::look(self.run, cluster).await? {
-                found if found.is_empty() => Ok("fully protected".to_owned()),
-                found => Err(found[0].what.clone()),
-            },
+            Subject::Protected(cluster) => {
+                protection::full(self.run, cluster).await.map(|()| "fully protected".to_owned())
+            }
+            Subject::NoOrphans(cluster) => no_orphans(self.run, cluster).await,
             Subject::Readable(object) => match read(self.run, object, true).await {
                 Ok(done) if done.ended == Ended::Acknowledged => Ok("readable".to_owned()),
                 Ok(done) => Err(done.answer()),
@@ -161,6 +170,18 @@ impl Done {
     }
 }
 
+/// Looks at the disks of all nodes that run.
+async fn no_orphans(run: &Arc<Run>, cluster: &str) -> Verdict {
+    let mut disks = 0;
+    for node in run.world.nodes(cluster) {
+        if let Some(untidy) = finish::untidy_disks(run, &node).await.into_iter().next() {
+            return Err(untidy);
+        }
+        disks += run.world.disks(&node).len();
+    }
+    Ok(format!("no orphans on {disks} disks"))
+}
+
 async fn header(run: &Arc<Run>, object: &ObjectRef, name: &str, is: &Is) -> Verdict {
     let done = read(run, object, false).await?;
     if done.status != Some(200) {
@@ -172,7 +193,8 @@ async fn header(run: &Arc<Run>, object: &ObjectRef, name: &str, is: &Is) -> Verd
     if values.iter().any(|value| is.holds(value)) { Ok(detail) } else { Err(detail) }
 }
 
-/// Counts the disks that hold a whole copy of what a client sees; of an object that is gone, of any of its versions.
+/// Counts the disks that hold a whole copy of what a client sees; of an object that is gone, of any of its versions. A
+/// volume that its node has given up serves nothing and does not count; that of a node that is off will be back.
 async fn copies(run: &Arc<Run>, object: &ObjectRef, is: &Is) -> Verdict {
     let number = number_of(run, object)?;
     let done = read(run, object, false).await?;
@@ -187,7 +209,18 @@ async fn copies(run: &Arc<Run>, object: &ObjectRef, is: &Is) -> Verdict {
     };
     let cluster = lock(&run.ledger).object(number).cluster.clone();
     let mut holders: Vec<DiskRef> = Vec::new();
-    for disk in run.world.nodes(&cluster).iter().flat_map(|node| run.world.disks(node)) {
+    let mut disks = Vec::new();
+    for node in run.world.nodes(&cluster) {
+        let status = watch::status(run, &node).await;
+        let given_up = |disk: &DiskRef| {
+            let name = disk.to_string();
+            let is_it =
+                |volume: &watch::VolumeStatus| volume.disk == name && volume.state == "unavailable";
+            status.as_ref().is_ok_and(|status| status.volumes.iter().any(is_it))
+        };
+        disks.extend(run.world.disks(&node).into_iter().filter(|disk| !given_up(disk)));
+    }
+    for disk in disks {
         let image = run.world.image(&disk);
         // A journal that cannot be read holds nothing that any node could serve.
         let Ok(volume) = image::read(&*image) else { continue };

@@ -13,6 +13,9 @@ use crate::language::model::{
 /// A percentile over fewer operations says nothing, so it fails.
 const PERCENTILE_OF_MIN: usize = 20;
 
+/// The value of what has not come: more than any other.
+pub(crate) const NOT_YET: u64 = u64::MAX;
+
 /// Compares a metric as it is now; operations are those of the whole run until now.
 pub(crate) async fn now(run: &Arc<Run>, metric: &Metric, is: Comparison, value: u64) -> Verdict {
     match metric {
@@ -60,7 +63,36 @@ pub(crate) async fn of_cluster(
             }
             Ok(used)
         }
+        ClusterMetric::RecoveryTime => recovery(run, cluster, None),
+        ClusterMetric::CopiesMoved => {
+            for node in run.world.nodes(cluster) {
+                // The tally hears what is told; what a node that is off told last counts.
+                drop(watch::status(run, &node).await);
+            }
+            Ok(lock(&run.tally).copies(Some(cluster)))
+        }
     }
+}
+
+/// The longest recovery of the volumes that were lost in a window, in nanoseconds; [`NOT_YET`] while one is under way.
+///
+/// # Errors
+/// Nothing was lost.
+pub(crate) fn recovery(
+    run: &Run,
+    cluster: &str,
+    bounds: Option<(Duration, Duration)>,
+) -> Result<u64, String> {
+    let inside = |at| {
+        let at = run.since_start(at);
+        // A step that does it and nothing else ends when it begins.
+        bounds.is_none_or(|(from, to)| from <= at && at <= to)
+    };
+    let Some(recovery) = lock(&run.tally).recovery(Some(cluster), inside) else {
+        return Err("no volume was lost".to_owned());
+    };
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(NOT_YET);
+    Ok(recovery.longest.map_or(NOT_YET, nanoseconds))
 }
 
 /// The verdict on one value.
@@ -71,7 +103,10 @@ pub(crate) fn compare(
     seen: u64,
     when: &str,
 ) -> Verdict {
-    let detail = format!("{} {when}", metric.shown(seen));
+    let detail = match seen {
+        NOT_YET => "not fully protected yet".to_owned(),
+        seen => format!("{} {when}", metric.shown(seen)),
+    };
     if is.holds(seen, value) { Ok(detail) } else { Err(detail) }
 }
 

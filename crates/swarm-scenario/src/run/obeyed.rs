@@ -29,22 +29,48 @@ const LATE_MAX: Duration = Duration::from_secs(1);
 pub(crate) fn clocks(run: &Run) -> Clocks {
     let (now, wall) = (run.now(), run.env().wall());
     let began = Timestamp(wall.0.saturating_sub(i64::try_from(now.0).unwrap_or(i64::MAX)));
-    Clocks { began, ahead: ahead_max(&run.scenario) }
+    let (_, ahead) = off_max(&run.scenario);
+    Clocks { began, ahead }
 }
 
-fn ahead_max(scenario: &Scenario) -> Duration {
-    let from_start = scenario
-        .clusters
-        .values()
-        .flat_map(|cluster| cluster.clocks.values())
-        .map(|clock| clock.offset_ns)
-        .max();
-    let by_steps = scenario.steps.iter().filter_map(|step| match step.verb {
-        Verb::Skew(_, offset_ns) => Some(offset_ns),
-        _ => None,
-    });
-    let ahead = |offset_ns: i64| Duration::from_nanos(u64::try_from(offset_ns).unwrap_or(0));
-    from_start.into_iter().chain(by_steps).map(ahead).sum()
+/// How far a clock is behind and ahead at most, at any time of a run: what the file does to any of them adds up.
+pub(crate) fn off_max(scenario: &Scenario) -> (Duration, Duration) {
+    let drifted = |ppm: i32, lasts: Duration| {
+        let lasts = i128::try_from(lasts.as_nanos()).unwrap_or(i128::MAX);
+        lasts.saturating_mul(i128::from(ppm)) / 1_000_000
+    };
+    let whole = scenario.limit.sim;
+    let clocks = scenario.clusters.values().flat_map(|cluster| cluster.clocks.values());
+    let from_start: Vec<[i128; 2]> = clocks
+        .map(|clock| [i128::from(clock.offset_ns), drifted(clock.drift_ppm, whole)])
+        .collect();
+    let by_steps: Vec<i128> = scenario
+        .steps
+        .iter()
+        .map(|step| {
+            // What is undone after a while is undone before it is done again; the rest adds up.
+            let times = match (step.lasts, step.repeat) {
+                (None, Some((_, times))) => i128::from(times),
+                _ => 1,
+            };
+            match step.verb {
+                // A clock that is set is set in place of what an earlier step set.
+                Verb::Skew(_, offset_ns) => i128::from(offset_ns),
+                Verb::StepClock(_, by_ns) => times * i128::from(by_ns),
+                Verb::Drift(_, ppm) => {
+                    times * drifted(ppm, step.lasts.map_or(whole, |lasts| lasts.max))
+                }
+                _ => 0,
+            }
+        })
+        .collect();
+    let most = |sign: i128| {
+        let part = |off: &i128| (sign * off).max(0);
+        let started = from_start.iter().map(|off| off.iter().map(part).sum::<i128>()).max();
+        let sum = started.unwrap_or(0) + by_steps.iter().map(part).sum::<i128>();
+        Duration::from_nanos(u64::try_from(sum).unwrap_or(u64::MAX))
+    };
+    (most(-1), most(1))
 }
 
 /// Notes with which lifepoints a content is going to be written, and returns the headers that say so. The dates count

@@ -4,20 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_cluster::{ClusterSpec, Life, NodeRef};
 use swarm_types::{Stamp, Timestamp};
 
 use super::watch::LOOK_EVERY;
-use super::{Run, lock, watch};
+use super::{Run, lock, obeyed, watch};
 use crate::language::lifepoint::Copies;
 use crate::ledger::Act;
 use crate::oracle::image;
 use crate::oracle::lifepoint::Intent;
-use crate::oracle::protected::{self, Demand, Finding, Seen, Service};
+use crate::oracle::protected::{self, Care, Demand, Finding, Seen, Service, Volumes};
 use crate::oracle::record::Object;
 use crate::verdict::Invariant;
 
 /// How often disks are looked at before what was seen counts.
 const LOOKS_MAX: u32 = 3;
+/// How often disks are looked at while somebody waits until all is protected.
+const LOOK_WIDE_EVERY: Duration = Duration::from_secs(10);
+/// The setting of a node that says which subcluster it belongs to (Local Area Replication with Subclusters).
+const SUBCLUSTER: &str = "node.subcluster";
 /// What a visit needs at most after a lifepoint has changed what it demands, in health cycles.
 const CYCLES_TO_ACT: u32 = 3;
 /// Unless the file says otherwise (Policies for replicas; contexts: our reading of scsp.defaultContextReplicas).
@@ -93,9 +98,12 @@ impl Demands {
         }
         let now = run.env().wall();
         let slack = i64::try_from(slack.as_nanos()).unwrap_or(i64::MAX);
-        // Clocks of nodes may be ahead, but not by more than what a visit needs anyway.
-        let (since, now) =
-            (Timestamp(now.0.saturating_sub(slack)), Timestamp(now.0.saturating_add(slack)));
+        // By the clocks of some nodes it may be later, and by those of others earlier.
+        let (behind, ahead) = obeyed::off_max(&run.scenario);
+        let nanos = |off: Duration| i64::try_from(off.as_nanos()).unwrap_or(i64::MAX);
+        let since = now.0.saturating_sub(slack).saturating_sub(nanos(behind));
+        let now = now.0.saturating_add(slack).saturating_add(nanos(ahead));
+        let (since, now) = (Timestamp(since), Timestamp(now));
         Self { policy: Policy::of(settings), intents, since, now }
     }
 
@@ -125,14 +133,70 @@ fn copies(count: u32) -> Demand {
     Demand::Copies(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// Looks at every disk of a cluster.
+/// The subcluster of a node, as the file says; nodes without one are one together.
+fn subcluster_of(spec: &ClusterSpec, node: &NodeRef) -> String {
+    let own = spec.node_settings.get(&node.node).and_then(|own| own.get(SUBCLUSTER));
+    own.or_else(|| spec.settings.get(SUBCLUSTER)).cloned().unwrap_or_default()
+}
+
+/// What is made of a node that is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Off {
+    /// Nobody can tell.
+    Unclear,
+    /// What it holds counts for nothing.
+    Missing,
+}
+
+/// Looks at every disk of a cluster, whose nodes all run.
 ///
 /// # Errors
 /// Why nobody can tell, in a sentence.
-pub(crate) async fn look(run: &Run, cluster: &str) -> Result<Vec<Finding>, String> {
+async fn look(run: &Run, cluster: &str) -> Result<Vec<Finding>, String> {
+    let volumes = gather(run, cluster, Off::Unclear).await?;
+    let demands = Demands::new(run, cluster);
+    Ok(protected::judge(&volumes, Care::Bodies, |object, stamp| demands.of(object, stamp)))
+}
+
+/// Looks whether each object of a cluster has the copies that are demanded of it now; what is on nodes that are off does
+/// not count.
+///
+/// # Errors
+/// What is missing, or why nobody can tell, in a sentence.
+pub(crate) async fn full(run: &Run, cluster: &str) -> Result<(), String> {
+    let volumes = gather(run, cluster, Off::Missing).await?;
+    let demands = Demands::new(run, cluster);
+    // Bodies are read only where the journals leave a hope, for that takes long.
+    for care in [Care::Records, Care::Bodies] {
+        let found = protected::judge(&volumes, care, |object, stamp| demands.of(object, stamp));
+        // Bytes of what has ended are no matter of protection.
+        if let Some(missing) = found.into_iter().find(|finding| !finding.obeyed) {
+            return Err(missing.what);
+        }
+    }
+    Ok(())
+}
+
+/// Whether each object of a cluster has the copies that are demanded of it now.
+pub(crate) async fn is_full(run: &Run, cluster: &str) -> bool {
+    full(run, cluster).await.is_ok()
+}
+
+/// Waits until it is so; gives up when the run is to end.
+pub(crate) async fn until_full(run: &Run, cluster: &str) {
+    while !is_full(run, cluster).await && !run.is_over() {
+        run.pause(LOOK_WIDE_EVERY).await;
+    }
+}
+
+async fn gather(run: &Run, cluster: &str, off: Off) -> Result<Volumes, String> {
+    let spec = &run.scenario.clusters[cluster];
     let mut seen = Vec::new();
     let mut unread = BTreeSet::new();
     for node in run.world.nodes(cluster) {
+        if off == Off::Missing && run.world.life(&node) == Life::Off {
+            continue;
+        }
         let status = watch::status(run, &node).await.map_err(|why| format!("{node} {why}"))?;
         for disk in run.world.disks(&node) {
             let name = disk.to_string();
@@ -145,17 +209,21 @@ pub(crate) async fn look(run: &Run, cluster: &str) -> Result<Vec<Finding>, Strin
                 _ => continue,
             };
             let image = run.world.image(&disk);
-            // A journal that cannot be read from outside is *tidy*'s to judge; its node knows what it holds.
-            let Ok(volume) = image::read(&*image) else {
-                unread.insert(node.clone());
-                continue;
+            let volume = match image::read(&*image) {
+                Ok(volume) => volume,
+                // It holds nothing, whatever its node says of it.
+                Err(image::Fault::Blank) => continue,
+                // A journal that cannot be read from outside is *tidy*'s to judge; its node knows what it holds.
+                Err(image::Fault::Damaged(_)) => {
+                    unread.insert(node.clone());
+                    continue;
+                }
             };
-            let (node, subcluster) = (node.clone(), String::new());
+            let (node, subcluster) = (node.clone(), subcluster_of(spec, &node));
             seen.push(Seen { disk: name, node, subcluster, service, image, volume });
         }
     }
-    let demands = Demands::new(run, cluster);
-    Ok(protected::judge(&seen, &unread, |object, stamp| demands.of(object, stamp)))
+    Ok(Volumes { seen, unread })
 }
 
 /// Judges the disks of every cluster at rest.
@@ -185,6 +253,18 @@ pub(crate) async fn judge(run: &Arc<Run>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language;
+
+    #[test]
+    fn a_node_is_in_the_subcluster_that_the_file_names() {
+        let text = "schema = 1\ntitle = \"t\"\nwhy = \"w\"\n[cluster.main]\nnodes = 3\nsubclusters = { rack-a = [1], rack-b = [3] }\n";
+        let scenario = language::read("racks.toml", text).expect("reads");
+        let of = |node| {
+            let node = NodeRef { cluster: "main".to_owned(), node };
+            subcluster_of(&scenario.clusters["main"], &node)
+        };
+        assert_eq!([of(1), of(2), of(3)], ["rack-a", "", "rack-b"]);
+    }
 
     #[test]
     fn settings_decide_the_number_of_copies() {

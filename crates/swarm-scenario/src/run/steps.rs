@@ -13,7 +13,9 @@ use super::faults::{self, InForce, clocks};
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::snapshot::{self, Snapshot};
 use super::workload::Trap;
-use super::{Run, answers::Answer, lock, manage, obeyed, operate, watch};
+use super::{
+    Expected, Run, answers::Answer, lock, manage, obeyed, operate, protection, tally, watch,
+};
 use crate::language::model::{
     Direction, DiskSelector, Event, NodeSelector, Power, Request, Retire, Retry, Start, Step,
     Targets, Truncated, Verb,
@@ -39,6 +41,8 @@ pub(crate) struct State {
     pub(crate) nonsense: Vec<String>,
     /// Requests that were not answered as `expect_status` says.
     pub(crate) unexpected: Vec<(usize, Duration, String)>,
+    /// How the programs of workloads ended.
+    pub(crate) programs: Vec<Expected>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -119,6 +123,7 @@ async fn occur(run: &Arc<Run>, number: usize, step: &Step) -> Result<(), String>
             None => {}
             Some(Event::Healthy(cluster)) => watch::until_healthy(run, cluster).await,
             Some(Event::AtRest(cluster)) => watch::until_at_rest(run, cluster).await,
+            Some(Event::Protected(cluster)) => protection::until_full(run, cluster).await,
             Some(event) => drop(run.board.act_after(event).await),
         }
     }
@@ -214,7 +219,12 @@ impl Doing<'_> {
         match &step.verb {
             Verb::Power(power, selector) => {
                 let nodes = self.nodes(selector);
+                let (at, wiped) = match power {
+                    Power::Wipe => (run.now(), tally::wiped(run, &nodes)),
+                    _ => (run.now(), Vec::new()),
+                };
                 let line = faults::power(run, number, *power, &nodes).await?;
+                tally::lost(run, wiped, at);
                 if matches!(power, Power::Restart(_) | Power::Start) {
                     faults::undone(run, line);
                 }
@@ -310,15 +320,20 @@ impl Doing<'_> {
             Verb::Unreadable(selector, share_ppm) => {
                 let (disks, how) = (self.disks(selector), Blocks::Unreadable);
                 disks::damage(run, number, &disks, how, *share_ppm).await?;
+                tally::watch_errors(run, &disks);
             }
             Verb::DiskFault(selector, fault) => {
                 let disks = self.disks(selector);
-                return disks::fault(run, number, &disks, *fault).await.map(Undo::Reverse);
+                let line = disks::fault(run, number, &disks, *fault).await?;
+                tally::watch_errors(run, &disks);
+                return Ok(Undo::Reverse(line));
             }
             Verb::HealDisk(selector) => disks::heal(run, &self.disks(selector)).await?,
             Verb::PullDisk(selector) => {
                 let disks = self.disks(selector);
+                let (at, nodes) = (run.now(), tally::plugged(run, &disks));
                 disks::pull(run, number, &disks).await?;
+                tally::lost(run, nodes, at);
                 return Ok(Undo::PlugIn(disks));
             }
             Verb::InsertDisk(selector, into) => {
@@ -338,7 +353,10 @@ impl Doing<'_> {
                 disks::insert(run, number, &self.disks(selector), into).await?;
             }
             Verb::ReplaceDisk(selector) => {
-                disks::replace(run, number, &self.disks(selector)).await?;
+                let disks = self.disks(selector);
+                let (at, nodes) = (run.now(), tally::plugged(run, &disks));
+                disks::replace(run, number, &disks).await?;
+                tally::lost(run, nodes, at);
             }
             Verb::LoseIndex(selector) => {
                 disks::lose_index(run, number, &self.disks(selector)).await?;

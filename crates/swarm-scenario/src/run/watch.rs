@@ -9,7 +9,7 @@ use swarm_client::Request;
 use swarm_cluster::{Life, NodeRef};
 use swarm_types::Instant;
 
-use super::{Kind, Run, faults};
+use super::{Kind, Run, faults, lock, tally};
 use crate::language::units;
 
 /// How often a condition is looked at while somebody waits for it.
@@ -43,6 +43,7 @@ pub(crate) struct Status {
 struct Health {
     actions: u64,
     recoveries: Vec<String>,
+    counters: BTreeMap<String, u64>,
 }
 
 /// How far the health processor is with a volume.
@@ -88,6 +89,7 @@ pub(crate) async fn status(run: &Run, node: &NodeRef) -> Result<Status, String> 
     if run.world.life(node) == Life::Off {
         return Err("is off".to_owned());
     }
+    let sent = run.now();
     let request = Request::new(run.world.management(node), "GET", "/api/status").patience(PATIENCE);
     let mut response = run
         .management
@@ -102,8 +104,11 @@ pub(crate) async fn status(run: &Run, node: &NodeRef) -> Result<Status, String> 
     if response.status != 200 {
         return Err(format!("answers {} to a question for its status", response.status));
     }
-    serde_json::from_slice(&body)
-        .map_err(|error| format!("tells a status that cannot be read ({error})"))
+    let status: Status = serde_json::from_slice(&body)
+        .map_err(|error| format!("tells a status that cannot be read ({error})"))?;
+    let copies = status.health.counters.get(tally::COPIES).copied().unwrap_or(0);
+    lock(&run.tally).told(node, sent, run.now(), copies);
+    Ok(status)
 }
 
 /// A node that sleeps for want of work is as well as one that is awake.

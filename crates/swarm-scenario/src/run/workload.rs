@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::faults::network::{self, Victim};
 use super::operate::{Ask, Done, Ended, HalfSent, Order, perform};
-use super::{Run, lock, malformed, obeyed};
+use super::{Run, lock, malformed, obeyed, outside};
 use crate::body::{BodySpec, LABEL_LEN};
 use crate::language::model::{Counted, Event, Kind, Operation, Pace, Start, Workload};
 use crate::ledger::{Object, ObjectNumber};
@@ -155,14 +155,23 @@ pub(crate) async fn run_workload(run: Arc<Run>, workload: Arc<Workload>) {
     };
     run.board.fire(Event::Starts(workload.name.clone()), started);
     let until = workload.lasts.map(|span| started + run.draw(span));
-    match workload.pace {
-        Pace::Open { .. } => open_loop(&run, &workload, started, until).await,
-        Pace::Closed(operations) => closed_loop(&run, &workload, operations, until).await,
+    match (&workload.program, workload.pace) {
+        (Some(command), _) => outside::run_program(&run, &workload, command, until).await,
+        (None, Pace::Open { .. }) => open_loop(&run, &workload, started, until).await,
+        (None, Pace::Closed(operations)) => {
+            closed_loop(&run, &workload, operations, until).await;
+        }
     }
     run.board.fire(Event::Ends(workload.name.clone()), run.now());
 }
 
-fn goes_on(run: &Run, workload: &Workload, due: Instant, until: Option<Instant>) -> bool {
+/// True while more is to become due.
+pub(crate) fn goes_on(
+    run: &Run,
+    workload: &Workload,
+    due: Instant,
+    until: Option<Instant>,
+) -> bool {
     let stopped = run.workloads[&workload.name].stopped.load(Ordering::Relaxed);
     !stopped && !run.is_over() && until.is_none_or(|until| due < until)
 }

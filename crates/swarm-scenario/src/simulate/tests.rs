@@ -1,6 +1,7 @@
 //! Whole runs of small scenarios, from their text to their verdict.
 
 mod faults;
+mod recovery;
 
 use super::*;
 use crate::language;
@@ -26,8 +27,11 @@ retry = { times = 3, on = ["503", "timeout", "reset", "refused"] }
 "#;
 
 fn run(more: &str, seed: u64) -> RunReport {
-    let text = format!("{WORLD}{more}");
-    let scenario = language::read("small.toml", &text).unwrap_or_else(|problems| {
+    run_text(&format!("{WORLD}{more}"), seed)
+}
+
+fn run_text(text: &str, seed: u64) -> RunReport {
+    let scenario = language::read("small.toml", text).unwrap_or_else(|problems| {
         panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
     let loaded = Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 };

@@ -110,6 +110,7 @@ fn subject(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) ->
     match word {
         "healthy" => cluster_of(reader, names, table, "cluster").map(Subject::Healthy),
         "fully protected" => cluster_of(reader, names, table, "cluster").map(Subject::Protected),
+        "no orphans" => cluster_of(reader, names, table, "cluster").map(Subject::NoOrphans),
         "at rest" => cluster_of(reader, names, table, "cluster").map(Subject::AtRest),
         "readable" => object().map(Subject::Readable),
         "gone" => object().map(Subject::Gone),

@@ -44,6 +44,8 @@ fn value_of(metric: &Metric, text: &str) -> Option<u64> {
         Metric::Workload(_, WorkloadMetric::FailedShare(_)) => units::share(text).map(u64::from),
         Metric::Workload(_, WorkloadMetric::AcknowledgedCount(_)) => text.parse().ok(),
         Metric::Cluster(_, ClusterMetric::UsedSpace) => units::size(text),
+        Metric::Cluster(_, ClusterMetric::RecoveryTime) => nanoseconds(text),
+        Metric::Cluster(_, ClusterMetric::CopiesMoved) => text.parse().ok(),
     }
 }
 
@@ -93,6 +95,8 @@ fn of_workload(reader: &Reader<'_>, text: &At<String>) -> Option<WorkloadMetric>
 fn of_cluster(reader: &Reader<'_>, text: &At<String>) -> Option<ClusterMetric> {
     match text.value.trim() {
         "used space" => Some(ClusterMetric::UsedSpace),
+        "recovery time" => Some(ClusterMetric::RecoveryTime),
+        "copies moved" => Some(ClusterMetric::CopiesMoved),
         _ => {
             unknown(reader, text, "cluster");
             None

@@ -104,6 +104,16 @@ pub(super) fn via(
     }
 }
 
+/// An event of the cluster with this name.
+type OfCluster = fn(String) -> Event;
+
+/// What can be said of a cluster in an event.
+const OF_CLUSTERS: [(&str, OfCluster); 3] = [
+    (" healthy", Event::Healthy),
+    (" at rest", Event::AtRest),
+    (" fully protected", Event::Protected),
+];
+
 /// Reads an event.
 pub(super) fn event(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Option<Event> {
     let phrase = text.value.trim();
@@ -128,9 +138,7 @@ pub(super) fn event(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
             return None;
         }
     }
-    for (end, make) in
-        [(" healthy", Event::Healthy as fn(String) -> Event), (" at rest", Event::AtRest)]
-    {
+    for (end, make) in OF_CLUSTERS {
         if let Some(cluster) = phrase.strip_suffix(end) {
             return known_cluster(reader, names, &text.span, cluster)
                 .map(|(cluster, _)| make(cluster));
@@ -151,7 +159,7 @@ pub(super) fn event(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
             names
                 .clusters
                 .keys()
-                .flat_map(|name| [format!("{name} healthy"), format!("{name} at rest")]),
+                .flat_map(|name| OF_CLUSTERS.map(|(end, _)| format!("{name}{end}"))),
         )
         .collect();
     reader.unknown(&text.span, "event", phrase, known.iter().map(String::as_str));

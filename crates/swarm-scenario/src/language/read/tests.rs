@@ -52,6 +52,49 @@ fn the_smallest_file_has_sensible_defaults() {
 }
 
 #[test]
+fn disks_may_have_a_speed_of_their_own() {
+    let with = |volumes: &str| {
+        let head = "schema = 1\ntitle = \"t\"\nwhy = \"w\"\n[cluster.main]\nnodes = 1\n";
+        read("x", &format!("{head}volumes = {{ {volumes} }}\n"))
+    };
+    let scenario = with("latency = \"5ms\", bandwidth = \"80MB/s\"").expect("reads");
+    let own = DiskKind::Own { latency: Duration::from_millis(5), bandwidth: 80_000_000 };
+    assert_eq!(scenario.clusters["main"].disk, own);
+    for (volumes, told) in [
+        ("latency = \"5ms\"", "lacks `bandwidth`"),
+        ("kind = \"hdd\", latency = \"5ms\", bandwidth = \"1Gbit\"", "`kind` excludes"),
+    ] {
+        let problems = with(volumes).expect_err("must be refused");
+        assert!(problems[0].to_string().contains(told), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_program_of_its_own_runs_live_only() {
+    let scenario = accept("[workload.tests]\nrun = \"pytest -q\"\nfor = \"2m\"\n");
+    let tests = scenario.workloads.iter().find(|workload| workload.name == "tests");
+    assert_eq!(tests.and_then(|tests| tests.program.as_deref()), Some("pytest -q"));
+    let only: Vec<String> = scenario.only_live.iter().map(ToString::to_string).collect();
+    assert_eq!(only, ["scenarios/x.toml:12:7: a program of its own can be had with --live only"]);
+    assert!(accept("").only_live.is_empty());
+}
+
+#[test]
+fn losses_can_be_waited_for_and_measured() {
+    let scenario = accept(
+        "[[step]]\nat = \"1m\"\neach = \"all disks of main\"\nuntil = \"main fully protected\"\ndo = \"replace-disk\"\n[[expect]]\nat = \"end\"\nthat = \"metric\"\nof = \"main\"\nmetric = \"recovery time\"\nis = \"<= 30m\"\n[[expect]]\nduring = \"1m..2m\"\nthat = \"metric\"\nof = \"main\"\nmetric = \"copies moved\"\nis = \"<= 20\"\n[[expect]]\nat = \"end\"\nthat = \"no orphans\"\n",
+    );
+    let until = scenario.steps[0].each.as_ref().and_then(|each| each.until.clone());
+    assert_eq!(until, Some(Event::Protected("main".to_owned())));
+    let told: Vec<String> =
+        scenario.expects.iter().map(|expect| expect.subject.to_string()).collect();
+    assert_eq!(
+        told,
+        ["recovery time of main <= 30m", "copies moved of main <= 20", "main without orphans"]
+    );
+}
+
+#[test]
 fn lifepoints_of_a_workload_are_read_in_their_order() {
     let scenario = accept("lifepoints = [\"[+30d] reps=3\", \"[] delete\"]\n");
     let lifepoints = &scenario.workloads[0].lifepoints;
@@ -319,6 +362,14 @@ fn a_wrong_word_is_told_with_its_place_and_the_nearest_word() {
             "x:3:6: unknown bucket or domain `acme.example/scan`; did you mean `acme.example/scans`?",
         ),
         (
+            "[workload.tests]\nrun = \"pytest\"\nclients = 3",
+            "x:3:1: `run` excludes `clients`: the program knows what it does",
+        ),
+        (
+            "[[step]]\nafter = \"mian fully protected\"\ndo = \"kill\"\nnodes = \"main/1\"",
+            "x:2:9: unknown cluster `mian`; did you mean `main`?",
+        ),
+        (
             "[[step]]\nat = \"1m\"\ndo = \"kill\"\nnodes = \"main/1\"\nas = \"ingest\"",
             "x:5:6: the name `ingest` is used twice",
         ),
@@ -330,7 +381,6 @@ fn a_wrong_word_is_told_with_its_place_and_the_nearest_word() {
 #[test]
 fn words_that_are_not_built_are_told_apart_from_mistakes() {
     for (tail, message) in [
-        ("run = \"pytest\"", "x:1:1: key in workload ingest: `run`: not yet"),
         ("mix = { append = 3 }", "x:1:9: key in mix: `append`: not yet"),
         ("[link.wan]", "x:1:2: key in the file: `link`: not yet"),
         ("[[step]]\nat = \"1m\"\ndo = \"restore\"", "x:3:6: verb `restore`: not yet"),

@@ -23,6 +23,7 @@ pub(super) fn read(
     names: &Names,
     name: &At<String>,
     value: &Spanned<DeValue<'_>>,
+    line: usize,
 ) -> Option<Workload> {
     let what = format!("workload {}", name.value);
     let table = reader.table(&what, value, words::WORKLOAD)?;
@@ -33,9 +34,16 @@ pub(super) fn read(
         _ => Some(Kind::Alias),
     })
     .unwrap_or_else(|| vec![(Kind::Named, 1)]);
-    let within = within(reader, names, &table, &kinds);
+    let program = program(reader, &table);
+    let within = match program {
+        Some(_) => String::new(),
+        None => within(reader, names, &table, &kinds),
+    };
     let (start, lasts) = when(reader, names, &table, &name.value)?;
-    let pace = pace(reader, &table, lasts.is_some());
+    let pace = match program {
+        Some(_) => Some(Pace::Closed(0)),
+        None => pace(reader, &table, lasts.is_some()),
+    };
     let (keys, overwrite_ppm) = keys(reader, &table);
     let via = match table.text("via") {
         Some(text) => select::via(reader, names, &text, &on),
@@ -60,7 +68,22 @@ pub(super) fn read(
         via: via?,
         retry: retry(reader, &table),
         patience: if table.has("timeout") { table.duration("timeout")? } else { PATIENCE },
+        program,
+        line,
     })
+}
+
+/// A program that does the work; what clients of ours would do means nothing then.
+fn program(reader: &Reader<'_>, table: &Table<'_>) -> Option<String> {
+    const ITS_OWN: [&str; 6] = ["run", "on", "during", "after", "for", "timeout"];
+    let text = table.text("run")?;
+    reader.only_live(&text.span, "a program of its own");
+    let others = words::WORKLOAD.iter().filter(|word| !ITS_OWN.contains(&word.word));
+    for other in others.filter(|word| table.has(word.word)) {
+        let what = format!("`run` excludes `{}`: the program knows what it does", other.word);
+        reader.problem(table.key_span(other.word), what);
+    }
+    Some(text.value)
 }
 
 /// Words with weights, such as `{ write = 60, read = 25 }`.

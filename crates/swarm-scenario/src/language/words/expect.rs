@@ -48,10 +48,11 @@ const ON_OBJECT: &[Word] = &[OBJECT, ON];
 pub const SUBJECTS: &[SubjectWord] = &[
     subject("healthy", "every node is ok and known as ok to all others, every volume is ok or retired", ON_CLUSTER, &[]),
     subject("fully protected", "the invariant *protected* holds now", ON_CLUSTER, &[]),
+    subject("no orphans", "the invariant *tidy* holds now: space adds up on every volume, index and journal agree, nothing lies there that nobody knows of", ON_CLUSTER, &[]),
     subject("at rest", "two whole health cycles on every volume without an action, nothing else under way", ON_CLUSTER, &[]),
     subject("readable", "the object answers 200 with bytes that are right", ON_OBJECT, &["object"]),
     subject("gone", "the object answers 404", ON_OBJECT, &["object"]),
-    subject("copies", "so many disks hold a whole copy of the version that a client sees; of one that is gone, of any version", &[
+    subject("copies", "so many disks hold a whole copy of the version that a client sees (of one that is gone, of any version); a volume that its node has given up does not count", &[
         OBJECT, ON, word("is", Takes::Is, "such as `= 3`"),
     ], &["object", "is"]),
     subject("header", "the object answers 200 with this header", &[
@@ -81,7 +82,6 @@ pub const SUBJECTS: &[SubjectWord] = &[
         word("metric", Takes::Text, "which"),
         word("is", Takes::Is, "such as `<= 250ms`"),
     ], &["of", "metric", "is"]),
-    no_subject("no orphans"),
     no_subject("feed drained"),
     no_subject("feed state"),
     no_subject("same objects"),
@@ -128,7 +128,8 @@ pub const EVENTS: &[Form] = &[
     form("NAME: 200th write acknowledged", "the workload NAME had its 200th acknowledged write (or read, delete, update, info, overwrite)"),
     form("NAME: 200th write half sent", "half of the body of its 200th write has left the client"),
     form("CLUSTER healthy", "every node is ok and known as ok to all others; as it is when the clock starts"),
-    form("CLUSTER at rest", "nothing but beacons for ten minutes"),
+    form("CLUSTER at rest", "two whole health cycles on every volume without an action"),
+    form("CLUSTER fully protected", "each object has the copies that are demanded of it: with `until`, as it is then; with `after`, for the first time since a volume was lost, or since the start if no step loses one"),
     form("OBJECT is gone", "an object that was there answers 404; the run goes on until it does"),
     Form { form: "FEED drained", built: false, says: "" },
 ];
@@ -155,8 +156,8 @@ pub const METRICS: &[MetricWord] = &[
     metric("failed OP share", "workload", "< 1%", "operations whose chain ended in 5xx, time-out or reset"),
     metric("acknowledged OP count", "workload", ">= 300", "operations that were answered 2xx"),
     metric("used space", "cluster", "<= 2GiB", "bytes of live streams on all volumes, as the nodes tell them"),
-    no_metric("recovery time", "cluster"),
-    no_metric("copies moved", "cluster"),
+    metric("recovery time", "cluster", "<= 30m", "the longest time from the loss of a volume (its disk pulled, replaced or wiped, or given up by its node after errors) until every object has the copies that are demanded of it; in a window, of the volumes lost in it"),
+    metric("copies moved", "cluster", "<= 2000", "replicas that no client's write made, as the nodes count them; in a window, those made in it"),
     no_metric("bytes", "link"),
     no_metric("rpo p50", "feed"),
     no_metric("drain time", "feed"),

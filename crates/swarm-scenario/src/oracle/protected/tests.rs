@@ -116,6 +116,10 @@ fn judged(disks: &[Disk], demand: Demand) -> Vec<String> {
 }
 
 fn judged_with(disks: &[Disk], unread: &[u32], demand: Demand) -> Vec<String> {
+    judged_by(disks, unread, Care::Bodies, demand)
+}
+
+fn judged_by(disks: &[Disk], unread: &[u32], care: Care, demand: Demand) -> Vec<String> {
     let seen: Vec<Seen> = (1u8..)
         .zip(disks)
         .map(|(number, disk)| {
@@ -132,7 +136,10 @@ fn judged_with(disks: &[Disk], unread: &[u32], demand: Demand) -> Vec<String> {
         .collect();
     let unread =
         unread.iter().map(|node| NodeRef { cluster: "main".to_owned(), node: *node }).collect();
-    judge(&seen, &unread, |_, _| demand).into_iter().map(|finding| finding.what).collect()
+    judge(&Volumes { seen, unread }, care, |_, _| demand)
+        .into_iter()
+        .map(|finding| finding.what)
+        .collect()
 }
 
 #[track_caller]
@@ -188,6 +195,44 @@ fn copies_belong_to_different_subclusters() {
     assert_says(&disks, Demand::Copies(2), "badly spread, b should have one more");
     let disks = [in_rack("a", disk(1, copy())), in_rack("b", disk(2, copy()))];
     assert_eq!(judged(&disks, Demand::Copies(2)), [] as [&str; 0]);
+}
+
+#[test]
+fn three_copies_in_one_rack_are_misplaced_while_another_rack_can_take_one() {
+    let crowded = |other: Disk| {
+        let a = |node| in_rack("a", disk(node, copy()));
+        [a(1), a(2), a(3), in_rack("b", other)]
+    };
+    assert_says(
+        &crowded(disk(4, Has::Nothing)),
+        Demand::Copies(3),
+        "badly spread, b should have one more: main/1/1, main/2/1, main/3/1",
+    );
+    // Two in one rack and one in the other is as wide as it gets.
+    let wide = [
+        in_rack("a", disk(1, copy())),
+        in_rack("a", disk(2, copy())),
+        in_rack("a", disk(3, Has::Nothing)),
+        in_rack("b", disk(4, copy())),
+    ];
+    assert_eq!(judged(&wide, Demand::Copies(3)), [] as [&str; 0]);
+    // A rack without room, or whose volumes are being emptied, takes none: the count is kept, the spread is not.
+    let full = Disk { service: Service::Takes { free: 4096 }, ..disk(4, Has::Nothing) };
+    assert_eq!(judged(&crowded(full), Demand::Copies(3)), [] as [&str; 0]);
+    let retiring = leaving(disk(4, Has::Nothing));
+    assert_eq!(judged(&crowded(retiring), Demand::Copies(3)), [] as [&str; 0]);
+}
+
+#[test]
+fn who_believes_the_journals_sees_what_they_say_and_nothing_of_the_bodies() {
+    let by_records = |disks: &[Disk]| judged_by(disks, &[], Care::Records, Demand::Copies(2));
+    let rotten = [disk(1, copy()), disk(2, Has::Rotten), disk(3, Has::Nothing)];
+    assert_eq!(by_records(&rotten), [] as [&str; 0]);
+    assert_eq!(judged(&rotten, Demand::Copies(2)).len(), 1);
+    let quarantined = [disk(1, copy()), disk(2, Has::Quarantined), disk(3, Has::Nothing)];
+    assert_eq!(by_records(&quarantined).len(), 1);
+    let short = [disk(1, copy()), disk(3, Has::Nothing)];
+    assert_eq!(by_records(&short).len(), 1);
 }
 
 #[test]

@@ -232,3 +232,35 @@ expect_status = 200
 "#);
     assert_held(&report);
 }
+
+#[test]
+fn a_clock_may_be_as_far_off_as_the_file_can_put_it() {
+    let off = |more: &str| {
+        let text = format!(
+            "schema = 1\ntitle = \"t\"\nwhy = \"w\"\nlimit = {{ sim = \"1000s\", wall = \"60s\" }}\n[cluster.main]\nnodes = 3\n{more}"
+        );
+        let scenario = language::read("clocks.toml", &text).expect("reads");
+        let (behind, ahead) = off_max(&scenario);
+        (behind.as_millis(), ahead.as_millis())
+    };
+    let step = |what: &str| format!("[[step]]\nat = \"1s\"\nnodes = \"1 of main\"\n{what}\n");
+    assert_eq!(off(""), (0, 0));
+    assert_eq!(
+        off("clock = { 1 = \"+10s\", 2 = \"-3s\", 3 = \"drift 200ppm\" }\n"),
+        (3_000, 10_000)
+    );
+    assert_eq!(off(&step("do = \"skew\"\noffset = \"+10m\"")), (0, 600_000));
+    assert_eq!(off(&step("do = \"step-clock\"\nby = \"-2s\"")), (2_000, 0));
+    assert_eq!(off(&step("do = \"drift\"\nppm = 500")), (0, 500));
+    assert_eq!(off(&step("do = \"drift\"\nppm = 500\nfor = \"100s\"")), (0, 50));
+    let repeated =
+        "every = \"10s\"\ntimes = 5\nnodes = \"main/1\"\ndo = \"step-clock\"\nby = \"+1s\"\n";
+    assert_eq!(off(&format!("[[step]]\n{repeated}")), (0, 5_000));
+    assert_eq!(off(&format!("[[step]]\n{repeated}for = \"5s\"\n")), (0, 1_000));
+    let both = format!(
+        "clock = {{ 1 = \"+1s\" }}\n{}{}",
+        step("do = \"skew\"\noffset = \"+10s\""),
+        step("do = \"step-clock\"\nby = \"+5s\"")
+    );
+    assert_eq!(off(&both), (0, 16_000));
+}

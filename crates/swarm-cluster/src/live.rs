@@ -399,7 +399,7 @@ impl LiveCluster {
             ip: self.ip(&node),
             disks: self.disks(&node),
         });
-        match self.start_on(host.env(), node.node).await {
+        match self.start_on(&host, node.node).await {
             Ok(node) => {
                 *lock(&place.running) = Some(Running { host, node });
                 Ok(())
@@ -411,7 +411,12 @@ impl LiveCluster {
         }
     }
 
-    async fn start_on(&self, env: &Env, number: u32) -> Result<Node, Box<dyn Error + Send + Sync>> {
+    /// Starts a process on this host, as a task of it: what it logs on the way has the node's name.
+    async fn start_on(
+        &self,
+        host: &LiveHost,
+        number: u32,
+    ) -> Result<Node, Box<dyn Error + Send + Sync>> {
         let config = NodeConfig {
             cluster: self.spec.name.as_str().into(),
             scsp_port: self.spec.port,
@@ -423,9 +428,16 @@ impl LiveCluster {
             scsp_port: self.spec.port,
             management_port: self.spec.port + MANAGEMENT_PORT_OFFSET,
         };
-        let node = Node::start(env.clone(), config).await?;
-        Server::start(&node, http).await?;
-        Ok(node)
+        let env = host.env().clone();
+        let starting = host.env().spawn("start", async move {
+            let node = Node::start(env, config).await?;
+            Server::start(&node, http).await?;
+            Ok(node)
+        });
+        starting.join().await.unwrap_or_else(|| {
+            let panic = host.panic().map(|panic| panic.message);
+            Err(panic.unwrap_or_else(|| "it ended while it started".to_owned()).into())
+        })
     }
 
     async fn wait_ready(&self) -> Result<(), UpError> {
@@ -499,7 +511,8 @@ impl LiveCluster {
         let Some(Running { host, node: process }) = place.running() else { return false };
         let alive = host.is_alive();
         if alive && farewell == Farewell::Graceful {
-            process.stop().await;
+            // A task of its own host: what it logs has the node's name, and if it panics it is the node that does.
+            host.env().spawn("stop", async move { process.stop().await }).join().await;
         }
         log_kill(&host).await;
         lock(&place.running).take();

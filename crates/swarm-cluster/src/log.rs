@@ -54,7 +54,7 @@ impl fmt::Display for Elapsed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
     use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,12 +66,22 @@ mod tests {
 
     /// Collects what is logged.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Lines {
-        fn text(&self) -> String {
+        pub(crate) fn text(&self) -> String {
             let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             String::from_utf8_lossy(&bytes).into_owned()
+        }
+
+        /// A subscriber that writes here, one stamped line for each event.
+        pub(crate) fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
+            tracing_subscriber::fmt()
+                .with_timer(Stamp)
+                .with_ansi(false)
+                .with_target(false)
+                .with_writer(self.clone())
+                .finish()
         }
     }
 
@@ -97,13 +107,7 @@ mod tests {
     #[test]
     fn a_line_of_a_simulated_node_has_its_time_and_its_name() {
         let lines = Lines::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_timer(Stamp)
-            .with_ansi(false)
-            .with_target(false)
-            .with_writer(lines.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(lines.subscriber(), || {
             let mut sim = Sim::seeded(1);
             let world = sim.handle();
             let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
@@ -134,12 +138,6 @@ mod tests {
     #[test]
     fn a_line_of_a_live_node_has_its_own_clock_and_its_name() {
         let lines = Lines::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_timer(Stamp)
-            .with_ansi(false)
-            .with_target(false)
-            .with_writer(lines.clone())
-            .finish();
         // One thread, whose lines are collected: offloaded work has a thread of its own.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -154,7 +152,7 @@ mod tests {
         // Ten years: beyond whatever time the test itself takes.
         late.set_skew(10 * 365 * 86_400 * 1_000_000_000);
         let before = early.env().wall();
-        let after = tracing::subscriber::with_default(subscriber, || {
+        let after = tracing::subscriber::with_default(lines.subscriber(), || {
             runtime.block_on(async {
                 for node in [&early, &late] {
                     let logs =

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{LiveCluster, LiveClusters, LiveSpec, LiveWorld, UpError};
+use crate::log::tests::Lines;
 use crate::{
     Action, ClusterSpec, DamageKind, DiskKind, Life, LinkSpec, NodeRef, VOLUME_SIZE_MIN, World,
     WorldSpec,
@@ -264,6 +265,39 @@ fn a_second_cluster_of_one_name_is_refused_until_the_first_has_stopped() {
         first.stop().await.expect("stopped");
         up(&world, second).await.stop().await.expect("the name is free again");
     });
+}
+
+/// Whoever starts and stops a node, what it logs meanwhile is its own.
+#[test]
+fn every_line_from_the_start_to_the_stop_of_a_node_has_its_clock_and_its_name() {
+    let lines = Lines::default();
+    // One thread, whose lines are collected.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let world = LiveWorld::new(runtime.handle().clone());
+    let spec = LiveSpec { nodes: 2, ..spec() };
+    tracing::subscriber::with_default(lines.subscriber(), || {
+        runtime.block_on(async {
+            let cluster = up(&world, spec.clone()).await;
+            assert!(cluster.stop_node(&node(&cluster, 1)).await, "it ran");
+            cluster.stop().await.expect("stopped");
+        });
+    });
+    let text = lines.text();
+    for number in 1..=2 {
+        let name = format!("{}/{number}", spec.name);
+        let of_node = |line: &&str| line.contains(&format!("node=\"{name}\""));
+        let told: Vec<&str> = text.lines().filter(of_node).collect();
+        for state in ["ok", "finalizing"] {
+            let says = format!("node state node=\"{name}\" state=\"{state}\"");
+            assert!(told.iter().any(|line| line.ends_with(&says)), "no '{says}' in {text}");
+        }
+        for line in told {
+            let (stamp, _) = line.split_once("]  INFO ").unwrap_or((line, ""));
+            assert!(stamp.starts_with("[20") && stamp.ends_with(&format!("Z {name}")), "{line}");
+        }
+    }
+    assert!(text.lines().all(|line| line.starts_with('[')), "a line of nobody: {text}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use swarm_types::DiskId;
 use tokio::sync::{oneshot, watch};
 
-use super::{HostState, LiveDisk};
+use super::{HostState, LiveDisk, log};
 use crate::{BoxFuture, Disk, Disks, IndexHome, SyncMode};
 
 /// Submits that may wait for the thread. Whoever awaits what it submits never meets this limit.
@@ -136,9 +136,10 @@ impl LiveDisks {
         });
         let writer =
             Writer { image: Arc::clone(&image), queue: Arc::clone(&queue), told, lost: false };
+        let speaks = Arc::clone(&self.host);
         std::thread::Builder::new()
             .name(format!("disk {id}"))
-            .spawn(move || writer.run(&waiting))?;
+            .spawn(move || log::of_host_blocking(speaks, || writer.run(&waiting)))?;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.retain(|opened| !opened.progress.borrow().closed);
         let (image_too, queue_too) = (Arc::clone(&image), Arc::clone(&queue));

@@ -1,31 +1,27 @@
-//! Disks as sparse files: one bounded queue and one thread for each.
+//! Disks as sparse files: folders that come and go, and what is asked of an open disk.
 //!
-//! The thread writes in the order submitted, and syncs once for all that wait for durability at that moment. Reads do
-//! not pass the queue unless they touch something that still waits in it.
+//! Writes go through the queue of its thread. Reads do not pass the queue unless they touch something that still waits in
+//! it.
 
-use std::collections::{BTreeSet, VecDeque};
+mod writer;
+
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_types::DiskId;
 use tokio::sync::{oneshot, watch};
 
-use super::{HostState, LiveDisk, log};
+use self::writer::{Device, Job, Progress, Queue};
+use super::{HostState, LiveDisk};
 use crate::{BoxFuture, Disk, Disks, IndexHome, SyncMode};
 
-/// Submits that may wait for the thread. Whoever awaits what it submits never meets this limit.
-const QUEUE_MAX: usize = 4096;
-/// Submits that one sync may serve: bounds how long the first of them waits for the others.
-const GROUP_MAX: usize = 256;
-/// Bytes that one sync may serve, for the same reason.
-const GROUP_BYTES_MAX: u64 = 64 << 20;
 /// Longer reads leave the async threads alone and go to the blocking pool.
 const INLINE_READ_MAX: usize = 256 << 10;
 /// How often the folders are looked at by who wants to hear of changes.
@@ -105,6 +101,20 @@ impl ImageFile {
     }
 }
 
+impl Device for ImageFile {
+    fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, at)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+}
+
 impl LiveDisks {
     pub(super) fn new(host: Arc<HostState>, mut specs: Vec<LiveDisk>) -> Self {
         specs.sort_by(|a, b| a.id.cmp(&b.id));
@@ -129,17 +139,7 @@ impl LiveDisks {
         let spec = self.specs.iter().find(|spec| spec.id == *id).ok_or(io::ErrorKind::NotFound)?;
         let (image, capacity) = open_image(&spec.folder, spec.size)?;
         let image = Arc::new(image);
-        let (jobs, waiting) = sync_channel(QUEUE_MAX);
-        let (told, progress) = watch::channel(Progress::default());
-        let queue = Arc::new(Queue {
-            state: Mutex::new(Waiting { jobs: Some(jobs), ..Waiting::default() }),
-        });
-        let writer =
-            Writer { image: Arc::clone(&image), queue: Arc::clone(&queue), told, lost: false };
-        let speaks = Arc::clone(&self.host);
-        std::thread::Builder::new()
-            .name(format!("disk {id}"))
-            .spawn(move || log::of_host_blocking(speaks, || writer.run(&waiting)))?;
+        let (queue, progress) = writer::start(&self.host, id, Arc::clone(&image))?;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.retain(|opened| !opened.progress.borrow().closed);
         let (image_too, queue_too) = (Arc::clone(&image), Arc::clone(&queue));
@@ -228,150 +228,6 @@ fn open_image(folder: &Path, size: u64) -> io::Result<(ImageFile, u64)> {
 
 fn dead() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "this host has been stopped")
-}
-
-/// A submit on its way to the thread.
-struct Job {
-    writes: Vec<(u64, Bytes)>,
-    sync: SyncMode,
-    done: oneshot::Sender<io::Result<()>>,
-}
-
-/// How far the thread has come.
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    /// Submits whose writes have been applied, durable or not.
-    applied: u64,
-    /// The thread has ended and the file is unlocked.
-    closed: bool,
-}
-
-/// What is submitted and not yet applied.
-struct Queue {
-    state: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    /// Gone when the disk is being closed.
-    jobs: Option<SyncSender<Job>>,
-    submitted: u64,
-    applied: u64,
-    /// Ranges of the submits from `applied` on, start and end in bytes.
-    ranges: VecDeque<Vec<(u64, u64)>>,
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn submit(&self, job: Job) -> io::Result<()> {
-        let ranges = job.writes.iter().map(|(at, bytes)| (*at, at + bytes.len() as u64)).collect();
-        let mut state = self.lock();
-        let jobs = state.jobs.as_ref().ok_or_else(dead)?;
-        // Sent under the lock, so that the order of the ranges is the order of the jobs; sending never waits.
-        match jobs.try_send(job) {
-            Ok(()) => {
-                state.submitted += 1;
-                state.ranges.push_back(ranges);
-                Ok(())
-            }
-            Err(TrySendError::Full(_)) => {
-                Err(io::Error::other(format!("{QUEUE_MAX} submits already wait for this disk")))
-            }
-            Err(TrySendError::Disconnected(_)) => Err(dead()),
-        }
-    }
-
-    /// How many submits must have been applied before this range can be read.
-    fn applied_needed(&self, start: u64, end: u64) -> Option<u64> {
-        let state = self.lock();
-        let touching = state
-            .ranges
-            .iter()
-            .rposition(|ranges| ranges.iter().any(|(from, to)| *from < end && start < *to));
-        touching.map(|position| state.applied + position as u64 + 1)
-    }
-
-    /// One more submit was applied; returns how many that makes.
-    fn applied(&self) -> u64 {
-        let mut state = self.lock();
-        state.ranges.pop_front();
-        state.applied += 1;
-        state.applied
-    }
-
-    /// The thread ends when it has done what is queued.
-    fn close(&self) {
-        let jobs = self.lock().jobs.take();
-        drop(jobs);
-    }
-}
-
-/// The thread of one disk.
-struct Writer {
-    image: Arc<ImageFile>,
-    queue: Arc<Queue>,
-    told: watch::Sender<Progress>,
-    /// A sync failed: the system may have forgotten which writes it owes, so no later one can be believed.
-    lost: bool,
-}
-
-impl Writer {
-    fn run(mut self, waiting: &Receiver<Job>) {
-        while let Ok(first) = waiting.recv() {
-            self.serve(first, waiting);
-        }
-        // Unlocked by name: reads under way may hold the file a moment longer.
-        if let Err(error) = self.image.file.unlock() {
-            tracing::warn!(%error, "a disk file could not be unlocked");
-        }
-        self.told.send_modify(|progress| progress.closed = true);
-    }
-
-    /// Applies what waits, in order, then syncs once for all who asked.
-    fn serve(&mut self, first: Job, waiting: &Receiver<Job>) {
-        let mut synced = Vec::new();
-        let (mut bytes, mut count) = (0, 0);
-        let mut next = Some(first);
-        while let Some(job) = next.take() {
-            bytes += job.writes.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
-            count += 1;
-            let outcome = self.apply(job.writes);
-            let applied = self.queue.applied();
-            self.told.send_modify(|progress| progress.applied = applied);
-            match (outcome, job.sync) {
-                (Ok(()), SyncMode::Sync) => synced.push(job.done),
-                // Nobody may be waiting any more; the writes stay all the same.
-                (outcome, _) => drop(job.done.send(outcome)),
-            }
-            if count < GROUP_MAX && bytes < GROUP_BYTES_MAX {
-                next = waiting.try_recv().ok();
-            }
-        }
-        if synced.is_empty() {
-            return;
-        }
-        let failure = self.sync().err();
-        for done in synced {
-            let outcome = failure
-                .as_ref()
-                .map_or(Ok(()), |error| Err(io::Error::new(error.kind(), error.to_string())));
-            drop(done.send(outcome));
-        }
-    }
-
-    fn apply(&self, writes: Vec<(u64, Bytes)>) -> io::Result<()> {
-        writes.into_iter().try_for_each(|(at, bytes)| self.image.file.write_all_at(&bytes, at))
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        if self.lost {
-            return Err(io::Error::other("an earlier sync of this disk failed"));
-        }
-        self.image.file.sync_data().inspect_err(|_| self.lost = true)
-    }
 }
 
 struct OpenDisk {

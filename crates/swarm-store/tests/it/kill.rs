@@ -4,38 +4,22 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use swarm_env::live::{HostSpec, LiveDisk, LiveHost, LiveWorld};
+use swarm_env::live::LiveHost;
 use swarm_store::{FormatOptions, MountError, RecordState, Tombstone, Volume};
-use swarm_types::{DiskId, ObjectKind, Timestamp};
+use swarm_types::{ObjectKind, Timestamp};
 
+use crate::kit::live::{disk_id, on_host};
 use crate::kit::{body, check_space, cluster, id, meta, mix, options, put, read, stamp};
 
 const FOLDER: &str = "SWARM_STORE_KILL_FOLDER";
 const WRITERS: u8 = 8;
 const IDS_PER_WRITER: u8 = 4;
-const CAPACITY: u64 = 256 << 20;
 
 /// What was acknowledged last of each stream: the version, and the length of its body or `None` for a tombstone.
 type Acknowledged = BTreeMap<u8, (u64, Option<usize>)>;
-
-/// Runs a story of one host on this disk.
-fn on_host<T>(folder: &Path, story: impl AsyncFnOnce(LiveHost) -> T) -> T {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let disk = LiveDisk { id: disk_id(), folder: folder.to_owned(), size: CAPACITY };
-    let (name, ip) = ("kill".to_owned(), Ipv4Addr::LOCALHOST);
-    let host =
-        LiveWorld::new(runtime.handle().clone()).host(HostSpec { name, ip, disks: vec![disk] });
-    runtime.block_on(story(host))
-}
-
-fn disk_id() -> DiskId {
-    DiskId::from("kill/1")
-}
 
 async fn open(host: &LiveHost) -> Volume {
     let env = host.env();

@@ -1,6 +1,7 @@
 //! A world for one volume: an executor that can stop anywhere, and a disk that loses what was not synced.
 
 pub(crate) mod disk;
+pub(crate) mod live;
 
 use std::future::Future;
 use std::io;
@@ -252,19 +253,19 @@ pub(crate) fn options() -> MountOptions {
     }
 }
 
-pub(crate) async fn format(env: &Env, disk: &Arc<TestDisk>) {
+pub(crate) async fn format(env: &Env, disk: &Arc<impl Disk + 'static>) {
     let disk: Arc<dyn Disk> = Arc::clone(disk) as Arc<dyn Disk>;
     Volume::format(env, &disk, FormatOptions { cluster: cluster() }).await.expect("the disk works");
 }
 
 pub(crate) async fn try_mount(
     env: &Env,
-    disk: &Arc<TestDisk>,
+    disk: &Arc<impl Disk + 'static>,
 ) -> Result<(Volume, MountReport), MountError> {
     Volume::mount(env, Arc::clone(disk) as Arc<dyn Disk>, options()).await
 }
 
-pub(crate) async fn mount(env: &Env, disk: &Arc<TestDisk>) -> (Volume, MountReport) {
+pub(crate) async fn mount(env: &Env, disk: &Arc<impl Disk + 'static>) -> (Volume, MountReport) {
     try_mount(env, disk).await.expect("the volume is sound")
 }
 

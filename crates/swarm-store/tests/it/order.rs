@@ -6,8 +6,9 @@ use swarm_store::{AppendError, Publish, PublishError, Tombstone};
 use swarm_types::{ObjectKind, Timestamp};
 
 use crate::kit::disk::Event;
+use crate::kit::live::{Recorder, on_host};
 use crate::kit::{
-    Lab, TestDisk, body, check_space, expect_body, fresh, id, meta, mount, put, stamp,
+    Lab, TestDisk, body, check_space, expect_body, format, fresh, id, meta, mount, put, stamp,
 };
 
 const DEVICE: usize = 8 << 20;
@@ -40,6 +41,46 @@ fn nothing_is_acknowledged_or_visible_before_its_sync() {
     assert!(lab.for_a_while(&mut touching).is_none());
     disk.hold_syncs(false);
     lab.run(touching).unwrap();
+}
+
+/// The same on a live host: its disk is a file, and syncs when the thread of that disk has synced the file.
+#[test]
+fn nothing_on_a_live_disk_is_acknowledged_or_visible_before_its_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let tombstone = Tombstone { stamp: stamp(9), kind: ObjectKind::Named, written: Timestamp(0) };
+    on_host(folder.path(), async |host| {
+        let disk = Recorder::open(&host).await;
+        format(host.env(), &disk).await;
+        let (volume, _) = mount(host.env(), &disk).await;
+        let begun = disk.events().len();
+
+        let ours = volume.clone();
+        let writing = async move { put(&ours, id(1), 1, 400_000).await };
+        let written = disk.hold_back(&host, writing, || volume.find(id(1)).is_some()).await;
+        assert!(!written.too_early && !written.before, "a write before its sync");
+        written.answer.unwrap();
+        expect_body(&volume, id(1), 1, 400_000).await;
+
+        let ours = volume.clone();
+        let burying = async move { ours.bury(id(1), tombstone).await };
+        let is_buried = || volume.find(id(1)).unwrap().is_tombstone();
+        let buried = disk.hold_back(&host, burying, is_buried).await;
+        assert!(!buried.too_early && !buried.before, "a delete before its sync");
+        buried.answer.unwrap();
+        assert!(is_buried());
+
+        let ours = volume.clone();
+        let touched = disk.hold_back(&host, async move { ours.touch().await }, || false).await;
+        assert!(!touched.too_early, "a touch before its sync");
+        touched.answer.unwrap();
+
+        let events = disk.events().split_off(begun);
+        let synced = events.iter().filter(|event| **event == Event::Synced).count();
+        assert_eq!(synced, 3, "one sync for each: {events:?}");
+        assert_eq!(events.last(), Some(&Event::Synced), "nothing is written behind the last");
+        drop(volume);
+        host.kill().await.unwrap();
+    });
 }
 
 #[test]

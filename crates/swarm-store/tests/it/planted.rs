@@ -6,7 +6,8 @@ use swarm_env::{Bug, PlantedBugs};
 use swarm_store::{ReadError, Tombstone};
 use swarm_types::{ObjectKind, Timestamp};
 
-use crate::kit::{Lab, TestDisk, body, fresh, id, mount, put, read, stamp};
+use crate::kit::live::{Recorder, on_host_with};
+use crate::kit::{Lab, TestDisk, body, format, fresh, id, mount, put, read, stamp};
 
 const DEVICE: usize = 4 << 20;
 
@@ -36,6 +37,25 @@ fn acknowledged_before_sync() {
         let mut writing = Box::pin(put(&volume, id(1), 1, 100));
         assert_eq!(lab.for_a_while(&mut writing).is_some(), bites);
         assert_eq!(volume.find(id(1)).is_some(), bites);
+    });
+}
+
+#[test]
+fn acknowledged_before_sync_on_a_live_disk() {
+    without_and_with(Bug::AckBeforeSync, |bugs, bites| {
+        let folder = tempfile::tempdir().unwrap();
+        on_host_with(bugs, folder.path(), async |host| {
+            let disk = Recorder::open(&host).await;
+            format(host.env(), &disk).await;
+            let (volume, _) = mount(host.env(), &disk).await;
+            let ours = volume.clone();
+            let writing = async move { put(&ours, id(1), 1, 100).await };
+            let written = disk.hold_back(&host, writing, || volume.find(id(1)).is_some()).await;
+            assert_eq!((written.too_early, written.before), (bites, bites));
+            written.answer.unwrap();
+            drop(volume);
+            host.kill().await.unwrap();
+        });
     });
 }
 

@@ -95,6 +95,8 @@ pub(crate) struct Run {
     pub(crate) kind: Kind,
     /// Steps and workloads are over; nothing new is to be begun.
     over: AtomicBool,
+    /// What is left to be judged is what nodes do when nobody looks at them.
+    left_alone: AtomicBool,
     /// All clusters are at rest; nothing is to be looked at any more.
     rested: AtomicBool,
     /// Why the clusters are not at rest, while they are waited for.
@@ -146,6 +148,7 @@ impl Run {
             steps: Mutex::default(),
             answers: Mutex::default(),
             over: AtomicBool::new(false),
+            left_alone: AtomicBool::new(false),
             rested: AtomicBool::new(false),
             restless: Mutex::default(),
             clients,
@@ -201,6 +204,15 @@ impl Run {
     /// Waits for the next of many looks at the clusters; longer while a quiet stretch passes, in which little changes.
     pub(crate) async fn pause(&self, period: Duration) {
         self.env().background("harness", period).tick().await;
+        // A look is a connection, which must not be taken for one that hangs.
+        while self.left_alone.load(Ordering::Relaxed) && !self.is_rested() {
+            self.env().sleep(period).await;
+        }
+    }
+
+    /// From now on nobody but the last judge looks at the clusters.
+    pub(crate) fn leave_alone(&self) {
+        self.left_alone.store(true, Ordering::Relaxed);
     }
 
     /// A number below `bound`, for choices of clients.

@@ -50,6 +50,7 @@ pub(crate) async fn remember_tasks(run: &Run) {
 
 /// Judges what nodes have left to do at rest: the work in their queues, and their tasks.
 pub(crate) async fn judge(run: &Run) {
+    run.leave_alone();
     let deadline = run.now() + IDLE_WITHIN;
     loop {
         let mut found = look_at_queues(run, Moment::AtRest).await;

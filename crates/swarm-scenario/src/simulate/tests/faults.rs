@@ -216,3 +216,23 @@ share = "30%"
         28,
     );
 }
+
+#[test]
+fn what_a_lying_disk_loses_with_the_power_is_a_legal_loss() {
+    let report = bites(
+        r#"
+[[step]]
+at = "10s"
+do = "lie-about-syncs"
+disks = "all disks of main"
+for = "2m"
+[[step]]
+at = "40s"
+do = "power-off"
+nodes = "all of main"
+for = "20s"
+"#,
+        26,
+    );
+    assert!(report.faults[0].effects > 1 << 20, "half a minute of writes: {:?}", report.faults);
+}

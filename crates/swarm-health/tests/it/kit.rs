@@ -18,7 +18,7 @@ use swarm_plan::health::recovery::Standing;
 use swarm_plan::health::{Subcluster, Survey};
 use swarm_plan::membership::VolumeState;
 use swarm_plan::outcome::Made;
-use swarm_sim::{DiskModel, DiskNumber, HostId, Sim, SimHandle};
+use swarm_sim::{DiskModel, DiskNumber, DiskTrouble, HostId, Sim, SimHandle};
 use swarm_store::{
     FormatOptions, Hints, MountOptions, Publish, PublishError, Reader, Record, RecordState,
     Service, Staged, Tombstone, Volume,
@@ -306,6 +306,15 @@ impl Town {
     /// Bits rot in this share of the blocks that the first disk of a node has ever written.
     pub(crate) async fn rot(&self, nth: u8, share_ppm: u32) {
         self.inner.world.rot(self.inner.disks[&(nth, 1)], share_ppm).await;
+    }
+
+    /// Something is wrong with the first disk of a node from now on, or nothing any more.
+    pub(crate) async fn disk(&self, nth: u8, trouble: Option<DiskTrouble>) {
+        let disk = self.inner.disks[&(nth, 1)];
+        match trouble {
+            Some(trouble) => drop(self.inner.world.trouble_disk(disk, trouble).await),
+            None => assert!(self.inner.world.heal_disk(disk).await > 0, "it was ill"),
+        }
     }
 
     /// Takes a volume out of its node.

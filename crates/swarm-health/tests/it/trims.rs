@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use swarm_health::LeaveOutcome;
+use swarm_plan::health::CopyForm;
+use swarm_sim::DiskTrouble;
+
 use crate::kit::{PLAIN, Plan, stamp, stream};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -53,6 +57,62 @@ fn two_volumes_that_let_go_at_the_same_time_do_not_both_go() {
         assert!(outcomes.iter().filter(gone).count() <= 1, "{outcomes:?}");
         town.rest(HOUR).await;
         assert_eq!(town.holders(stream(1), stamp(5)).len(), 2);
+    });
+}
+
+/// An order to the nth node of three to let go of what all of them hold.
+fn order(town: &crate::kit::Town, nth: u8) -> swarm_health::TrimOrder {
+    let others = (1..=3).filter(|other| *other != nth).map(|other| swarm_plan::health::Place {
+        node: crate::kit::node(other),
+        volume: town.volumes(other)[0].id(),
+    });
+    swarm_health::TrimOrder {
+        id: stream(1),
+        stamp: stamp(5),
+        victim: town.volumes(nth)[0].id(),
+        wanted: 2,
+        others: others.collect(),
+    }
+}
+
+/// What a node says of the copy that it holds.
+fn told(town: &crate::kit::Town, nth: u8) -> Vec<CopyForm> {
+    let whom = swarm_health::Whom::Everybody;
+    let question = swarm_health::Question { id: stream(1), size: None, whom };
+    let report = town.health(nth).report(&question);
+    report.copies.iter().map(|copy| copy.form).collect()
+}
+
+#[test]
+fn nobody_counts_on_a_copy_whose_removal_nobody_waits_for_any_more() {
+    Plan::of(&["", "", ""]).run(|town| async move {
+        town.protect(&[1, 2, 3], stream(1), stamp(5), PLAIN).await;
+        town.guard(stream(1), 2);
+        town.disk(1, Some(DiskTrouble::Stalled)).await;
+        let outcome = town.health(1).trim_here(order(&town, 1)).await;
+        assert_eq!(outcome, LeaveOutcome::Unknown, "its disk does not answer");
+        assert_eq!(told(&town, 1), [CopyForm::Leaving], "the removal waits in the queue");
+        // Two copies are wanted, and the one that may go at any moment is none of them.
+        let outcome = town.health(2).trim_here(order(&town, 2)).await;
+        assert_eq!(outcome, LeaveOutcome::Stays);
+        town.disk(1, None).await;
+        town.wait(Duration::from_secs(10)).await;
+        assert_eq!(town.holders(stream(1), stamp(5)), [2, 3]);
+    });
+}
+
+#[test]
+fn a_copy_whose_removal_failed_counts_again_when_the_journal_is_certain_to_keep_it() {
+    Plan::of(&["", "", ""]).run(|town| async move {
+        town.protect(&[1, 2, 3], stream(1), stamp(5), PLAIN).await;
+        town.disk(1, Some(DiskTrouble::FailingSyncs(1_000_000))).await;
+        let outcome = town.health(1).trim_here(order(&town, 1)).await;
+        assert_eq!(outcome, LeaveOutcome::Unknown);
+        town.wait(Duration::from_secs(60)).await;
+        assert_eq!(told(&town, 1), [CopyForm::Leaving], "a mount may find the removal");
+        town.disk(1, None).await;
+        town.wait(Duration::from_secs(10)).await;
+        assert_eq!(told(&town, 1), [CopyForm::Sound]);
     });
 }
 

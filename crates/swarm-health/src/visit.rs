@@ -272,6 +272,7 @@ impl Health {
             takers.insert(self.home().node(), self.home().subcluster());
         }
         plan(&Facts {
+            id: subject.id(),
             here: self.place(subject.volume),
             stamp: subject.stamp(),
             form: self.copy(subject.volume, subject.state, record).form,

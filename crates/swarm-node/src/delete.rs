@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use swarm_env::Bug;
-use swarm_plan::bids::ranked;
+use swarm_plan::bids::{ranked, stream_draw};
 use swarm_plan::lookup::Answers;
 use swarm_plan::outcome::delete_is_safe;
 use swarm_plan::version::next_version;
@@ -127,7 +127,7 @@ impl Node {
         let mut told = holders.clone();
         if told.is_empty() {
             // Nobody else has the object; a second node remembers the delete in case this one is lost.
-            told.extend(witness(&answers, self.inner.id));
+            told.extend(witness(id, &answers, self.inner.id));
         }
         let order = |request| {
             Message::Bury(BuryWire {
@@ -156,7 +156,7 @@ impl Node {
 
 /// Who besides this node remembers the delete of an object that nobody else holds: the cheapest bidder, for a node
 /// without a working volume cannot; else anybody, whose answer will tell.
-fn witness(answers: &Answers, here: NodeId) -> Option<NodeId> {
-    let bidder = ranked(&answers.write_bids()).into_iter().map(|bid| bid.node);
+fn witness(id: StreamId, answers: &Answers, here: NodeId) -> Option<NodeId> {
+    let bidder = ranked(&answers.write_bids(), stream_draw(id)).into_iter().map(|bid| bid.node);
     bidder.chain(answers.iter().map(|answer| answer.node)).find(|node| *node != here)
 }

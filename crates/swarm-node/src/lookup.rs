@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use swarm_plan::bids::{JITTER, offered};
+use swarm_plan::bids::{node_turn, offered};
 use swarm_plan::lookup::{Answer, Answers, Course, Form, Step, next_step};
 use swarm_plan::membership::Bidding;
 use swarm_types::{NodeId, StreamId};
@@ -91,7 +91,7 @@ impl Node {
         let serving = admission.read != Bidding::Never;
         let write_cost = query
             .size
-            .and_then(|size| inner.volumes.write_cost(id, size, jitter(query.request, inner.id)))
+            .and_then(|size| inner.volumes.write_cost(id, size, node_turn(query.request, inner.id)))
             .and_then(|cost| offered(admission.write, cost));
         let delivers = serving
             && holding.is_some_and(|held| matches!(held.form, Form::Replica(_) | Form::Damaged(_)));
@@ -155,10 +155,4 @@ impl Node {
         }
         done
     }
-}
-
-/// Lets equal bids of different nodes take turns, the same way on every machine.
-fn jitter(request: u64, node: NodeId) -> u64 {
-    let mixed = (request ^ u64::from(u32::from(node.0))).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) % JITTER
 }

@@ -170,6 +170,8 @@ impl Volumes {
             };
             bids::write_cost(facts, size, jitter)
         };
+        // Whoever asks what a stream costs, and then stores it, means the same volume.
+        let draw = id.map_or(0, bids::stream_draw);
         let filed = id
             .and_then(|id| self.find(id))
             .map(|found| found.volume)
@@ -183,7 +185,7 @@ impl Volumes {
             .mounted_where(VolumeState::takes_streams)
             .into_iter()
             .filter_map(|volume| cost(&volume).map(|cost| (cost, volume)))
-            .min_by_key(|(cost, volume)| (*cost, volume.id()))
+            .min_by_key(|(cost, volume)| (*cost, bids::volume_turn(draw, volume.id()), volume.id()))
     }
 
     /// Files a tombstone where the id is filed, else on the emptiest volume, else on any that can remember it, and drops
@@ -198,7 +200,7 @@ impl Volumes {
             let volume = self
                 .find(id)
                 .map(|found| found.volume)
-                .or_else(|| self.best_volume(None, 0, 0).map(|(_, v)| v));
+                .or_else(|| self.best_volume(Some(id), 0, 0).map(|(_, v)| v));
             let any = || self.slots.mounted_where(VolumeState::takes_tombstones).into_iter().next();
             let Some(volume) = volume.or_else(any) else {
                 return Err(PublishError::Append(AppendError::Closed));

@@ -238,7 +238,7 @@ impl Node {
         check_preconditions(request.kind, &answers, or_create(self, request.kind, named))?;
 
         let copies = self.copies(&request);
-        let bids = ranked(&answers.write_bids());
+        let bids = ranked(&answers.write_bids(), self.env().random_u64("turn"));
         let needed = copies.min(2);
         let found = u32::try_from(bids.len()).unwrap_or(u32::MAX);
         if found < needed {

@@ -3,7 +3,7 @@
 //! The vendor's formula is unpublished (Swarm Frequently Asked Questions); the terms are documented: space, memory and
 //! activity. The weights are our choice.
 
-use swarm_types::NodeId;
+use swarm_types::{NodeId, StreamId, VolumeId};
 
 use crate::membership::Bidding;
 
@@ -73,23 +73,63 @@ pub struct Bid {
     pub node: NodeId,
 }
 
-/// The bids from the cheapest to the dearest; equal costs by node. One bid per node counts, its cheapest.
+/// The bids from the cheapest to the dearest; equal costs in an order of their own for each `draw`. One bid per node counts,
+/// its cheapest.
 #[must_use]
-pub fn ranked(bids: &[Bid]) -> Vec<Bid> {
+pub fn ranked(bids: &[Bid], draw: u64) -> Vec<Bid> {
     let mut sorted = bids.to_vec();
-    sorted.sort_unstable();
+    sorted.sort_unstable_by_key(|bid| (bid.cost, node_turn(draw, bid.node), bid.node));
     let mut seen = std::collections::BTreeSet::new();
     sorted.retain(|bid| seen.insert(bid.node));
     sorted
 }
 
+/// Whose turn it is among nodes of equal cost, lowest first: another order for each `draw`, the same on every machine.
+#[must_use]
+pub fn node_turn(draw: u64, node: NodeId) -> u64 {
+    mixed(draw, u64::from(u32::from(node.0)))
+}
+
+/// Whose turn it is among volumes of one node of equal cost.
+#[must_use]
+pub fn volume_turn(draw: u64, volume: VolumeId) -> u64 {
+    mixed(draw, first_half(volume.as_bytes()))
+}
+
+/// The draw that belongs to a stream: whoever looks for a place for it comes to the same one.
+#[must_use]
+pub fn stream_draw(id: StreamId) -> u64 {
+    first_half(id.as_bytes())
+}
+
+fn first_half(bytes: &[u8; 16]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *bytes;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Every bit of the result hangs on every bit of both (the finalizer of `SplitMix64`, twice).
+fn mixed(draw: u64, party: u64) -> u64 {
+    let stir = |mut bits: u64| {
+        bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    };
+    stir(stir(draw) ^ party)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::Ipv4Addr;
 
-    use proptest::prelude::{prop_assert, proptest};
+    use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
     use super::*;
+
+    fn node(last: u8) -> NodeId {
+        NodeId(Ipv4Addr::new(10, 0, 0, last))
+    }
 
     fn facts(free: u64, in_flight: u32) -> VolumeFacts {
         VolumeFacts { capacity: 1000, free, in_flight }
@@ -118,10 +158,81 @@ mod tests {
     }
 
     #[test]
-    fn the_cheapest_wins_and_ties_go_to_the_lower_address() {
-        let bid = |cost, last| Bid { cost, node: NodeId(Ipv4Addr::new(10, 0, 0, last)) };
-        let order = ranked(&[bid(7, 3), bid(7, 1), bid(2, 2), bid(9, 2)]);
-        assert_eq!(order, vec![bid(2, 2), bid(7, 1), bid(7, 3)]);
+    fn the_cheapest_wins_and_equal_ones_take_turns() {
+        let bid = |cost, last| Bid { cost, node: node(last) };
+        let order = |draw| ranked(&[bid(7, 3), bid(7, 1), bid(2, 2), bid(9, 2)], draw);
+        for draw in 0..20 {
+            assert_eq!(order(draw)[0], bid(2, 2));
+            assert_eq!(order(draw), order(draw));
+            assert_eq!(order(draw).len(), 3);
+        }
+        let first: BTreeSet<_> = (0..20).map(|draw| order(draw)[1].node).collect();
+        assert_eq!(first, BTreeSet::from([node(1), node(3)]));
+    }
+
+    #[test]
+    fn where_a_turn_comes_from_is_the_same_on_every_machine() {
+        assert_eq!(node_turn(0, node(1)), 6_318_681_610_542_250_898);
+        assert_eq!(volume_turn(7, VolumeId::from_bytes([7; 16])), 1_065_664_545_285_551_513);
+    }
+
+    /// How many of 10,000 objects with two copies each of these parties gets, over the mean.
+    fn most(parties: usize, turns: impl Fn(u64, usize) -> u64, draws: impl Fn(u64) -> u64) -> f64 {
+        const OBJECTS: u64 = 10_000;
+        let mut taken = vec![0u32; parties];
+        for object in 0..OBJECTS {
+            let mut order: Vec<usize> = (0..parties).collect();
+            order.sort_by_key(|party| turns(draws(object), *party));
+            order.into_iter().take(2).for_each(|party| taken[party] += 1);
+        }
+        let most = taken.into_iter().max().unwrap_or(0);
+        f64::from(most) * parties as f64 / (2 * OBJECTS) as f64
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn equal_nodes_are_loaded_evenly(first: [u8; 4], nodes in 2..=20usize, seed: u64) {
+            let first = u32::from_be_bytes(first);
+            let nodes: Vec<NodeId> = (0u32..)
+                .take(nodes)
+                .map(|nth| NodeId(Ipv4Addr::from(first.wrapping_add(nth))))
+                .collect();
+            let bids = |draw| {
+                // As nodes bid that have the same to offer.
+                let bid = |node: &NodeId| {
+                    let cost = write_cost(facts(900, 0), 10, node_turn(draw, *node));
+                    Bid { cost: cost.expect("it has room"), node: *node }
+                };
+                nodes.iter().map(bid).collect::<Vec<_>>()
+            };
+            let mut taken = std::collections::BTreeMap::new();
+            for object in 0..10_000u64 {
+                // Numbers in a row are the worst that dice can do.
+                let draw = seed.wrapping_add(object);
+                for bid in ranked(&bids(draw), draw).into_iter().take(2) {
+                    *taken.entry(bid.node).or_insert(0u32) += 1;
+                }
+            }
+            let mean = 20_000.0 / nodes.len() as f64;
+            let most = taken.values().copied().max().unwrap_or(0);
+            prop_assert!(f64::from(most) <= 1.15 * mean, "{most} of {mean}");
+        }
+
+        #[test]
+        fn equal_volumes_are_loaded_evenly(ids: [u8; 16], volumes in 2..=20u8, seed: u64) {
+            let id = |nth: usize| {
+                let mut bytes = ids;
+                bytes[7] = bytes[7].wrapping_add(u8::try_from(nth).unwrap_or(u8::MAX));
+                VolumeId::from_bytes(bytes)
+            };
+            let most = most(
+                usize::from(volumes),
+                |draw, nth| volume_turn(draw, id(nth)),
+                |object| seed.wrapping_add(object),
+            );
+            prop_assert!(most <= 1.15, "{most}");
+        }
     }
 
     proptest! {

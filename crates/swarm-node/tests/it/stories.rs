@@ -218,6 +218,10 @@ fn both_sides_of_a_partition_go_on_and_the_newest_version_wins_afterwards() {
     for name in ["left", "right", "both", "gone"] {
         cluster.put(1, &post(named(name), b"before")).expect("created");
     }
+    // Every node knows the domain and the bucket, wherever these are.
+    for via in 1..=5 {
+        assert_eq!(cluster.get(via, &named("both")).as_deref(), Ok(&b"before"[..]));
+    }
     let (left, right) = ([1, 2], [3, 4, 5]);
     let hosts = |nodes: &[u8]| nodes.iter().map(|node| cluster.host(*node)).collect::<Vec<_>>();
     let cut = cluster.world().cut(vec![hosts(&left), hosts(&right)]).done();

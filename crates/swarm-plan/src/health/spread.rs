@@ -16,6 +16,8 @@ pub struct Candidate {
     pub subcluster: Subcluster,
     /// What the copy would cost there.
     pub cost: u64,
+    /// Among equal costs the lowest goes first.
+    pub turn: u64,
 }
 
 /// How many copies each subcluster has, those included that have none and could take one.
@@ -66,7 +68,7 @@ pub fn choose(
     let mut chosen = Vec::new();
     while chosen.len() < count {
         let key = |candidate: &&Candidate| {
-            (counts.of(&candidate.subcluster), candidate.cost, candidate.node)
+            (counts.of(&candidate.subcluster), candidate.cost, candidate.turn, candidate.node)
         };
         let Some(best) = left.iter().copied().min_by_key(key) else { break };
         *counts.0.entry(best.subcluster.clone()).or_insert(0) += 1;
@@ -89,7 +91,7 @@ mod tests {
     }
 
     fn candidate(last: u8, subcluster: &str, cost: u64) -> Candidate {
-        Candidate { node: node(last), subcluster: subcluster.into(), cost }
+        Candidate { node: node(last), subcluster: subcluster.into(), cost, turn: 0 }
     }
 
     fn holders(list: &[(u8, &str)]) -> BTreeMap<NodeId, Subcluster> {
@@ -104,9 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn equal_subclusters_are_served_by_cost_then_address() {
-        let candidates = [candidate(5, "a", 3), candidate(4, "a", 3), candidate(6, "a", 1)];
-        assert_eq!(choose(&holders(&[]), &candidates, 2), [node(6), node(4)]);
+    fn equal_subclusters_are_served_by_cost_then_in_turn() {
+        let late = Candidate { turn: 1, ..candidate(3, "a", 3) };
+        let candidates = [late, candidate(5, "a", 3), candidate(4, "a", 3), candidate(6, "a", 1)];
+        let chosen = choose(&holders(&[]), &candidates, 4);
+        assert_eq!(chosen, [node(6), node(4), node(5), node(3)]);
     }
 
     #[test]

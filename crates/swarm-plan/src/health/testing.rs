@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use swarm_types::{Etag, NodeId, ObjectKind, Stamp, Timestamp, Version, VolumeId};
+use swarm_types::{Etag, NodeId, ObjectKind, Stamp, StreamId, Timestamp, Version, VolumeId};
 
 use super::visit::{Action, Facts, Newer, decide, hints};
 use super::{Copy, CopyForm, Place, Report, Subcluster, Survey, leave};
@@ -24,6 +24,9 @@ pub(crate) fn place(last: u8, nth: u8) -> Place {
 pub(crate) fn stamp(ms: u64) -> Stamp {
     Stamp { version: Version(ms), etag: Etag::from_bytes([1; 16]) }
 }
+
+/// The object; of nodes at equal cost the lower address has its turn first here.
+pub(crate) const STREAM: StreamId = StreamId::from_bytes([21; 16]);
 
 /// A delete.
 pub(crate) const TOMBSTONE: CopyForm =
@@ -168,8 +171,8 @@ impl Cluster {
         let decide_on = |survey: &Survey| {
             let mut survey = survey.clone();
             survey.add(self.report(here.node));
-            let facts =
-                Facts { here, stamp, form, wanted, survey: &survey, away: &away, takers: &takers };
+            let (survey, away, takers) = (&survey, &away, &takers);
+            let facts = Facts { id: STREAM, here, stamp, form, wanted, survey, away, takers };
             (decide(&facts), hints(&facts, &before, &BTreeSet::new()))
         };
         let (mut actions, mut learned) = decide_on(if everybody { &all } else { &hinted });

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_types::{Etag, NodeId, ObjectKind, Stamp, Timestamp, Version, VolumeId};
+use swarm_types::{Etag, NodeId, ObjectKind, Stamp, StreamId, Timestamp, Version, VolumeId};
 
 use super::spread::{Candidate, Counts, choose};
 use super::{Copy, CopyForm, Place, Subcluster, Survey};
+use crate::bids::{node_turn, stream_draw};
 
 /// Copies that a retiring volume insists on where more cannot be made (Retiring Hardware: room for at least two replicas).
 const RETIRING_FLOOR: u32 = 2;
@@ -17,6 +18,8 @@ const RETIRING_FLOOR: u32 = 2;
 /// What a visit to a replica knows.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
+    /// The stream.
+    pub id: StreamId,
     /// The replica that is visited.
     pub here: Place,
     /// Its version.
@@ -144,7 +147,9 @@ impl Facts<'_> {
         reports
             .filter_map(|report| {
                 let (node, subcluster) = (report.node, report.subcluster.clone());
-                Some(Candidate { node, subcluster, cost: report.cost? })
+                // Two visitors of the same stream come to the same node, those of different streams to all.
+                let turn = node_turn(stream_draw(self.id), node);
+                Some(Candidate { node, subcluster, cost: report.cost?, turn })
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use super::super::testing::{Cluster, TOMBSTONE, Volume, node, place, stamp};
+use super::super::testing::{Cluster, STREAM, TOMBSTONE, Volume, node, place, stamp};
 use super::*;
 
 use CopyForm::{Damaged, Leaving, Retiring, Sound};
@@ -278,6 +278,7 @@ fn decide_waiting(cluster: &Cluster, wanted: u32, away: &[u8]) -> (Vec<Action>, 
     let away: BTreeSet<VolumeId> = away.iter().map(|last| place(*last, 1).volume).collect();
     let takers = survey.reports.values().map(|report| (report.node, report.subcluster.clone()));
     let facts = Facts {
+        id: STREAM,
         here: place(1, 1),
         stamp: stamp(NOW),
         form: Sound,
@@ -304,6 +305,7 @@ fn a_volume_that_is_back_already_is_not_counted_as_expected_too() {
     let survey = cluster.survey_everybody();
     let away = BTreeSet::from([place(2, 1).volume]);
     let facts = Facts {
+        id: STREAM,
         here: place(1, 1),
         stamp: stamp(NOW),
         form: Sound,

@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo xtask bench sim`.
+//! Benchmarks: `cargo xtask bench sim` and `cargo xtask bench health`.
 //!
 //! Owns what is measured and the targets; the product measures nothing of itself. Wall time on a shared machine says
 //! little, so what can be is a ratio between two sides of one run, and each figure is the median or the best of several
@@ -11,6 +11,7 @@
 )]
 
 mod codec;
+mod healing;
 mod kernel;
 mod report;
 mod rounds;
@@ -33,11 +34,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// The simulated world and the codec.
-    Sim(Sim),
+    Sim(Wanted),
+    /// What healing costs: walks, quiet stretches, recoveries.
+    Health(Wanted),
 }
 
 #[derive(clap::Args)]
-struct Sim {
+struct Wanted {
     /// Print JSON in place of the table.
     #[arg(long)]
     json: bool,
@@ -48,8 +51,19 @@ struct Sim {
 /// A group of figures that are measured together; the names decide whether it is asked for.
 type Group = (&'static [&'static str], fn(&mut Report) -> anyhow::Result<()>);
 
+/// All recoveries, each of which the ratios need.
+const RECOVERY: &[&str] = &[
+    healing::RECOVERIES[0],
+    healing::RECOVERIES[1],
+    healing::RECOVERIES[2],
+    healing::RECOVERIES[3],
+    healing::FASTER[0],
+    healing::FASTER[1],
+    healing::FASTER[2],
+];
+
 /// The start of large worlds comes first: it reads the peak memory of the process.
-const GROUPS: &[Group] = &[
+const SIM: &[Group] = &[
     (&[worlds::START, worlds::START_MEMORY], worlds::start),
     (&[worlds::IDLE], worlds::idle),
     (&[worlds::WRITE], worlds::write),
@@ -57,9 +71,18 @@ const GROUPS: &[Group] = &[
     (&[kernel::UNTRACED, kernel::TRACED], kernel::measure),
 ];
 
+const HEALTH: &[Group] = &[
+    (&[healing::CYCLE], healing::cycle),
+    (&[healing::SKIP], healing::skip),
+    (RECOVERY, healing::recovery),
+];
+
 fn main() -> ExitCode {
-    let Command::Sim(sim) = Cli::parse().command;
-    match sim.run() {
+    let run = match Cli::parse().command {
+        Command::Sim(wanted) => wanted.run(SIM),
+        Command::Health(wanted) => wanted.run(HEALTH),
+    };
+    match run {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -68,13 +91,13 @@ fn main() -> ExitCode {
     }
 }
 
-impl Sim {
+impl Wanted {
     /// Succeeds if every figure measured meets its target.
-    fn run(&self) -> anyhow::Result<ExitCode> {
+    fn run(&self, groups: &[Group]) -> anyhow::Result<ExitCode> {
         let wanted =
             |name: &&str| self.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
         let groups: Vec<&Group> =
-            GROUPS.iter().filter(|(names, _)| names.iter().any(wanted)).collect();
+            groups.iter().filter(|(names, _)| names.iter().any(wanted)).collect();
         anyhow::ensure!(!groups.is_empty(), "there is no such figure");
         let mut report = Report::default();
         for (_, measure) in groups {

@@ -25,7 +25,7 @@ const START_TARGET: Target = Target::AtMost(1.0);
 const START_MEMORY_TARGET: Target = Target::AtMost(1024.0);
 
 /// Simulated time before anything is measured: every node has heard of every other.
-const SETTLED: Duration = Duration::from_secs(60);
+pub(crate) const SETTLED: Duration = Duration::from_secs(60);
 
 /// Simulated time of one idle round.
 const IDLE_FOR: Duration = Duration::from_secs(4 * 3600);
@@ -100,7 +100,7 @@ fn round_by_round<T>(round: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result
 }
 
 /// Runs a traced world, as scenarios do.
-fn in_world<T, F, Fut>(spec: &WorldSpec, harness: F) -> anyhow::Result<T>
+pub(crate) fn in_world<T, F, Fut>(spec: &WorldSpec, harness: F) -> anyhow::Result<T>
 where
     F: FnOnce(Arc<dyn World>) -> Fut,
     Fut: Future<Output = anyhow::Result<T>> + Send + 'static,
@@ -110,7 +110,7 @@ where
     run(spec, options, harness)?.output
 }
 
-fn spec(names: &[&str], nodes: u32) -> WorldSpec {
+pub(crate) fn spec(names: &[&str], nodes: u32) -> WorldSpec {
     let cluster = ClusterSpec {
         nodes,
         volumes_per_node: 2,
@@ -126,7 +126,7 @@ fn spec(names: &[&str], nodes: u32) -> WorldSpec {
 }
 
 /// How many nodes were asked until one took the write.
-async fn write_once(client: &Client, to: SocketAddr) -> anyhow::Result<usize> {
+pub(crate) async fn write_once(client: &Client, to: SocketAddr) -> anyhow::Result<usize> {
     static BODY: [u8; 4096] = [b'x'; 4096];
     let request = Request::new(to, "POST", "/").body(Bytes::from_static(&BODY));
     let mut response = client.send(request).await?;

@@ -315,10 +315,19 @@ fn whole<T: FromStr + PartialOrd + Display>(text: &str, least: T, most: T) -> Re
     text.parse().ok().filter(|value| *value >= least && *value <= most).ok_or_else(fail)
 }
 
-/// Reads a label: it travels in small messages.
+/// Reads a label: it travels in small messages, and stands in lists and logs.
 fn label(text: &str) -> Result<String, String> {
-    if text.len() > SUBCLUSTER_MAX || text.chars().any(char::is_control) {
-        return Err(format!("{text:?} is not a label of at most {SUBCLUSTER_MAX} bytes"));
+    let known = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.');
+    if text.len() > SUBCLUSTER_MAX {
+        return Err(format!("{text:?} has more than {SUBCLUSTER_MAX} bytes"));
+    }
+    if !text.chars().all(known) {
+        return Err(format!(
+            "{text:?} has more in it than letters, digits, spaces, '-', '_' and '.'"
+        ));
+    }
+    if text.trim() != text {
+        return Err(format!("{text:?} begins or ends with a space"));
     }
     Ok(text.to_owned())
 }
@@ -435,11 +444,24 @@ mod tests {
             ("health.visitsPerSecond", "0"),
             ("recovery.share", "0"),
             ("scsp.maxContextReplicas", "17"),
+            ("node.subcluster", "rack/2"),
+            ("node.subcluster", "rack\n2"),
+            ("node.subcluster", " rack"),
         ] {
             assert!(read(name, value).is_err(), "{name} = {value}");
         }
         let error = read("security.administrators", "{'admin': hunter2}").expect_err("not quoted");
         assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_label_is_of_letters_digits_and_a_few_signs() {
+        for good in ["", "rack 2", "R\u{e4}ume_0-1.b"] {
+            assert_eq!(read("node.subcluster", good).map(|s| s.subcluster), Ok(good.to_owned()));
+        }
+        let error = read("node.subcluster", "{a}").expect_err("braces");
+        assert!(error.to_string().contains("letters, digits, spaces"), "{error}");
+        assert!(read("node.subcluster", &"r".repeat(65)).is_err(), "too long");
     }
 
     #[test]

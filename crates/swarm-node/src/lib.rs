@@ -32,7 +32,7 @@ pub use changes::{ChangeError, SettingSource, SettingStatus};
 pub use node::{Node, NodeConfig, StartError, WeakNode};
 pub use queues::{Queue, QueueKind};
 pub use settings::{SettingError, Settings};
-pub use slots::RetireError;
+pub use slots::{MountStaleError, RetireError};
 pub use status::{MemberStatus, NodeStatus, VolumeStatus};
 pub use swarm_health::{HealthStatus, Walks};
 pub use swarm_plan::membership::{Clients, NodeState, VolumeState};

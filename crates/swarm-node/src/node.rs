@@ -20,7 +20,7 @@ use crate::members::{Members, Now};
 use crate::nonces::Nonces;
 use crate::pending::Pending;
 use crate::settings::Settings;
-use crate::slots::{RetireError, Slots};
+use crate::slots::{MountStaleError, RetireError, Slots};
 use crate::state::StateFacts;
 use crate::volumes::Volumes;
 use crate::wire::{self, ClusterTag, Message};
@@ -287,6 +287,17 @@ impl Node {
     /// See [`RetireError`].
     pub async fn cancel_retire(&self, volume: VolumeId) -> Result<VolumeState, RetireError> {
         let state = self.inner.slots.cancel_retire(volume).await;
+        self.inner.tell_changes();
+        state
+    }
+
+    /// Mounts a volume that is refused because it was away for too long: what was deleted meanwhile may come back with it,
+    /// but for what its lifepoints end. From then on it is like any other.
+    ///
+    /// # Errors
+    /// See [`MountStaleError`].
+    pub async fn mount_stale(&self, disk: &DiskId) -> Result<VolumeState, MountStaleError> {
+        let state = self.inner.slots.mount_stale(disk).await;
         self.inner.tell_changes();
         state
     }

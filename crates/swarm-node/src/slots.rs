@@ -43,6 +43,20 @@ pub enum RetireError {
     Disk(String),
 }
 
+/// A volume that is not mounted although an operator asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MountStaleError {
+    /// The node has no such disk.
+    #[error("no such volume")]
+    NoSuchVolume,
+    /// It is not stale.
+    #[error("the volume is {} and not stale", .0.word())]
+    NotStale(VolumeState),
+    /// It was tried, and something else is wrong.
+    #[error("the volume cannot be mounted: {0}")]
+    Refused(String),
+}
+
 /// The disks of one node.
 pub(crate) struct Slots {
     env: Env,
@@ -95,6 +109,8 @@ enum Hope {
     Retry,
     /// Its disk must be unplugged first: it would be refused again.
     Refused,
+    /// It was away for too long: an operator must say that it is mounted all the same.
+    Stale,
     /// Its disk must come back.
     Gone,
 }
@@ -162,6 +178,7 @@ impl Slot {
             free: 0,
             trapped: 0,
             streams: 0,
+            stale: self.hope() == Some(Hope::Stale),
         };
         match &self.content {
             Content::Mounting => {}
@@ -191,7 +208,8 @@ impl Slots {
     /// five minutes.
     pub(crate) async fn mount_all(self: &Arc<Self>) {
         let disks: Vec<DiskId> = self.lock().iter().map(|slot| slot.disk.clone()).collect();
-        let mounts: Vec<_> = disks.into_iter().map(|disk| self.mount_in_task(disk)).collect();
+        let mounts: Vec<_> =
+            disks.into_iter().map(|disk| self.mount_in_task(disk, false)).collect();
         let all = async {
             for mount in mounts {
                 mount.join().await;
@@ -202,10 +220,11 @@ impl Slots {
         }
     }
 
-    fn mount_in_task(self: &Arc<Self>, disk: DiskId) -> Task<()> {
+    fn mount_in_task(self: &Arc<Self>, disk: DiskId, force_stale: bool) -> Task<()> {
         let slots = Arc::clone(self);
         self.env.spawn("mount", async move {
-            let content = match mount(&slots.env, &disk, &slots.options).await {
+            let options = MountOptions { force_stale, ..slots.options.clone() };
+            let content = match mount(&slots.env, &disk, &options).await {
                 Ok((mounted, blank)) => {
                     if blank {
                         slots.forget_one_that_is_gone(&disk);
@@ -379,6 +398,34 @@ impl Slots {
         Ok((mounted.volume.clone(), slot.state()))
     }
 
+    /// Mounts a volume that was refused because it was away for too long (Stale Volumes and the ":k" flag). What was deleted
+    /// meanwhile may come back with it. Returns when it is mounted, or after half a minute while that goes on.
+    ///
+    /// # Errors
+    /// See [`MountStaleError`].
+    pub(crate) async fn mount_stale(
+        self: &Arc<Self>,
+        disk: &DiskId,
+    ) -> Result<VolumeState, MountStaleError> {
+        let found = |slot: &&mut Slot| slot.disk == *disk;
+        match self.lock().iter_mut().find(found).ok_or(MountStaleError::NoSuchVolume)? {
+            slot if slot.hope() == Some(Hope::Stale) => drop(slot.replace(Content::Mounting)),
+            slot => return Err(MountStaleError::NotStale(slot.state())),
+        }
+        tracing::warn!(node = self.env.name(), %disk, "a stale volume is mounted by order");
+        let mount = self.mount_in_task(disk.clone(), true);
+        if self.env.timeout(DISK_TIMEOUT, mount.join()).await.is_err() {
+            tracing::warn!(node = self.env.name(), %disk, "a stale volume goes on being mounted");
+        }
+        let table = self.lock();
+        let slot = table.iter().find(|slot| slot.disk == *disk);
+        let slot = slot.ok_or(MountStaleError::NoSuchVolume)?;
+        match &slot.content {
+            Content::Unavailable { why, .. } => Err(MountStaleError::Refused(why.clone())),
+            Content::Mounting | Content::Mounted(_) => Ok(slot.state()),
+        }
+    }
+
     /// Takes note that a volume has been emptied and is durably marked as retired.
     pub(crate) fn retired(&self, volume: VolumeId) {
         tracing::info!(node = self.env.name(), %volume, "volume retired");
@@ -438,7 +485,7 @@ impl Slots {
     /// Takes note of disks that were pulled or plugged in. The mounts of those that have come, or may work again.
     pub(crate) fn compare_with(self: &Arc<Self>, plugged: &[DiskId]) -> Vec<Task<()>> {
         let to_mount = self.pull_and_plug(plugged);
-        to_mount.into_iter().map(|disk| self.mount_in_task(disk)).collect()
+        to_mount.into_iter().map(|disk| self.mount_in_task(disk, false)).collect()
     }
 
     fn pull_and_plug(&self, plugged: &[DiskId]) -> Vec<DiskId> {
@@ -575,8 +622,8 @@ impl From<MountError> for NotMounted {
     fn from(error: MountError) -> Self {
         let hope = match error {
             MountError::Disk { .. } | MountError::Blank => Hope::Retry,
+            MountError::Stale { .. } => Hope::Stale,
             MountError::OtherCluster { .. }
-            | MountError::Stale { .. }
             | MountError::TooSmall { .. }
             | MountError::JournalDamaged { .. }
             | MountError::Version { .. } => Hope::Refused,

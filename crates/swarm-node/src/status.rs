@@ -68,4 +68,6 @@ pub struct VolumeStatus {
     pub trapped: u64,
     /// Live streams.
     pub streams: u64,
+    /// It was away for too long and is refused, until an operator says otherwise.
+    pub stale: bool,
 }

@@ -13,9 +13,10 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use swarm_node::{
-    MemberStatus, Node, NodeState, NodeStatus, RetireError, RetirePace, VolumeState, VolumeStatus,
+    MemberStatus, MountStaleError, Node, NodeState, NodeStatus, RetireError, RetirePace,
+    VolumeState, VolumeStatus,
 };
-use swarm_types::VolumeId;
+use swarm_types::{DiskId, VolumeId};
 
 use crate::auth;
 use crate::status::ManagementFault;
@@ -41,6 +42,18 @@ struct Order {
 enum Action {
     Retire(RetirePace),
     CancelRetire,
+    MountStale,
+}
+
+impl Action {
+    /// Whether it makes sense for a volume, so that it is meant where all volumes of a node are.
+    fn is_meant_for(self, volume: &VolumeStatus) -> bool {
+        match self {
+            Self::Retire(_) => volume.state == VolumeState::Ok,
+            Self::CancelRetire => volume.state == VolumeState::Retiring,
+            Self::MountStale => volume.stale,
+        }
+    }
 }
 
 pub(super) fn router() -> Router<Node> {
@@ -109,16 +122,9 @@ async fn change_node(
 ) -> Answer {
     let action = allowed(&node, &headers, &body)?;
     own_only(&node, &id)?;
-    let from = match action {
-        Action::Retire(_) => VolumeState::Ok,
-        Action::CancelRetire => VolumeState::Retiring,
-    };
     // All or none as far as can be foreseen: what does not work cannot be marked.
-    let status = node.status();
-    for volume in status.volumes.iter().filter(|volume| volume.state == from) {
-        if let Some(id) = volume.id {
-            carry_out(&node, id, action).await?;
-        }
+    for volume in node.status().volumes.iter().filter(|volume| action.is_meant_for(volume)) {
+        carry_out(&node, volume, action).await?;
     }
     Ok(hal(&own_node(&node.status())))
 }
@@ -131,32 +137,53 @@ async fn change_volume(
 ) -> Answer {
     let action = allowed(&node, &headers, &body)?;
     own_only(&node, &id)?;
-    let found = find(&node.status(), &volume).and_then(|volume| volume.id);
-    carry_out(&node, found.ok_or_else(no_such_resource)?, action).await?;
+    let status = node.status();
+    carry_out(&node, find(&status, &volume).ok_or_else(no_such_resource)?, action).await?;
     show_volume(&node, &volume)
 }
 
-async fn carry_out(node: &Node, volume: VolumeId, action: Action) -> Result<(), ManagementFault> {
+async fn carry_out(
+    node: &Node,
+    volume: &VolumeStatus,
+    action: Action,
+) -> Result<(), ManagementFault> {
     // In a task of its own: whoever hangs up now cannot leave half of it.
     let (env, worker) = (node.env().clone(), node.clone());
-    let work = env.spawn("retire", async move {
+    let (id, disk) = (volume.id, DiskId::from(volume.disk.as_str()));
+    let work = env.spawn("volume order", async move {
         match action {
-            Action::Retire(pace) => worker.retire(volume, pace).await,
-            Action::CancelRetire => worker.cancel_retire(volume).await,
-        }
+            Action::Retire(pace) => worker.retire(mounted(id)?, pace).await?,
+            Action::CancelRetire => worker.cancel_retire(mounted(id)?).await?,
+            Action::MountStale => worker.mount_stale(&disk).await?,
+        };
+        Ok(())
     });
-    match work.join().await {
-        Some(Ok(_)) => Ok(()),
-        Some(Err(RetireError::NoSuchVolume)) => Err(no_such_resource()),
-        Some(Err(error @ (RetireError::State(_) | RetireError::Failing))) => {
-            Err(ManagementFault::Conflict(error.to_string()))
+    work.join().await.unwrap_or_else(|| {
+        let why = "the node is stopping".to_owned();
+        Err(ManagementFault::Unavailable(why))
+    })
+}
+
+fn mounted(id: Option<VolumeId>) -> Result<VolumeId, ManagementFault> {
+    id.ok_or_else(no_such_resource)
+}
+
+impl From<RetireError> for ManagementFault {
+    fn from(error: RetireError) -> Self {
+        match error {
+            RetireError::NoSuchVolume => no_such_resource(),
+            RetireError::State(_) | RetireError::Failing => Self::Conflict(error.to_string()),
+            RetireError::Disk(_) => Self::Unavailable(error.to_string()),
         }
-        Some(Err(error @ RetireError::Disk(_))) => {
-            Err(ManagementFault::Unavailable(error.to_string()))
-        }
-        None => {
-            let why = "the node is stopping".to_owned();
-            Err(ManagementFault::Unavailable(why))
+    }
+}
+
+impl From<MountStaleError> for ManagementFault {
+    fn from(error: MountStaleError) -> Self {
+        match error {
+            MountStaleError::NoSuchVolume => no_such_resource(),
+            MountStaleError::NotStale(_) => Self::Conflict(error.to_string()),
+            MountStaleError::Refused(_) => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -179,8 +206,10 @@ fn allowed(node: &Node, headers: &HeaderMap, body: &[u8]) -> Result<Action, Mana
         ("retire", None | Some("slow")) => Ok(Action::Retire(RetirePace::Slow)),
         ("retire", Some("fast")) => Ok(Action::Retire(RetirePace::Fast)),
         ("cancelRetire", None) => Ok(Action::CancelRetire),
+        ("mountStale", None) => Ok(Action::MountStale),
         _ => {
-            let actions = "There is 'retire', with 'pace' 'slow' or 'fast', and 'cancelRetire'.";
+            let actions = "There is 'retire', with 'pace' 'slow' or 'fast', 'cancelRetire' and \
+                           'mountStale'.";
             Err(ManagementFault::BadValue(actions.to_owned()))
         }
     }
@@ -247,6 +276,7 @@ fn volume_json(status: &NodeStatus, volume: &VolumeStatus) -> Value {
         "disk": volume.disk,
         "state": volume.state.word(),
         "problem": volume.problem,
+        "stale": volume.stale,
         "streams": volume.streams,
         "used": volume.used,
         "free": volume.free,

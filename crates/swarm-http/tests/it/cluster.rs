@@ -127,8 +127,17 @@ impl Cluster {
 
     /// Takes the power from a node and gives it back.
     pub(crate) fn restart(&mut self, node: u8) {
+        self.power_off(node);
+        self.start(node);
+    }
+
+    pub(crate) fn power_off(&mut self, node: u8) {
         let host = self.hosts[usize::from(node) - 1];
         assert!(self.world.power_off(host).done().is_some(), "it was on");
+    }
+
+    pub(crate) fn start(&mut self, node: u8) {
+        let host = self.hosts[usize::from(node) - 1];
         assert!(self.world.start(host).done(), "it was off");
         self.run_for(Duration::from_secs(2));
     }

@@ -8,6 +8,7 @@ use crate::cluster::{ADMIN, Answer, Cluster};
 
 const RETIRE: &str = r#"{"action": "retire"}"#;
 const CANCEL: &str = r#"{"action": "cancelRetire"}"#;
+const MOUNT_STALE: &str = r#"{"action": "mountStale"}"#;
 
 fn json(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
@@ -110,6 +111,40 @@ fn a_retired_node_answers_no_client_and_is_retired_for_good() {
     let refused = cluster.order(3, &format!("PATCH {path}"), &[ADMIN], CANCEL);
     assert_eq!(refused.status, 409);
     assert_eq!(json(&refused)["error"], "the volume is retired");
+}
+
+/// Stale Volumes and the ":k" flag; Returning a Stale Volume to Service.
+#[test]
+fn a_stale_volume_is_refused_until_an_operator_wants_it_all_the_same() {
+    let mut cluster = Cluster::with_settings(2, 7, &[("disk.obsoleteTimeout", "3600")]);
+    let written = cluster.ask(1, "POST /", &[], b"kept");
+    assert_eq!((written.status, written.must("replica-count")), (201, "2"));
+    let line = format!("GET {}", written.must("location").split_at("http://10.1.0.1:80".len()).1);
+    cluster.power_off(2);
+    cluster.run_for(Duration::from_secs(2 * 3600));
+    cluster.start(2);
+    let path = "/api/storage/nodes/_self/volumes/main%2F2%2F1";
+    let refused = json(&cluster.manage(2, path));
+    assert_eq!((&refused["state"], &refused["stale"]), (&"unavailable".into(), &true.into()));
+    let problem = refused["problem"].as_str().expect("a reason");
+    assert!(problem.contains("the volume is stale: last touched at"), "{problem}");
+    assert_eq!(json(&cluster.manage(2, "/api/storage/nodes/_self"))["state"], "error");
+    let order = format!("PATCH {path}");
+    assert_eq!(cluster.order(2, &order, &[], MOUNT_STALE).status, 401);
+    assert_eq!(cluster.order(2, &order, &[ADMIN], RETIRE).status, 404, "it says not who it is");
+    let other = "PATCH /api/storage/nodes/_self/volumes/main%2F1%2F1";
+    let fresh = cluster.order(1, other, &[ADMIN], MOUNT_STALE);
+    assert_eq!(fresh.status, 409);
+    assert_eq!(json(&fresh)["error"], "the volume is ok and not stale");
+    let forced = cluster.order(2, &order, &[ADMIN], MOUNT_STALE);
+    assert_eq!((forced.status, json(&forced)["state"].clone()), (200, "ok".into()), "{forced:?}");
+    assert_eq!(json(&forced)["streams"], 1, "with what it had");
+    assert_eq!(cluster.ask_once(2, &line, &[], b"").body, b"kept");
+    // It was touched now, and is like any other.
+    cluster.restart(2);
+    assert_eq!(json(&cluster.manage(2, path))["state"], "ok");
+    let whole = cluster.order(2, "PATCH /api/storage/nodes/_self", &[ADMIN], MOUNT_STALE);
+    assert_eq!(whole.status, 200, "there is none to mount");
 }
 
 fn setting(cluster: &mut Cluster, node: u8, name: &str) -> Value {

@@ -486,6 +486,8 @@ pub enum Verb {
         /// How.
         how: Retire,
     },
+    /// Mounts volumes that are refused because they were away for too long.
+    MountStale(Targets),
     /// Changes a setting of a cluster.
     Set {
         /// The cluster.
@@ -512,6 +514,7 @@ impl Verb {
                 | Self::StopWorkload(_)
                 | Self::HealDisk(_)
                 | Self::Retire { .. }
+                | Self::MountStale(_)
                 | Self::Set { .. }
                 | Self::Remember(_)
         )

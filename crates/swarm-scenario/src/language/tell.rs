@@ -180,6 +180,7 @@ impl fmt::Display for Verb {
             Self::Retire { of, how: Retire::Slow } => write!(f, "retire {of}"),
             Self::Retire { of, how: Retire::Fast } => write!(f, "retire {of}, fast"),
             Self::Retire { of, how: Retire::Cancel } => write!(f, "cancel-retire {of}"),
+            Self::MountStale(of) => write!(f, "mount-stale {of}"),
             Self::Set { cluster, name, value } => write!(f, "set {name} of {cluster} to {value}"),
             Self::Remember(cluster) => write!(f, "remember {cluster}"),
         }

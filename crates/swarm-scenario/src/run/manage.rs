@@ -1,4 +1,4 @@
-//! What steps ask of the clusters' administration: volumes retired, settings changed, recovery held.
+//! What steps ask of the clusters' administration: volumes retired or mounted, settings changed, recovery held.
 //!
 //! All of it goes over the management port, as an operator's tools do it. What a node refuses is told like an answer that
 //! was not as expected: the clusters may be at fault.
@@ -23,16 +23,24 @@ const TRIES: u32 = 3;
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 const ANSWER_MAX: usize = 64 * 1024;
 
-fn body(what: Retire) -> Value {
-    match what {
-        Retire::Slow => json!({ "action": "retire", "pace": "slow" }),
-        Retire::Fast => json!({ "action": "retire", "pace": "fast" }),
-        Retire::Cancel => json!({ "action": "cancelRetire" }),
+/// What is asked of volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VolumeOrder {
+    Retire(Retire),
+    MountStale,
+}
+
+fn body(order: VolumeOrder) -> Value {
+    match order {
+        VolumeOrder::Retire(Retire::Slow) => json!({ "action": "retire", "pace": "slow" }),
+        VolumeOrder::Retire(Retire::Fast) => json!({ "action": "retire", "pace": "fast" }),
+        VolumeOrder::Retire(Retire::Cancel) => json!({ "action": "cancelRetire" }),
+        VolumeOrder::MountStale => json!({ "action": "mountStale" }),
     }
 }
 
-/// Retires all volumes of nodes, or cancels that.
-pub(crate) async fn retire_nodes(run: &Arc<Run>, step: usize, nodes: &[NodeRef], what: Retire) {
+/// Asks something of all volumes of nodes for which it makes sense.
+pub(crate) async fn order_nodes(run: &Arc<Run>, step: usize, nodes: &[NodeRef], what: VolumeOrder) {
     for node in nodes {
         let path = "/api/storage/nodes/_self".to_owned();
         let answered = ask(run, node, "PATCH", path, &body(what)).await;
@@ -40,8 +48,8 @@ pub(crate) async fn retire_nodes(run: &Arc<Run>, step: usize, nodes: &[NodeRef],
     }
 }
 
-/// Retires volumes, or cancels that.
-pub(crate) async fn retire_disks(run: &Arc<Run>, step: usize, disks: &[DiskRef], what: Retire) {
+/// Asks something of volumes.
+pub(crate) async fn order_disks(run: &Arc<Run>, step: usize, disks: &[DiskRef], what: VolumeOrder) {
     for disk in disks {
         let node = run.world.plugged_into(disk).unwrap_or_else(|| disk.node.clone());
         let path = format!("/api/storage/nodes/_self/volumes/{}", wire::encode(&disk.to_string()));

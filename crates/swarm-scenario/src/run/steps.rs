@@ -10,6 +10,7 @@ use swarm_types::Instant;
 use super::faults::disks::{self, Blocks};
 use super::faults::network::{self, Victim};
 use super::faults::{self, InForce, clocks};
+use super::manage::VolumeOrder;
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::snapshot::{self, Snapshot};
 use super::workload::Trap;
@@ -174,8 +175,9 @@ impl Undo {
             }
             Self::PlugIn(disks) => disks::plug_in(run, None, &disks, None).await?,
             Self::CancelRetire(step, nodes, disks) => {
-                manage::retire_nodes(run, step, &nodes, Retire::Cancel).await;
-                manage::retire_disks(run, step, &disks, Retire::Cancel).await;
+                let order = VolumeOrder::Retire(Retire::Cancel);
+                manage::order_nodes(run, step, &nodes, order).await;
+                manage::order_disks(run, step, &disks, order).await;
             }
             Self::Set(step, cluster, name, value) => {
                 manage::set(run, step, &cluster, &name, &value).await;
@@ -202,6 +204,14 @@ impl Doing<'_> {
     /// The nodes of a selector, noted as what this step chose.
     fn nodes(&self, selector: &NodeSelector) -> Vec<NodeRef> {
         remember_nodes(self.run, self.step, nodes_of(self.run, selector, self.current, &[]))
+    }
+
+    /// The volumes that an order is for: those of nodes, or on disks.
+    fn targets(&self, targets: &Targets) -> (Vec<NodeRef>, Vec<DiskRef>) {
+        match targets {
+            Targets::Nodes(selector) => (self.nodes(selector), Vec::new()),
+            Targets::Disks(selector) => (Vec::new(), self.disks(selector)),
+        }
     }
 
     /// The disks of a selector, noted as what this step chose.
@@ -243,13 +253,17 @@ impl Doing<'_> {
                 Ok(Undo::Nothing)
             }
             Verb::Retire { of, how } => {
-                let (nodes, disks) = match of {
-                    Targets::Nodes(selector) => (self.nodes(selector), Vec::new()),
-                    Targets::Disks(selector) => (Vec::new(), self.disks(selector)),
-                };
-                manage::retire_nodes(run, number, &nodes, *how).await;
-                manage::retire_disks(run, number, &disks, *how).await;
+                let (nodes, disks) = self.targets(of);
+                let order = VolumeOrder::Retire(*how);
+                manage::order_nodes(run, number, &nodes, order).await;
+                manage::order_disks(run, number, &disks, order).await;
                 Ok(Undo::CancelRetire(number, nodes, disks))
+            }
+            Verb::MountStale(of) => {
+                let (nodes, disks) = self.targets(of);
+                manage::order_nodes(run, number, &nodes, VolumeOrder::MountStale).await;
+                manage::order_disks(run, number, &disks, VolumeOrder::MountStale).await;
+                Ok(Undo::Nothing)
             }
             Verb::Set { cluster, name, value } => {
                 manage::set(run, number, cluster, name, value).await;

@@ -26,6 +26,7 @@ pub(super) fn read(
         "suspend-recovery" => suspend("True"),
         "resume-recovery" => suspend("False"),
         "set" => set(reader, names, table),
+        "mount-stale" => targets(reader, names, table).map(Verb::MountStale),
         "cancel-retire" => {
             let of = targets(reader, names, table)?;
             Some(Verb::Retire { of, how: Retire::Cancel })

@@ -221,9 +221,8 @@ fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Op
         "start-workload" => workload(reader, names, table).map(Verb::StartWorkload),
         "stop-workload" => workload(reader, names, table).map(Verb::StopWorkload),
         "remember" => cluster_of(reader, names, table, "cluster").map(Verb::Remember),
-        "retire" | "cancel-retire" | "suspend-recovery" | "resume-recovery" | "set" => {
-            manage::read(reader, names, table, word)
-        }
+        "retire" | "cancel-retire" | "mount-stale" | "suspend-recovery" | "resume-recovery"
+        | "set" => manage::read(reader, names, table, word),
         // Every word of the table that is built has an arm here or there; a test goes through the table.
         other => fault::read(reader, names, table, other),
     }

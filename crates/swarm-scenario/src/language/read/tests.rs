@@ -443,7 +443,9 @@ fn every_verb_that_is_built_can_be_used() {
         let mut arguments: Vec<&str> = verb.required.iter().map(|key| argument(key)).collect();
         match verb.word.word {
             "skip" => arguments = vec!["by = \"3h\""],
-            "retire" | "cancel-retire" => arguments = vec!["disks = \"1 disks of main\""],
+            "retire" | "cancel-retire" | "mount-stale" => {
+                arguments = vec!["disks = \"1 disks of main\""]
+            }
             "degrade" => arguments = vec!["link = \"main\"", "loss = \"1%\""],
             _ => {}
         }

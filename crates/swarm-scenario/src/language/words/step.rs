@@ -218,7 +218,10 @@ pub const VERBS: &[VerbWord] = &[
         word("setting", Takes::Text, "its documented name"),
         word("value", Takes::Setting, "text, a number, true or false"),
     ], &["setting", "value"]).live(),
-    not_yet("mount-stale"),
+    verb("mount-stale", "volumes that are refused because they were away for too long are mounted all the same; what was deleted meanwhile may come back, so that `no resurrection` is to be waived", &[
+        word("nodes", Takes::Nodes, "all volumes of these nodes that are refused for it"),
+        word("disks", Takes::Disks, "instead of `nodes`: these volumes"),
+    ], &[]).live(),
     not_yet("create-feed"),
     not_yet("pause-feed"),
     not_yet("resume-feed"),

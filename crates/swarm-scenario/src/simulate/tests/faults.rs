@@ -1,6 +1,6 @@
 //! Every verb that breaks something, in a small run: it bites, it is undone, and what came of it is judged rightly.
 
-use super::{assert_held, run};
+use super::{WORLD, assert_held, run, run_text};
 use crate::report::RunReport;
 
 /// A run of these steps while clients work at a pace; every fault in it must bite.
@@ -235,4 +235,43 @@ for = "20s"
         26,
     );
     assert!(report.faults[0].effects > 1 << 20, "half a minute of writes: {:?}", report.faults);
+}
+
+#[test]
+fn a_volume_that_was_away_for_too_long_is_mounted_by_order_only() {
+    let world = WORLD
+        .replace("nodes = 3\n", "nodes = 3\nsettings = { \"disk.obsoleteTimeout\" = 1800 }\n")
+        .replace(
+            "why = \"w\"",
+            "why = \"w\"\nwaive = [{ invariant = \"no resurrection\", because = \"by order\" }]",
+        );
+    let steps = r#"
+[[step]]
+after = "ingest ends"
+wait = "10s"
+do = "power-off"
+nodes = "main/2"
+for = "1h"
+as = "away"
+[[expect]]
+after = "away ends"
+within = "1m"
+that = "state"
+disk = "main/2/1"
+is = "unavailable"
+[[step]]
+after = "away ends"
+wait = "2m"
+do = "mount-stale"
+nodes = "main/2"
+as = "order"
+[[expect]]
+after = "order ends"
+within = "1m"
+that = "healthy"
+"#;
+    let report = run_text(&format!("{world}{steps}"), 29);
+    assert_held(&report);
+    let held: Vec<bool> = report.expectations.iter().map(|expectation| expectation.held).collect();
+    assert_eq!(held, [true, true], "{:?}", report.expectations);
 }

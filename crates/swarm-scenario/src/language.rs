@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of how a scenario is carried out.
 
+mod comparison;
 pub mod guide;
 pub mod lifepoint;
 pub mod model;

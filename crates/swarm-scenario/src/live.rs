@@ -66,3 +66,51 @@ async fn until_set(world: &dyn World, abort: &AtomicBool) {
         world.env().sleep(LOOK_EVERY).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language;
+
+    /// Runs to its verdict, on threads of its own.
+    fn live(text: &str) -> RunReport {
+        let scenario = language::read("small.toml", text).expect("reads");
+        let loaded = Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 };
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        let runtime = threads.enable_all().build().expect("threads");
+        let options = Options { seed: 1, ..Options::default() };
+        runtime.block_on(run_live(runtime.handle(), &loaded, &options, Reports::default()))
+    }
+
+    #[test]
+    fn a_program_finds_the_nodes_in_its_environment_and_its_failure_is_the_run_s() {
+        let report = live(
+            r#"
+schema = 1
+title = "Programs of somebody else's"
+why = "They find the cluster, and are ended with it."
+[cluster.dr-site]
+nodes = 1
+volumes = { size = "64MiB" }
+[workload.finds]
+run = "test -n \"$SWARM_NODES\" -a \"$SWARM_NODES\" = \"$SWARM_NODES_DR_SITE\" -a -n \"$SWARM_MANAGEMENT\""
+[workload.fails]
+run = "exit 3"
+[workload.lingers]
+run = "sleep 600; true"
+for = "1s"
+"#,
+        );
+        assert_eq!(report.verdict, Verdict::Failed, "{}", report.line());
+        let ended: Vec<(&str, bool)> = report
+            .expectations
+            .iter()
+            .map(|expected| (expected.detail.as_str(), expected.held))
+            .collect();
+        assert_eq!(
+            ended,
+            [("exit status: 0", true), ("exit status: 3", false), ("ended by the scenario", true)]
+        );
+        assert!(report.violations.is_empty(), "{:?}", report.violations);
+    }
+}

@@ -254,9 +254,10 @@ fn lasts_step(step: &Step) -> Option<Span> {
     if step.each.is_some() || matches!(step.verb, Verb::Request(_) | Verb::Remember(_)) {
         return None;
     }
-    let down = match step.verb {
-        Verb::Power(Power::Restart(down), _) => down,
-        Verb::Skip(by) => by,
+    let down = match &step.verb {
+        Verb::Power(Power::Restart(down), _) => *down,
+        Verb::Skip(by) => *by,
+        verb if step.lasts.is_none() => Span::exactly(verb.takes()),
         _ => NONE,
     };
     let once = plus(step.lasts.unwrap_or(NONE), down);

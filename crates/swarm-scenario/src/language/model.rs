@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use swarm_cluster::{ClusterSpec, DiskFault, DiskRef, Ending, LinkChange, NodeRef, Reply};
 
+pub use super::comparison::Comparison;
 use super::lifepoint::Lifepoint;
 use super::pattern::Pattern;
 use super::source::Problem;
@@ -502,6 +503,15 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// How long it takes from its start until it is as bad as it will be.
+    #[must_use]
+    pub const fn takes(&self) -> Duration {
+        match self {
+            Self::DiskFault(_, DiskFault::Slow { over, .. }) => *over,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// True for a verb that is meant to change outcomes, so that it must bite.
     #[must_use]
     pub const fn is_fault(&self) -> bool {
@@ -751,48 +761,4 @@ pub enum Percentile {
     P99,
     /// The largest.
     Max,
-}
-
-/// `=`, `<`, `<=`, `>`, `>=`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    /// `=`
-    Equal,
-    /// `<`
-    Less,
-    /// `<=`
-    AtMost,
-    /// `>`
-    More,
-    /// `>=`
-    AtLeast,
-}
-
-impl Comparison {
-    /// True if `left` compares so with `right`.
-    #[must_use]
-    pub const fn holds(self, left: u64, right: u64) -> bool {
-        match self {
-            Self::Equal => left == right,
-            Self::Less => left < right,
-            Self::AtMost => left <= right,
-            Self::More => left > right,
-            Self::AtLeast => left >= right,
-        }
-    }
-
-    /// All of them, the longer ones first, so that a text that begins with one is read right.
-    pub const ALL: [Self; 5] = [Self::AtMost, Self::AtLeast, Self::Less, Self::More, Self::Equal];
-
-    /// As the language writes it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Equal => "=",
-            Self::Less => "<",
-            Self::AtMost => "<=",
-            Self::More => ">",
-            Self::AtLeast => ">=",
-        }
-    }
 }

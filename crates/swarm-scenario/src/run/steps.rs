@@ -137,6 +137,8 @@ async fn once(run: &Arc<Run>, number: usize, step: &Step, current: &Current) -> 
     if let Some(lasts) = step.lasts {
         run.env().sleep(run.draw(lasts)).await;
         undo.carry_out(run).await?;
+    } else {
+        run.env().sleep(step.verb.takes()).await;
     }
     Ok(())
 }

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::drive::FaultResult;
 use super::{Run, lock};
+use crate::language::tell::listed;
 use crate::language::units::{show, show_size};
-use crate::ledger::{Act, Entry, Outcome};
+use crate::ledger::{Act, Entry, Object, Outcome};
+use crate::oracle::image;
 use crate::reach::Reach;
 use crate::verdict::Violation;
 
 /// A failure is told in at most 25 lines: these are what is left beside headline, rule and replay line.
-const HISTORY_MAX: usize = 12;
+const HISTORY_MAX: usize = 10;
 const FAULTS_MAX: usize = 6;
 
 /// Tells one violation; the replay line is added by whoever knows it.
@@ -27,6 +29,7 @@ pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> 
             show(violation.at)
         ));
         lines.extend(history(run, &reach, &object.history, violation));
+        lines.extend(copies(run, object));
     } else {
         lines.push(format!("  seen at {}", show(violation.at)));
     }
@@ -67,6 +70,41 @@ fn history(run: &Run, reach: &Reach, history: &[Entry], violation: &Violation) -
         }
     }
     lines
+}
+
+/// What the disks hold now of the newest version that was acknowledged.
+fn copies(run: &Run, object: &Object) -> Option<String> {
+    let written = |entry: &Entry| match entry.act {
+        Act::Write { content, .. } => Some((entry.write_stamp()?, content)),
+        Act::Delete => None,
+    };
+    let (stamp, content) = object.history.iter().filter_map(written).max()?;
+    let (mut whole, mut damaged, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+    let nodes = run.world.nodes(&object.cluster);
+    for disk in nodes.iter().flat_map(|node| run.world.disks(node)) {
+        let image = run.world.image(&disk);
+        let volume = match image::read(&*image) {
+            Ok(volume) => volume,
+            Err(image::Fault::Blank) => continue,
+            Err(image::Fault::Damaged(_)) => {
+                unread.push(disk);
+                continue;
+            }
+        };
+        for (stream, extent, _) in volume.versions().filter(|(_, _, held)| *held == stamp) {
+            let is_whole = volume.is_whole(&*image, stream, extent);
+            if is_whole { &mut whole } else { &mut damaged }.push(disk.clone());
+        }
+    }
+    let parts =
+        [("whole", whole), ("damaged", damaged), ("perhaps, the journal being damaged,", unread)];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(_, disks)| !disks.is_empty())
+        .map(|(how, disks)| format!("{how} on {}", listed(&disks)))
+        .collect();
+    let held = if parts.is_empty() { "on no disk".to_owned() } else { parts.join("; ") };
+    Some(format!("  write {content} in the end: {held}"))
 }
 
 fn line(run: &Run, reach: &Reach, entry: &Entry) -> String {

@@ -181,7 +181,7 @@ const fn no_metric(form: &'static str, of: &'static str) -> MetricWord {
 /// States of a node (Viewing and Managing Chassis); `unreachable` is our name for one that missed six beacons.
 #[rustfmt::skip]
 pub const NODE_STATES: &[&str] = &[
-    "ok", "mounting", "initializing", "finalizing", "maintenance", "unreachable", "offline", "retiring", "retired",
+    "ok", "idle", "error", "mounting", "initializing", "finalizing", "maintenance", "unreachable", "offline", "retiring", "retired",
 ];
 
 /// States of a volume (Viewing and Managing Chassis); `gone` is our name for one whose disk is in no running node.

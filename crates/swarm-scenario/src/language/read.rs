@@ -31,10 +31,14 @@ use super::source::{Problem, Source};
 use super::units;
 use super::words;
 
-/// What the clusters of a scenario have unless the file says otherwise: health cycles short enough to be waited for, and
-/// visits that find every surplus copy (our choice).
-const WALKS: [(&str, &str); 2] =
-    [("health.cycleTime", "600"), ("health.replicationMulticastFrequency", "100")];
+/// What the clusters of a scenario have unless the file says otherwise: health cycles short enough to be waited for,
+/// visits that find every surplus copy, and nodes that walk though nobody asks them anything, or no cluster would be at rest
+/// that has been left alone for two hours (our choice).
+const WALKS: [(&str, &str); 3] = [
+    ("health.cycleTime", "600"),
+    ("health.replicationMulticastFrequency", "100"),
+    ("power.sleepAfter", "0"),
+];
 
 /// Simulated time of a run without `limit`: longer than any scenario of the gate.
 const LIMIT_SIM: Duration = Duration::from_secs(6 * 3600);

@@ -96,8 +96,14 @@ impl Place {
 
     /// `swarm-sim scenario` with these words.
     fn scenario(&self, words: &[&str]) -> Said {
+        self.scenario_in(".", words)
+    }
+
+    /// The same from a folder in this one, which `cargo xtask` says is the workspace.
+    fn scenario_in(&self, folder: &str, words: &[&str]) -> Said {
         let mut command = Command::new(program());
-        command.current_dir(self.path()).arg("scenario").args(words);
+        command.env("SWARM_SIM_WORKSPACE", self.path());
+        command.current_dir(self.path().join(folder)).arg("scenario").args(words);
         let output = command.output().expect("the program runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { status: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
@@ -232,6 +238,47 @@ fn a_new_scenario_is_right_as_it_stands_and_shown_as_a_timeline() {
     ] {
         assert!(shown.contains(line), "{line}:\n{shown}");
     }
+}
+
+#[test]
+fn names_stand_for_the_scenarios_of_the_workspace_in_all_of_its_folders() {
+    let place = Place::with(SMALL);
+    for folder in ["scenarios", "crates", "other/scenarios"] {
+        std::fs::create_dir_all(place.path().join(folder)).expect("a folder");
+    }
+    place.write("scenarios/storm.toml", &format!("{SMALL}{TOO_MUCH}"));
+    let at_the_root = place.scenario(&["list"]);
+    let within = place.scenario_in("crates", &["list"]);
+    assert!(at_the_root.ends_with(HELD).out.starts_with("storm "), "{}", at_the_root.out);
+    assert_eq!(within.ends_with(HELD).out, at_the_root.out);
+    let checked = place.scenario_in("crates", &["check", "storm", "../small.toml"]);
+    assert_eq!(checked.ends_with(HELD).out, "scenarios/storm.toml: ok\n../small.toml: ok\n");
+    let unknown = place.scenario_in("crates", &["show", "strom"]);
+    assert!(unknown.ends_with(WRONG).err.contains("did you mean `storm`?"), "{}", unknown.err);
+
+    let words = ["run", "--all", "--seed", "7", "--json", "result.json"];
+    let failed = place.scenario_in("crates", &words);
+    let token = failed.ends_with(FAILED).replay_token();
+    assert!(token.starts_with("storm:7:"), "the token of everywhere: {token}");
+    assert_eq!(place.json("crates/result.json")["replay"], token, "written where it was asked for");
+    let again = place.scenario_in("crates", &["replay", token]);
+    assert_eq!(again.ends_with(FAILED).err, "", "the same file");
+
+    let own = place.scenario_in("other", &["list"]);
+    assert_eq!(own.ends_with(HELD).out, "", "the current folder has scenarios of its own: none");
+    let new = place.scenario_in("crates", &["new", "calm"]);
+    assert!(new.ends_with(HELD).out.ends_with("scenarios/calm.toml\n"), "{}", new.out);
+    assert!(place.path().join("scenarios/calm.toml").is_file());
+}
+
+#[test]
+fn without_a_workspace_there_are_only_the_scenarios_of_the_current_folder() {
+    let place = Place::with(SMALL);
+    let mut command = Command::new(program());
+    command.env_remove("SWARM_SIM_WORKSPACE").current_dir(place.path());
+    let output = command.args(["scenario", "list"]).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(WRONG));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("scenarios: "), "{output:?}");
 }
 
 #[test]

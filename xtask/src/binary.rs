@@ -20,7 +20,13 @@ pub(crate) struct Binary {
 /// A binary that is built.
 pub(crate) struct Built {
     path: PathBuf,
+    /// The root of the workspace that it was built from.
+    root: PathBuf,
 }
+
+/// Tells the binary where the scenarios of the project are, from whichever folder it is called (see its `scenario --help`).
+/// The current folder stays the caller's: paths among the arguments are seen from there.
+const ROOT: &str = "SWARM_SIM_WORKSPACE";
 
 impl Binary {
     /// The scenario runner and live cluster; one that can plant bugs is another build.
@@ -58,14 +64,16 @@ impl Binary {
             bail!("{name} does not compile");
         }
         let path = path.with_context(|| format!("cargo built no {name}"))?;
-        Ok(Built { path: path.into_std_path_buf() })
+        Ok(Built { path: path.into_std_path_buf(), root: workspace.root().to_owned() })
     }
 }
 
 impl Built {
     /// A call of the binary.
     pub(crate) fn command(&self) -> Command {
-        Command::new(&self.path)
+        let mut command = Command::new(&self.path);
+        command.env(ROOT, &self.root);
+        command
     }
 
     /// Runs the binary in place of this process: its exit status and its signals are its own. Returns only if it cannot
@@ -101,4 +109,20 @@ fn watch(stderr: ChildStderr, name: &str) -> String {
         said.push('\n');
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn a_binary_is_told_the_root_of_the_workspace_and_left_in_the_folder_of_its_caller() {
+        let built = Built { path: "target/swarm-sim".into(), root: "/project".into() };
+        let command = built.command();
+        let told: Vec<_> = command.get_envs().collect();
+        assert_eq!(told, [(OsStr::new(ROOT), Some(OsStr::new("/project")))]);
+        assert_eq!(command.get_current_dir(), None);
+    }
 }

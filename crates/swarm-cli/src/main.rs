@@ -25,7 +25,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run, list, check and replay scenarios.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = scenario::WHERE)]
     Scenario(scenario::Command),
     /// Run clusters on this machine, on real sockets and files.
     #[command(subcommand)]

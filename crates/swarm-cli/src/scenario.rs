@@ -5,10 +5,9 @@ mod run;
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
-use swarm_scenario::catalogue::{self, FOLDER, LoadError, Loaded, TEMPLATE};
+use swarm_scenario::catalogue::{Catalogue, FOLDER, LoadError, Loaded, TEMPLATE};
 use swarm_scenario::language::words::{self, Word};
 use swarm_scenario::show::show_scenario;
 
@@ -65,8 +64,25 @@ impl Command {
     }
 }
 
+/// The root of the project whose scenarios are meant where the current folder has none.
+const WORKSPACE: &str = "SWARM_SIM_WORKSPACE";
+
+/// Which scenarios a name stands for, as the help tells it.
+pub(crate) const WHERE: &str = "\
+Scenarios are named by their files in scenarios/, or given as paths of files. Where the current folder has no scenarios/, \
+that of the folder in SWARM_SIM_WORKSPACE is meant; `cargo xtask` sets it to the root of its workspace.";
+
+/// The scenarios that names stand for: those of the current folder, else of the project that [`WORKSPACE`] names.
+fn catalogue() -> Catalogue {
+    let here = Catalogue::default();
+    match std::env::var_os(WORKSPACE) {
+        Some(root) if !here.is_there() => Catalogue::of(root),
+        _ => here,
+    }
+}
+
 fn show(file: &str) -> ExitCode {
-    match catalogue::load(file) {
+    match catalogue().load(file) {
         Ok(loaded) => {
             show_scenario(&loaded.scenario).iter().for_each(|line| println!("{line}"));
             ExitCode::SUCCESS
@@ -79,7 +95,7 @@ fn show(file: &str) -> ExitCode {
 }
 
 fn new(name: &str) -> ExitCode {
-    let path = match catalogue::path_of_new(name) {
+    let path = match catalogue().path_of_new(name) {
         Ok(path) => path,
         Err(why) => {
             eprintln!("{why}");
@@ -107,13 +123,13 @@ fn schema() -> ExitCode {
 
 /// The scenarios that were named, or all of the project.
 fn load_all(named: &[String]) -> Vec<Result<Loaded, LoadError>> {
+    let catalogue = catalogue();
     if !named.is_empty() {
-        return named.iter().map(|name| catalogue::load(name)).collect();
+        return named.iter().map(|name| catalogue.load(name)).collect();
     }
-    match catalogue::files(Path::new(FOLDER)) {
-        Ok(files) => files.iter().map(|file| catalogue::load(&file.to_string_lossy())).collect(),
-        Err(source) => vec![Err(LoadError::Unreadable { path: FOLDER.to_owned(), source })],
-    }
+    catalogue.load_all().unwrap_or_else(|source| {
+        vec![Err(LoadError::Unreadable { path: FOLDER.to_owned(), source })]
+    })
 }
 
 fn list(tag: Option<&str>) -> ExitCode {

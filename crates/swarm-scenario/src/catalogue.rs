@@ -6,8 +6,16 @@ use std::path::{Path, PathBuf};
 
 use crate::language::{self, Problem, model::Scenario};
 
-/// Where the scenarios of the project lie, from the root of the workspace.
+/// Where the scenarios of a project lie, from its root.
 pub const FOLDER: &str = "scenarios";
+
+/// The scenarios of one project. Wherever it lies, their paths are told from its root, so that a run has the same name and
+/// the same token in all of its folders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// Empty for the current folder.
+    root: PathBuf,
+}
 
 /// What a new scenario begins as: a commented file that is right as it stands.
 pub const TEMPLATE: &str = include_str!("template.toml");
@@ -15,7 +23,7 @@ pub const TEMPLATE: &str = include_str!("template.toml");
 /// A scenario file, read and checked.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The path as it was given.
+    /// The path as it was given, or from the root of the project.
     pub path: String,
     /// What it says.
     pub scenario: Scenario,
@@ -71,47 +79,95 @@ pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads a scenario by the path of its file or by its name in [`FOLDER`].
-///
-/// # Errors
-/// [`LoadError`], with everything that is wrong with the file.
-pub fn load(file_or_name: &str) -> Result<Loaded, LoadError> {
-    let is_name = !file_or_name.ends_with(".toml") && !file_or_name.contains('/');
-    let path =
-        if is_name { format!("{FOLDER}/{file_or_name}.toml") } else { file_or_name.to_owned() };
-    let text = fs::read_to_string(&path).map_err(|source| {
-        if is_name && source.kind() == io::ErrorKind::NotFound {
-            unknown(file_or_name)
-        } else {
-            LoadError::Unreadable { path: path.clone(), source }
-        }
-    })?;
-    let scenario = language::read(&path, &text).map_err(LoadError::Wrong)?;
-    Ok(Loaded { path, scenario, checksum: crc32c::crc32c(text.as_bytes()) })
-}
+impl Catalogue {
+    /// The scenarios below this folder.
+    #[must_use]
+    pub fn of(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
 
-/// Where a new scenario of this name belongs: the path itself if it is one, else a file in [`FOLDER`].
-///
-/// # Errors
-/// A sentence where the name would be none that a command line can say.
-pub fn path_of_new(file_or_name: &str) -> Result<PathBuf, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if file_or_name.ends_with(".toml") {
-        Ok(PathBuf::from(file_or_name))
-    } else if !file_or_name.is_empty() && file_or_name.chars().all(plain) {
-        Ok(Path::new(FOLDER).join(format!("{file_or_name}.toml")))
-    } else {
-        Err(format!("{file_or_name:?} cannot be a name: use letters, digits, - and _"))
+    /// Whether there is a [`FOLDER`] at all.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.folder().is_dir()
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.join(FOLDER)
+    }
+
+    /// Reads a scenario by the path of its file, as seen from the current folder, or by its name in [`FOLDER`].
+    ///
+    /// # Errors
+    /// [`LoadError`], with everything that is wrong with the file.
+    pub fn load(&self, file_or_name: &str) -> Result<Loaded, LoadError> {
+        if file_or_name.ends_with(".toml") || file_or_name.contains('/') {
+            return read(Path::new(file_or_name), file_or_name.to_owned());
+        }
+        let (file, path) = self.named(&format!("{file_or_name}.toml"));
+        match read(&file, path) {
+            Err(LoadError::Unreadable { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Err(self.unknown(file_or_name))
+            }
+            read => read,
+        }
+    }
+
+    /// Reads every scenario of the project, sorted by name.
+    ///
+    /// # Errors
+    /// What the system says about the folder.
+    pub fn load_all(&self) -> io::Result<Vec<Result<Loaded, LoadError>>> {
+        let files = files(&self.folder())?;
+        let names = files.iter().filter_map(|file| file.file_name()?.to_str());
+        Ok(names
+            .map(|name| {
+                let (file, path) = self.named(name);
+                read(&file, path)
+            })
+            .collect())
+    }
+
+    /// A file in [`FOLDER`], and its path as it is told.
+    fn named(&self, file: &str) -> (PathBuf, String) {
+        (self.folder().join(file), format!("{FOLDER}/{file}"))
+    }
+
+    /// Where a new scenario of this name belongs: the path itself if it is one, else a file in [`FOLDER`].
+    ///
+    /// # Errors
+    /// A sentence where the name would be none that a command line can say.
+    pub fn path_of_new(&self, file_or_name: &str) -> Result<PathBuf, String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if file_or_name.ends_with(".toml") {
+            Ok(PathBuf::from(file_or_name))
+        } else if !file_or_name.is_empty() && file_or_name.chars().all(plain) {
+            Ok(self.folder().join(format!("{file_or_name}.toml")))
+        } else {
+            Err(format!("{file_or_name:?} cannot be a name: use letters, digits, - and _"))
+        }
+    }
+
+    fn unknown(&self, name: &str) -> LoadError {
+        // A folder that cannot be listed has no name to offer; that there is none of this name is all that is left to say.
+        let stems: Vec<String> = files(&self.folder())
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        let nearest = language::nearest(name, stems.iter().map(String::as_str)).map(str::to_owned);
+        LoadError::Unknown { name: name.to_owned(), nearest }
     }
 }
 
-fn unknown(name: &str) -> LoadError {
-    // A folder that cannot be listed has no name to offer; that there is none of this name is all that is left to say.
-    let stems: Vec<String> = files(Path::new(FOLDER))
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
-        .collect();
-    let nearest = language::nearest(name, stems.iter().map(String::as_str)).map(str::to_owned);
-    LoadError::Unknown { name: name.to_owned(), nearest }
+/// Reads a file whose path is told like this.
+fn read(file: &Path, path: String) -> Result<Loaded, LoadError> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(source) => return Err(LoadError::Unreadable { path, source }),
+    };
+    let scenario = language::read(&path, &text).map_err(LoadError::Wrong)?;
+    Ok(Loaded { path, scenario, checksum: crc32c::crc32c(text.as_bytes()) })
 }

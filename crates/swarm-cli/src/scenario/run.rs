@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rand::{RngCore, SeedableRng};
 use swarm_cluster::log::Reports;
 use swarm_cluster::sim::{CAN_PLANT, planted_names};
-use swarm_scenario::catalogue::{self, Loaded};
+use swarm_scenario::catalogue::Loaded;
 use swarm_scenario::junit::junit;
 use swarm_scenario::language;
 use swarm_scenario::report::{RunReport, Verdict};
@@ -19,7 +19,7 @@ use swarm_scenario::token::Token;
 use tracing::Dispatch;
 
 use super::batch::{self, Job};
-use super::{WRONG, load_all};
+use super::{WRONG, catalogue, load_all};
 
 /// The harness failed, or a fault never bit.
 const HARNESS: u8 = 3;
@@ -180,7 +180,7 @@ impl Replay {
             eprintln!("--log: {why}");
             return ExitCode::from(WRONG);
         }
-        let loaded = match catalogue::load(&token.scenario) {
+        let loaded = match catalogue().load(&token.scenario) {
             Ok(loaded) => Arc::new(loaded),
             Err(error) => {
                 eprintln!("{error}");

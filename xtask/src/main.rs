@@ -14,6 +14,7 @@ mod binary;
 mod cargo;
 mod ci;
 mod planted;
+mod readme;
 mod tidy;
 
 use std::ffi::OsString;
@@ -49,6 +50,8 @@ enum Command {
     Ci(ci::Ci),
     /// Check what the compiler does not: layers, module docs, lint opt-in, words that go around the seam.
     Tidy(tidy::Tidy),
+    /// Compare the output of the README's failing scenario with what its command prints now.
+    Readme(readme::Readme),
 }
 
 /// Arguments that are for somebody else.
@@ -99,5 +102,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(more) => workspace.test(&more.arguments),
         Command::Ci(ci) => ci.run(&workspace),
         Command::Tidy(tidy) => tidy.run(&workspace),
+        Command::Readme(readme) => readme.run(&workspace),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::binary::{Binary, Built};
 use crate::cargo::{CHECKED, Workspace, run, shown};
+use crate::readme;
 
 /// A planted bug, and runs of which at least one must fail with it by the invariant that it breaks. All hold without it.
 struct Planted {
@@ -83,7 +84,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
             told.join(", ")
         );
     }
-    Ok(())
+    readme::check(workspace, &binary)
 }
 
 /// The seeds of the runs that fail with the bug, and the invariant that each tells first.

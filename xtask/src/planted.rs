@@ -1,5 +1,6 @@
 //! Which scenario finds which planted bug: the proof that the scenarios would notice.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use anyhow::{Context, ensure};
@@ -27,6 +28,25 @@ const PLANTED: &[Planted] = &[
     planted("serve-unverified", "rot", "0..2", "true bytes"),
     planted("clock-only-version", "split-clocks", "0..2", "durable"),
     planted("delete-here-only", "rolling-restart", "0..2", "no resurrection"),
+    planted("trim-on-old-answer", "late-return", "0..2", "durable"),
+    // Its copies are trimmed and made anew for ever.
+    planted("count-returning-twice", "late-return", "0..2", "alive"),
+    planted("delete-not-made-up-for", "late-return", "0..2", "protected"),
+    planted("inherit-lifepoint", "lifepoints", "0..2", "obeyed"),
+    planted("scrub-skips-last-block", "rot", "0..2", "protected"),
+    planted("forget-deletes-early", "late-return", "0..2", "no resurrection"),
+    // An object must have been deleted, or replaced and deleted, while one of ten disks had it: one run in four shows it.
+    planted("mount-stale", "stale-volume-returns", "0..12", "durable"),
+    planted("two-on-one-node", "disk-moves", "0..2", "protected"),
+    planted("quarantined-counts", "rot", "0..2", "protected"),
+    planted("hints-vouch", "late-return", "0..2", "protected"),
+    planted("surplus-stays", "lifepoints", "0..2", "protected"),
+    planted("superseded-stays", "late-return", "0..2", "protected"),
+    planted("ended-stays", "lifepoints", "0..2", "obeyed"),
+    planted("context-ends", "lifepoints", "0..2", "durable"),
+    planted("retire-before-copied", "retire-while-one-fails", "0..8", "durable"),
+    planted("erase-last-suspect", "failing-reads", "0..2", "durable"),
+    planted("copy-without-headers", "rot", "0..2", "true bytes"),
 ];
 
 const fn planted(
@@ -74,7 +94,12 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
     let stores =
         ["--package", "swarm-store", "--features", "planted-bugs", "--test", "it", "planted"];
     run(workspace.cargo(["test", "--quiet"]).args(CHECKED).args(stores))?;
+    let mut held = BTreeSet::new();
     for planted in PLANTED {
+        let without = (planted.scenario, planted.seeds);
+        if held.insert(without) {
+            runs(workspace, &binary, without, None, 0)?;
+        }
         let found = find(workspace, &binary, planted)?;
         let Planted { bug, scenario, seeds, invariant } = planted;
         let told: Vec<String> =
@@ -94,35 +119,39 @@ fn find(
     planted: &Planted,
 ) -> anyhow::Result<Vec<(u64, String)>> {
     let Planted { bug, scenario, seeds, invariant } = planted;
-    let runs =
-        [(scenario, Some(bug), FAILED), (scenario, None, 0), (&WITHOUT_FAULTS, Some(bug), 0)];
-    let json = workspace.root().join("target").join("planted.json");
-    let mut found = Vec::new();
-    for (scenario, plant, expected) in runs {
-        let mut command = binary.command();
-        command.current_dir(workspace.root()).args(["scenario", "run", scenario, "--seeds", seeds]);
-        command.args(plant.iter().flat_map(|bug| ["--plant", bug])).arg("--json").arg(&json);
-        let output = command.output()?;
-        let status = output.status.code();
-        let told = String::from_utf8_lossy(&output.stdout);
-        ensure!(
-            status == Some(expected),
-            "{} ended with {status:?}, not with {expected}\n{told}{}",
-            shown(&command),
-            String::from_utf8_lossy(&output.stderr),
-        );
-        if expected == FAILED {
-            let runs =
-                std::fs::read_to_string(&json).with_context(|| json.display().to_string())?;
-            found = failures(&runs).context("a result cannot be read")?;
-            ensure!(
-                found.iter().any(|(_, first)| first == invariant),
-                "{}: no run fails by the invariant '{invariant}' first, only {found:?}\n{told}",
-                shown(&command),
-            );
-        }
-    }
+    runs(workspace, binary, (WITHOUT_FAULTS, seeds), Some(bug), 0)?;
+    let (told, results) = runs(workspace, binary, (scenario, seeds), Some(bug), FAILED)?;
+    let found = failures(&results).context("a result cannot be read")?;
+    ensure!(
+        found.iter().any(|(_, first)| first == invariant),
+        "{scenario} with {bug}: no run fails by the invariant '{invariant}' first, only {found:?}\n{told}",
+    );
     Ok(found)
+}
+
+/// Runs a scenario with these seeds, which must end so. What was told, and the results as JSON.
+fn runs(
+    workspace: &Workspace,
+    binary: &Built,
+    (scenario, seeds): (&str, &str),
+    bug: Option<&str>,
+    expected: i32,
+) -> anyhow::Result<(String, String)> {
+    let json = workspace.root().join("target").join("planted.json");
+    let mut command = binary.command();
+    command.current_dir(workspace.root()).args(["scenario", "run", scenario, "--seeds", seeds]);
+    command.args(bug.iter().flat_map(|bug| ["--plant", bug])).arg("--json").arg(&json);
+    let output = command.output()?;
+    let status = output.status.code();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        status == Some(expected),
+        "{} ended with {status:?}, not with {expected}\n{told}{}",
+        shown(&command),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let results = std::fs::read_to_string(&json).with_context(|| json.display().to_string())?;
+    Ok((told, results))
 }
 
 /// Seed and first invariant of every run that violated one.

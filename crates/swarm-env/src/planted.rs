@@ -13,6 +13,40 @@ pub enum Bug {
     ClockOnlyVersion,
     /// A delete is acknowledged with the tombstone of one node; the other holders are not told.
     DeleteHereOnly,
+    /// A holder that hears of a copy too many lets its own go half a health cycle later, on what it heard then.
+    TrimOnOldAnswer,
+    /// A lost volume that is back counts twice: as what is there, and as what was waited for.
+    CountReturningTwice,
+    /// A node that was away is not told of what was deleted meanwhile: its old replica stays.
+    DeleteNotMadeUpFor,
+    /// What a lifepoint does not say it takes from the one before.
+    InheritLifepoint,
+    /// The health processor verifies every block of a body but the last.
+    ScrubSkipsLastBlock,
+    /// Seconds are taken for milliseconds: deletes are remembered for a thousandth of `disk.obsoleteTimeout`.
+    ForgetDeletesEarly,
+    /// A volume is mounted however long it was away.
+    MountStale,
+    /// Two copies on volumes of one node count as two.
+    TwoOnOneNode,
+    /// A replica that is known to be damaged counts as a copy.
+    QuarantinedCounts,
+    /// A copy that is remembered counts although the volume that had it is lost.
+    HintsVouch,
+    /// Copies beyond what is demanded are never trimmed.
+    SurplusStays,
+    /// A replica of an older version stays where it is.
+    SupersededStays,
+    /// What a lifepoint has ended is hidden from clients and kept on disk.
+    EndedStays,
+    /// A lifepoint ends domains and buckets as it ends objects.
+    ContextEnds,
+    /// A retiring volume lets go of a replica before the copy elsewhere is durable.
+    RetireBeforeCopied,
+    /// A replica that cannot be read is erased although no other is known to be sound.
+    EraseLastSuspect,
+    /// A copy made by the health processor has the body and not the client's headers.
+    CopyWithoutHeaders,
 }
 
 impl Bug {
@@ -23,6 +57,23 @@ impl Bug {
         Self::ServeUnverified,
         Self::ClockOnlyVersion,
         Self::DeleteHereOnly,
+        Self::TrimOnOldAnswer,
+        Self::CountReturningTwice,
+        Self::DeleteNotMadeUpFor,
+        Self::InheritLifepoint,
+        Self::ScrubSkipsLastBlock,
+        Self::ForgetDeletesEarly,
+        Self::MountStale,
+        Self::TwoOnOneNode,
+        Self::QuarantinedCounts,
+        Self::HintsVouch,
+        Self::SurplusStays,
+        Self::SupersededStays,
+        Self::EndedStays,
+        Self::ContextEnds,
+        Self::RetireBeforeCopied,
+        Self::EraseLastSuspect,
+        Self::CopyWithoutHeaders,
     ];
 
     /// The name that `--plant` takes.
@@ -34,6 +85,23 @@ impl Bug {
             Self::ServeUnverified => "serve-unverified",
             Self::ClockOnlyVersion => "clock-only-version",
             Self::DeleteHereOnly => "delete-here-only",
+            Self::TrimOnOldAnswer => "trim-on-old-answer",
+            Self::CountReturningTwice => "count-returning-twice",
+            Self::DeleteNotMadeUpFor => "delete-not-made-up-for",
+            Self::InheritLifepoint => "inherit-lifepoint",
+            Self::ScrubSkipsLastBlock => "scrub-skips-last-block",
+            Self::ForgetDeletesEarly => "forget-deletes-early",
+            Self::MountStale => "mount-stale",
+            Self::TwoOnOneNode => "two-on-one-node",
+            Self::QuarantinedCounts => "quarantined-counts",
+            Self::HintsVouch => "hints-vouch",
+            Self::SurplusStays => "surplus-stays",
+            Self::SupersededStays => "superseded-stays",
+            Self::EndedStays => "ended-stays",
+            Self::ContextEnds => "context-ends",
+            Self::RetireBeforeCopied => "retire-before-copied",
+            Self::EraseLastSuspect => "erase-last-suspect",
+            Self::CopyWithoutHeaders => "copy-without-headers",
         }
     }
 

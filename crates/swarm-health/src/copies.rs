@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use swarm_env::Bug;
 use swarm_plan::health::CopyForm;
 use swarm_plan::outcome::Made;
 use swarm_store::{Hints, Publish};
-use swarm_types::{NodeId, StreamId};
+use swarm_types::{HeaderList, NodeId, StreamId};
 
 use crate::service::{DISK_TIMEOUT, Health, Shared, lock};
 use crate::{FetchError, Incoming, MakeOrder, MakeOutcome, Question};
@@ -83,7 +84,10 @@ impl Health {
     }
 
     async fn take(&self, order: &MakeOrder, source: NodeId, incoming: Incoming) -> MakeOutcome {
-        let Incoming { meta, mut body } = incoming;
+        let Incoming { mut meta, mut body } = incoming;
+        if self.env().planted(Bug::CopyWithoutHeaders) && !meta.kind.is_context() {
+            meta.headers = HeaderList::default();
+        }
         let Some((volume, mut staged)) = self.home().stage(order.id, meta.length) else {
             return MakeOutcome::Refused;
         };

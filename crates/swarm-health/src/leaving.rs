@@ -48,6 +48,7 @@ impl Health {
         let question = Question { id: order.id, size: None, whom: Whom::Nodes(others) };
         let mut fresh = self.peers().survey(question.clone()).await;
         fresh.add(self.report(&question));
+        let own_wish = own_wish.saturating_sub(self.counted_twice(order.stamp, &fresh));
         if !may_go(order.victim, order.stamp, order.wanted.max(own_wish), &fresh) {
             self.count("trims refused", 1);
             return LeaveOutcome::Stays;

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{join_all, select};
+use swarm_env::Bug;
 use swarm_plan::health::recovery::{Standing, acts_first};
 use swarm_plan::membership::VolumeState;
 use swarm_store::{Record, RetirePace, Service, Volume};
@@ -41,6 +42,8 @@ pub(crate) struct Recoveries {
     waiting: BTreeSet<Recovery>,
     running: BTreeSet<Recovery>,
     over: BTreeMap<Recovery, Instant>,
+    /// Lost volumes that have come back: noted for a planted bug only.
+    returned: BTreeSet<VolumeId>,
 }
 
 impl Recoveries {
@@ -62,6 +65,11 @@ impl Recoveries {
         let all = self.waiting.iter().chain(self.over.keys());
         let lost = all.filter(|recovery| recovery.cause == RecoveryCause::Lost);
         lost.map(|recovery| recovery.volume).collect()
+    }
+
+    /// Whether a volume was lost and is back, as [`Bug::CountReturningTwice`] has it noted.
+    pub(crate) fn has_returned(&self, volume: VolumeId) -> bool {
+        self.returned.contains(&volume)
     }
 
     /// The volume is back, or not lost after all: what is lost next time is recovered again.
@@ -129,7 +137,11 @@ impl Health {
         let before = lock(&self.shared.recoveries).lost();
         for volume in before {
             if matches!(self.peers().standing(volume), Standing::Present | Standing::Away) {
-                lock(&self.shared.recoveries).forget_lost(volume);
+                let mut recoveries = lock(&self.shared.recoveries);
+                recoveries.forget_lost(volume);
+                if self.env().planted(Bug::CountReturningTwice) {
+                    recoveries.returned.insert(volume);
+                }
             }
         }
         for volume in self.peers().lost() {

@@ -3,16 +3,19 @@
 //! Cheap tests and deletions come first, so that no work is spent on what goes anyway; integrity before replication, so
 //! that a damaged replica is never counted or copied.
 
+mod planted;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use swarm_env::Bug;
 use swarm_plan::health::visit::{Action, Facts, Newer, Trouble, Why, decide, ended, hints};
 use swarm_plan::health::{CopyForm, Place, Subcluster, Survey};
 use swarm_plan::membership::VolumeState;
 use swarm_policy::{Demand, Lifecycle, Severity, demand, diagnose};
 use swarm_store::{Hints, Record, RecordState, Tombstone, Verdict, Volume};
-use swarm_types::{NodeId, ObjectMeta, Stamp, StreamId, VolumeId};
+use swarm_types::{NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, VolumeId};
 
 use crate::claims::CLAIM_HOLDS;
 use crate::service::{DISK_TIMEOUT, Health, lock};
@@ -101,8 +104,16 @@ impl Health {
     pub(crate) fn demand(&self, record: &Record) -> Option<Demand> {
         let meta = record.meta()?;
         let written = record.stamp.version.timestamp();
-        let (lifecycle, _) = Lifecycle::of_headers(&meta.headers, written);
-        Some(demand(meta.kind, &lifecycle, &self.settings().rules, self.env().wall()))
+        let (mut lifecycle, _) = Lifecycle::of_headers(&meta.headers, written);
+        if self.env().planted(Bug::InheritLifepoint) {
+            lifecycle = lifecycle.inheriting();
+        }
+        let (rules, now) = (&self.settings().rules, self.env().wall());
+        let demanded = |kind| demand(kind, &lifecycle, rules, now);
+        if self.env().planted(Bug::ContextEnds) && demanded(ObjectKind::Named).has_ended() {
+            return Some(Demand::End);
+        }
+        Some(demanded(meta.kind))
     }
 
     /// True if something is left to be done.
@@ -125,6 +136,9 @@ impl Health {
         let Some(demand) = self.demand(record) else { return false };
         let subject = Subject { volume, state, record, meta, wanted: demand.copies() };
         if demand.has_ended() {
+            if self.env().planted(Bug::EndedStays) {
+                return false;
+            }
             return self.end_everywhere(&subject).await;
         }
         let mut survey = self.first_survey(&subject, mode).await;
@@ -257,8 +271,10 @@ impl Health {
     ) -> T {
         let own: BTreeSet<VolumeId> =
             self.home().volumes().iter().map(|(volume, _)| volume.id()).collect();
+        let trusting = self.env().planted(Bug::HintsVouch);
         let waited_for = |volume: &VolumeId| {
-            !own.contains(volume) && self.peers().standing(*volume).is_waited_for(self.uptime())
+            let standing = self.peers().standing(*volume);
+            !own.contains(volume) && (trusting || standing.is_waited_for(self.uptime()))
         };
         let away: BTreeSet<VolumeId> = record.hints().iter().copied().filter(waited_for).collect();
         let mut takers: BTreeMap<NodeId, Subcluster> = self
@@ -276,7 +292,7 @@ impl Health {
             here: self.place(subject.volume),
             stamp: subject.stamp(),
             form: self.copy(subject.volume, subject.state, record).form,
-            wanted: subject.wanted,
+            wanted: subject.wanted.saturating_sub(self.counted_twice(subject.stamp(), survey)),
             survey,
             away: &away,
             takers: &takers,
@@ -325,6 +341,7 @@ impl Health {
             })
             .collect();
         let mut round = Round::Idle;
+        self.let_go_first(subject, &makes).await;
         if !makes.is_empty() {
             match self.make_copies(subject, survey, &makes).await {
                 Some(made) if made > 0 => round = Round::Acted,
@@ -333,6 +350,9 @@ impl Health {
             }
         }
         for action in actions {
+            if let Some(round) = self.carry_out_wrongly(subject, &action).await {
+                return round;
+            }
             match action {
                 Action::AskEverybody(_) | Action::Make { .. } => {}
                 Action::Tell(trouble) => self.tell(subject, trouble),

@@ -90,7 +90,10 @@ impl Node {
         if has_ended(&meta, stamp, now) {
             return Err(Refusal::NotFound);
         }
-        let lifecycle = Lifecycle::of_headers(&meta.headers, stamp.version.timestamp()).0;
+        let mut lifecycle = Lifecycle::of_headers(&meta.headers, stamp.version.timestamp()).0;
+        if self.env().planted(Bug::InheritLifepoint) {
+            lifecycle = lifecycle.inheriting();
+        }
         if lifecycle.at(now).deletable { Ok(Some(meta)) } else { Err(Refusal::NotDeletable) }
     }
 

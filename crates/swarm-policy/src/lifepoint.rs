@@ -128,6 +128,19 @@ impl Lifecycle {
         parse_lifecycle(headers.all(HEADER).map(|header| &header.value[..]), written_at)
     }
 
+    /// The same lifepoints, each with what it does not state itself taken from the one before: what a reader must not do.
+    /// There for the planted bug that does it.
+    #[must_use]
+    pub fn inheriting(mut self) -> Self {
+        let mut before = Lifepoint::default();
+        for lifepoint in &mut self.lifepoints {
+            lifepoint.reps = lifepoint.reps.or(before.reps);
+            lifepoint.deletable = lifepoint.deletable.or(before.deletable);
+            before = lifepoint.clone();
+        }
+        self
+    }
+
     /// True where no lifepoint could be read: the defaults hold for ever.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -187,6 +187,28 @@ pub(crate) fn read(image: &dyn Image) -> Result<Volume, Fault> {
     Ok(volume)
 }
 
+/// A volume as its index tells it: what its node goes by when damage has hit the journal.
+///
+/// # Errors
+/// [`Fault`]
+pub(crate) fn read_index(image: &dyn Image, index: &[(Vec<u8>, Vec<u8>)]) -> Result<Volume, Fault> {
+    let superblock = superblock(image)?;
+    let mut volume = Volume {
+        id: superblock.id,
+        head: superblock.data.start,
+        data: superblock.data,
+        filed: BTreeMap::new(),
+        generation: 0,
+        last: (0, 0),
+    };
+    for (key, value) in index.iter().filter(|(key, value)| key.len() == 16 && !value.is_empty()) {
+        let record = [&value[..1], key, &value[1..]].concat();
+        apply_to_stream(&record, 2, &mut volume)
+            .map_err(|what| Fault::Damaged(format!("the index: {what}")))?;
+    }
+    Ok(volume)
+}
+
 struct Superblock {
     id: Id,
     halves: [u64; 2],

@@ -3,7 +3,7 @@
 use swarm_cluster::{Damage, DamageKind, DiskRef, Image, NodeRef};
 use swarm_types::Instant;
 
-use super::image::{Fault, crc, read};
+use super::image::{Fault, crc, read, read_index};
 use super::tidy::{Claimed, judge};
 
 const VOLUME: [u8; 16] = [7; 16];
@@ -276,6 +276,20 @@ fn a_chain_that_breaks_in_the_middle_is_damage() {
     writer.bytes[3 * 4096 + 80] ^= 1;
     let fault = read(&Bytes(writer.bytes.clone())).expect_err("a group follows the break");
     assert_eq!(fault, Fault::Damaged("the chain breaks before group 2".to_owned()));
+}
+
+#[test]
+fn where_the_journal_is_damaged_the_index_tells_what_is_filed() {
+    let mut writer = sample();
+    let (index, whole) = (writer.index(), read(&Bytes(writer.bytes.clone())).expect("sound"));
+    writer.bytes[3 * 4096 + 80] ^= 1;
+    let image = Bytes(writer.bytes);
+    let told = read_index(&image, &index).expect("the index is sound");
+    assert_eq!(told.filed, whole.filed);
+    assert_eq!(told.whole(&image), whole.whole(&image));
+    let mut cut = index;
+    cut.iter_mut().for_each(|(_, value)| value.truncate(20));
+    assert!(matches!(read_index(&image, &cut), Err(Fault::Damaged(_))));
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //!
 //! By the clock of the node that answers, which its own `Date` tells: what has ended is 404 a second later, what says
 //! `deletable=no` is not deleted by a client, and nothing else refuses to be. Whether the bytes of what has ended are
-//! gone can be told from the disks at rest; [`must_be_gone`] says which those are.
+//! gone is told from the disks at rest, in `protection.rs`.
 
 use std::time::Duration;
 
-use swarm_types::{HeaderList, Instant, Stamp, Timestamp, httpdate};
+use swarm_types::{HeaderList, Instant, Timestamp, httpdate};
 
 use super::operate::{Ask, Order};
 use super::scope::Faults;
@@ -14,7 +14,7 @@ use super::{Run, lock};
 use crate::language::lifepoint;
 use crate::language::model::{Scenario, Verb};
 use crate::ledger::legal::{self, Window};
-use crate::ledger::{Act, Clocks, Ledger, Object, ObjectNumber};
+use crate::ledger::{Clocks, Object, ObjectNumber};
 use crate::oracle::lifepoint::{Intent, Locked};
 use crate::verdict::Invariant;
 
@@ -220,29 +220,6 @@ fn wrong_delete(
         return Some("a client deleted it though its lifepoint says deletable=no");
     }
     all(&has_ended).then_some("a client deleted it after its lifepoint had ended it")
-}
-
-/// The versions of which no disk may hold a copy any more, two health cycles after they ended by every clock: those that
-/// their own lifepoints ended before `at`, and what they replaced. For whoever looks at the disks at rest.
-#[cfg_attr(not(test), expect(dead_code, reason = "the health processor is not wired in yet"))]
-pub(crate) fn must_be_gone(ledger: &Ledger, at: Timestamp) -> Vec<(ObjectNumber, Stamp)> {
-    let mut gone = Vec::new();
-    for number in ledger.numbers() {
-        let object = ledger.object(number);
-        let ended = object.history.iter().filter_map(|entry| {
-            let Act::Write { content, .. } = entry.act else { return None };
-            let ends = object.intent(content)?.ends_at()?;
-            entry.write_stamp().filter(|_| ends <= at)
-        });
-        let newest_ended = ended.max();
-        let stamps = object.history.iter().filter_map(crate::ledger::Entry::write_stamp);
-        gone.extend(
-            stamps
-                .filter(|stamp| newest_ended.is_some_and(|ended| *stamp <= ended))
-                .map(|stamp| (number, stamp)),
-        );
-    }
-    gone
 }
 
 #[cfg(test)]

@@ -213,10 +213,16 @@ async fn gather(run: &Run, cluster: &str, off: Off) -> Result<Volumes, String> {
                 Ok(volume) => volume,
                 // It holds nothing, whatever its node says of it.
                 Err(image::Fault::Blank) => continue,
-                // A journal that cannot be read from outside is *tidy*'s to judge; its node knows what it holds.
+                // A journal that cannot be read from outside is *tidy*'s to judge; its node goes by the index then.
                 Err(image::Fault::Damaged(_)) => {
-                    unread.insert(node.clone());
-                    continue;
+                    let index = run.world.index(&disk);
+                    match index.and_then(|index| image::read_index(&*image, &index).ok()) {
+                        Some(volume) => volume,
+                        None => {
+                            unread.insert(node.clone());
+                            continue;
+                        }
+                    }
                 }
             };
             let (node, subcluster) = (node.clone(), subcluster_of(spec, &node));

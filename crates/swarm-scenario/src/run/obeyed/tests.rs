@@ -1,13 +1,10 @@
 //! What the judge of lifepoints says of answers, case by case.
 
-use swarm_types::{Etag, Version};
-
 use super::*;
 use crate::catalogue::Loaded;
 use crate::language;
 use crate::language::lifepoint::Lifepoint;
-use crate::ledger::Outcome;
-use crate::reach::NodeNumber;
+use crate::ledger::Ledger;
 use crate::report::{RunReport, Verdict};
 use crate::simulate::{Options, simulate};
 
@@ -69,35 +66,6 @@ fn what_has_ended_is_not_there_to_be_deleted() {
     assert_eq!(delete(&[Some(&ending)], 200, 60, 62), None, "within a second");
     assert!(delete(&[Some(&ending)], 200, 61, 62).is_some());
     assert_eq!(delete(&[Some(&ending), None], 200, 61, 62), None);
-}
-
-fn stamp(version: u64) -> Stamp {
-    Stamp { version: Version(version), etag: Etag::from_bytes([1; 16]) }
-}
-
-fn write(ledger: &mut Ledger, object: ObjectNumber, content: u32, version: u64) {
-    let act = Act::Write { content, length: 1 };
-    let entry = ledger.sent(object, act, Instant(version), NodeNumber(0));
-    let outcome = Outcome::Acknowledged {
-        stamp: Some(stamp(version)),
-        holders: vec![NodeNumber(0)],
-        replicas: 1,
-    };
-    ledger.ended(object, entry, Instant(version + 1), vec![], outcome);
-}
-
-#[test]
-fn what_ended_and_all_before_it_must_leave_the_disks() {
-    let mut ledger = Ledger::new(1);
-    let object = ledger.add(Object::new("x", "main", None));
-    let kept = ledger.add(Object::new("y", "main", None));
-    write(&mut ledger, object, 1, 10);
-    write(&mut ledger, object, 2, 20);
-    write(&mut ledger, object, 3, 30);
-    write(&mut ledger, kept, 1, 10);
-    ledger.object_mut(object).intend(2, intent(&["[+60s] reps=2", "[] delete"]));
-    assert_eq!(must_be_gone(&ledger, at(59)), []);
-    assert_eq!(must_be_gone(&ledger, at(60)), [(object, stamp(10)), (object, stamp(20))]);
 }
 
 #[test]

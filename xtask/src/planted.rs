@@ -40,7 +40,7 @@ const PLANTED: &[Planted] = &[
     planted("two-on-one-node", "disk-moves", "0..2", "protected"),
     planted("quarantined-counts", "rot", "0..2", "protected"),
     planted("hints-vouch", "late-return", "0..2", "protected"),
-    planted("surplus-stays", "lifepoints", "0..2", "protected"),
+    planted("surplus-stays", "late-return", "0..2", "protected"),
     planted("superseded-stays", "late-return", "0..2", "protected"),
     planted("ended-stays", "lifepoints", "0..2", "obeyed"),
     planted("context-ends", "lifepoints", "0..2", "durable"),

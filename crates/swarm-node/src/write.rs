@@ -189,15 +189,12 @@ impl WriteSession {
                     stored_digest: meta.digest,
                 })
             }
-            WriteVerdict::TakeBackForConflict
-                if node.take_back(draft.id, stamp, &places, &made).await =>
-            {
-                Err(Refusal::Conflict)
-            }
+            WriteVerdict::Conflict => Err(Refusal::Conflict),
             WriteVerdict::NothingStored => {
                 Err(Refusal::Unavailable { why: "no replica could be stored" })
             }
             WriteVerdict::TakeBackForConflict => {
+                node.take_back(draft.id, stamp, &places, &made).await;
                 Err(Refusal::Unknown { why: "a newer version was stored meanwhile" })
             }
             WriteVerdict::LeaveUnclear => {
@@ -393,14 +390,9 @@ impl Node {
         });
     }
 
-    /// Takes back what may have been published of a failed write. True if certainly nothing of it is left.
-    async fn take_back(
-        &self,
-        id: StreamId,
-        stamp: Stamp,
-        places: &[ReplicaAt],
-        made: &[Made],
-    ) -> bool {
+    /// Takes back what may have been published of a failed write, as far as its holders can be reached. A publish without
+    /// an answer may still be carried out afterwards.
+    async fn take_back(&self, id: StreamId, stamp: Stamp, places: &[ReplicaAt], made: &[Made]) {
         let stored = |made: &Made| matches!(made, Made::Published | Made::Unknown);
         let nodes: BTreeSet<NodeId> = places
             .iter()
@@ -410,14 +402,13 @@ impl Node {
             .collect();
         let mut peers = nodes.clone();
         let here = peers.remove(&self.inner.id);
-        let gone_here = !here || self.inner.volumes.retract(id, stamp).await;
+        if here {
+            self.inner.volumes.retract(id, stamp).await;
+        }
         let order = |request| {
             Message::Retract(RetractWire { request, id: *id.as_bytes(), stamp: stamp.into() })
         };
-        let done = self.order(&peers, order).await;
-        // A publish without an answer may still be carried out after the retraction.
-        let certain = made.iter().all(|made| *made != Made::Unknown);
-        certain && gone_here && done == peers
+        self.order(&peers, order).await;
     }
 }
 

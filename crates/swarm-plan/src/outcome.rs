@@ -20,7 +20,9 @@ pub enum Made {
 pub enum WriteVerdict {
     /// Created, with that many replicas.
     Created(u32),
-    /// Take back what was published; if all of it is gone, answer conflict, else unknown.
+    /// A newer version was stored meanwhile, and nobody can ever have seen this one: answer conflict.
+    Conflict,
+    /// A newer version was stored meanwhile: take back what was published and answer unknown, for somebody may have read it.
     TakeBackForConflict,
     /// Too few replicas of an object that has no other version: take back what was published and answer unknown.
     TakeBackTooFew,
@@ -39,7 +41,12 @@ pub fn judge_write(kind: ObjectKind, wanted: u32, made: &[Made]) -> WriteVerdict
     let count = |what: Made| made.iter().filter(|one| **one == what).count();
     let published = u32::try_from(count(Made::Published)).unwrap_or(u32::MAX);
     if count(Made::Superseded) > 0 {
-        return WriteVerdict::TakeBackForConflict;
+        let may_be_visible = published > 0 || count(Made::Unknown) > 0;
+        return if may_be_visible {
+            WriteVerdict::TakeBackForConflict
+        } else {
+            WriteVerdict::Conflict
+        };
     }
     let needed = if kind == ObjectKind::Immutable { wanted.min(2) } else { 1 };
     if published >= needed {
@@ -99,9 +106,15 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_would_not_win_is_a_conflict() {
-        let made = [Made::Published, Made::Superseded];
-        assert_eq!(judge_write(ObjectKind::Named, 2, &made), WriteVerdict::TakeBackForConflict);
+    fn a_write_that_would_not_win_is_a_conflict_unless_somebody_may_have_seen_it() {
+        for unseen in [Made::Superseded, Made::NotStored] {
+            let made = [unseen, Made::Superseded];
+            assert_eq!(judge_write(ObjectKind::Named, 2, &made), WriteVerdict::Conflict);
+        }
+        for seen in [Made::Published, Made::Unknown] {
+            let made = [seen, Made::Superseded];
+            assert_eq!(judge_write(ObjectKind::Named, 2, &made), WriteVerdict::TakeBackForConflict);
+        }
     }
 
     #[test]

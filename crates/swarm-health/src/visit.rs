@@ -262,13 +262,8 @@ impl Health {
         survey
     }
 
-    fn with_facts<T>(
-        &self,
-        subject: &Subject<'_>,
-        record: &Record,
-        survey: &Survey,
-        plan: impl FnOnce(&Facts<'_>) -> T,
-    ) -> T {
+    /// The volumes that a record names and that are expected back: what they hold counts meanwhile.
+    fn away(&self, record: &Record) -> BTreeSet<VolumeId> {
         let own: BTreeSet<VolumeId> =
             self.home().volumes().iter().map(|(volume, _)| volume.id()).collect();
         let trusting = self.env().planted(Bug::HintsVouch);
@@ -276,7 +271,17 @@ impl Health {
             let standing = self.peers().standing(*volume);
             !own.contains(volume) && (trusting || standing.is_waited_for(self.uptime()))
         };
-        let away: BTreeSet<VolumeId> = record.hints().iter().copied().filter(waited_for).collect();
+        record.hints().iter().copied().filter(waited_for).collect()
+    }
+
+    fn with_facts<T>(
+        &self,
+        subject: &Subject<'_>,
+        record: &Record,
+        survey: &Survey,
+        plan: impl FnOnce(&Facts<'_>) -> T,
+    ) -> T {
+        let away = self.away(record);
         let mut takers: BTreeMap<NodeId, Subcluster> = self
             .peers()
             .members()
@@ -442,6 +447,13 @@ impl Health {
                 }
             }
         }
+        // The new copy is to count those that are expected back as its maker does, or its holder would make them anew.
+        hints.extend(
+            self.away(subject.record)
+                .into_iter()
+                .filter(|volume| !hints.contains(volume))
+                .collect::<Vec<_>>(),
+        );
         MakeOrder { id: subject.id(), stamp: subject.stamp(), sources, hints }
     }
 

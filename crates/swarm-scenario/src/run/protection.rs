@@ -24,7 +24,7 @@ const LOOK_WIDE_EVERY: Duration = Duration::from_secs(10);
 /// The setting of a node that says which subcluster it belongs to (Local Area Replication with Subclusters).
 const SUBCLUSTER: &str = "node.subcluster";
 /// What a visit needs at most after a lifepoint has changed what it demands, in health cycles.
-const CYCLES_TO_ACT: u32 = 3;
+const CYCLES_TO_ACT: u32 = 2;
 /// Unless the file says otherwise (Policies for replicas; contexts: our reading of scsp.defaultContextReplicas).
 const DEFAULT: Policy = Policy { min: 2, max: 16, default: 2, contexts: 3 };
 
@@ -211,10 +211,14 @@ async fn gather(run: &Run, cluster: &str, off: Off) -> Result<Volumes, String> {
             let image = run.world.image(&disk);
             let volume = match image::read(&*image) {
                 Ok(volume) => volume,
-                // It holds nothing, whatever its node says of it.
-                Err(image::Fault::Blank) => continue,
+                // It holds nothing, whatever its node says of it; unless damage has made it look so.
+                Err(image::Fault::Blank)
+                    if !run.world.damage().iter().any(|damage| damage.disk == disk) =>
+                {
+                    continue;
+                }
                 // A journal that cannot be read from outside is *tidy*'s to judge; its node goes by the index then.
-                Err(image::Fault::Damaged(_)) => {
+                Err(_) => {
                     let index = run.world.index(&disk);
                     match index.and_then(|index| image::read_index(&*image, &index).ok()) {
                         Some(volume) => volume,

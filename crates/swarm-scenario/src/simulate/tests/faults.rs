@@ -218,6 +218,23 @@ share = "30%"
 }
 
 #[test]
+fn a_disk_whose_every_block_rots_looks_blank_and_is_not_taken_for_empty() {
+    // Both superblocks among them: rot-under-reads, seed 72, when it was blamed for what its node knew it had.
+    let report = bites(
+        r#"
+[[step]]
+after = "ingest ends"
+wait = "10s"
+do = "rot"
+disks = "main/2/1"
+share = "100%"
+"#,
+        72,
+    );
+    assert!(report.faults[0].effects > 10, "bodies and journal alike: {:?}", report.faults);
+}
+
+#[test]
 fn what_a_lying_disk_loses_with_the_power_is_a_legal_loss() {
     let report = bites(
         r#"

@@ -446,7 +446,6 @@ mod tests {
             ("scsp.maxContextReplicas", "17"),
             ("node.subcluster", "rack/2"),
             ("node.subcluster", "rack\n2"),
-            ("node.subcluster", " rack"),
         ] {
             assert!(read(name, value).is_err(), "{name} = {value}");
         }

@@ -65,6 +65,10 @@ pub(crate) async fn set(run: &Arc<Run>, step: usize, cluster: &str, setting: &st
     let Some(node) = running.or(nodes.first()) else { return };
     let path = format!("/api/storage/clusters/_self/settings/{}", wire::encode(setting));
     let answered = ask(run, node, "PUT", path, &json!({ "value": value })).await;
+    if answered.is_ok() {
+        let key = (cluster.to_owned(), setting.to_owned());
+        lock(&run.steps).changed.insert(key, value.to_owned());
+    }
     note(run, step, answered);
 }
 

@@ -81,7 +81,12 @@ struct Demands {
 
 impl Demands {
     fn new(run: &Run, cluster: &str) -> Self {
-        let settings = run.settings(cluster);
+        let mut settings = run.settings(cluster).clone();
+        for ((of, name), value) in &lock(&run.steps).changed {
+            if of == cluster {
+                settings.insert(name.clone(), value.clone());
+            }
+        }
         let cycle = settings.get("health.cycleTime").and_then(|text| text.trim().parse().ok());
         let slack = CYCLES_TO_ACT * Duration::from_secs(cycle.unwrap_or(21_600));
         let ledger = lock(&run.ledger);
@@ -104,7 +109,7 @@ impl Demands {
         let since = now.0.saturating_sub(slack).saturating_sub(nanos(behind));
         let now = now.0.saturating_add(slack).saturating_add(nanos(ahead));
         let (since, now) = (Timestamp(since), Timestamp(now));
-        Self { policy: Policy::of(settings), intents, since, now }
+        Self { policy: Policy::of(&settings), intents, since, now }
     }
 
     fn of(&self, object: &Object, stamp: Stamp) -> Demand {

@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) unexpected: Vec<(usize, Duration, String)>,
     /// How the programs of workloads ended.
     pub(crate) programs: Vec<Expected>,
+    /// The settings of clusters that steps have changed, by cluster and name.
+    pub(crate) changed: BTreeMap<(String, String), String>,
 }
 
 #[derive(Debug, Default, Clone)]

@@ -1,6 +1,7 @@
 //! Whole runs of small scenarios, from their text to their verdict.
 
 mod faults;
+mod orders;
 mod recovery;
 
 use super::*;

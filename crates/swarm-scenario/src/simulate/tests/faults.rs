@@ -135,6 +135,38 @@ disks = "full"
 }
 
 #[test]
+fn a_node_stands_still_and_disks_fail_what_they_are_asked() {
+    let report = bites(
+        r#"
+[[step]]
+at = "10s"
+do = "pause"
+nodes = "main/1"
+for = "10s"
+[[step]]
+at = "50s"
+do = "fail-writes"
+disks = "main/2/1"
+share = "5%"
+for = "30s"
+[[step]]
+at = "1m50s"
+do = "fail-syncs"
+disks = "main/3/1"
+share = "10%"
+for = "30s"
+[[step]]
+at = "3m"
+do = "read-only"
+disks = "main/1/1"
+for = "20s"
+"#,
+        3,
+    );
+    assert_eq!(report.faults.len(), 4);
+}
+
+#[test]
 fn clocks_drift_and_step_and_a_quiet_stretch_passes() {
     let report = bites(
         r#"

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use swarm_env::Env;
+use swarm_env::{Env, Point};
 use swarm_types::Instant;
 
 use crate::spec::{DiskRef, LatencySpec, NodeRef};
@@ -24,6 +24,13 @@ pub enum Action {
     Pause(NodeRef),
     /// The process goes on.
     Resume(NodeRef),
+    /// The process panics when it passes this place next; [`Action::Heal`] calls it off.
+    Panic {
+        /// The node.
+        node: NodeRef,
+        /// Where.
+        point: Point,
+    },
     /// [`Action::Kill`], then its disks are blank.
     Wipe(NodeRef),
     /// Traffic between nodes stalls or is lost until [`Action::Heal`] undoes it.

@@ -11,7 +11,7 @@ pub mod sim;
 pub mod spec;
 
 // A harness waits, throws dice and spawns through the environments of a world.
-pub use swarm_env::{BoxFuture, Env};
+pub use swarm_env::{BoxFuture, Env, Point};
 
 pub use check::{VOLUME_SIZE_MIN, check_setting, setting_names};
 pub use control::{

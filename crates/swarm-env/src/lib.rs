@@ -12,6 +12,7 @@ pub mod hyper_rt;
 pub mod live;
 pub mod net;
 pub mod planted;
+pub mod points;
 pub mod tasks;
 
 use std::future::Future;
@@ -23,6 +24,7 @@ pub use disk::{Disk, Disks, IndexHome, MemoryIndex, SyncMode};
 pub use entropy::Entropy;
 pub use net::{Datagram, Datagrams, Duplex, Listener, Net, Reach, Stream, UdpOptions};
 pub use planted::{Bug, PlantedBugs};
+pub use points::Point;
 pub use tasks::{Task, Tasks};
 
 /// A boxed future, as the methods of the seam return it.

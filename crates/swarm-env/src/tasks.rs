@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::sync::oneshot;
 
-use crate::{BoxFuture, Env};
+use crate::{BoxFuture, Env, Point};
 
 /// Runs the tasks of one incarnation of one node.
 pub trait Tasks: Send + Sync {
@@ -15,6 +15,12 @@ pub trait Tasks: Send + Sync {
     /// simulated. Completes when the work has.
     fn offload(&self, name: &'static str, work: Box<dyn FnOnce() + Send>)
     -> BoxFuture<'static, ()>;
+
+    /// The running task passes a named place; it panics there if the world was told so. Worlds that cannot be told do
+    /// nothing.
+    fn passes(&self, point: Point) {
+        let _ = point;
+    }
 }
 
 impl Env {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarm_env::Bug;
+use swarm_env::{Bug, Point};
 use swarm_plan::health::CopyForm;
 use swarm_plan::outcome::Made;
 use swarm_store::{Hints, Publish};
@@ -119,6 +119,7 @@ impl Health {
         let publish = Publish { stamp: order.stamp, meta, hints };
         match self.home().publish(volume, order.id, staged, publish).await {
             Made::Published => {
+                self.env().passes(Point::CopyMade);
                 tracing::info!(node = self.env().name(), stream = %order.id, volume = %at, %source, "copy made");
                 self.home().clear_suspicion(order.id, order.stamp);
                 self.count("copies received", 1);

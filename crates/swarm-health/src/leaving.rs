@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_env::{Env, Task};
+use swarm_env::{Env, Point, Task};
 use swarm_plan::health::leave::may_go;
 use swarm_plan::membership::VolumeState;
 use swarm_store::{AppendError, Record, Volume};
@@ -53,6 +53,7 @@ impl Health {
             self.count("trims refused", 1);
             return LeaveOutcome::Stays;
         }
+        self.env().passes(Point::TrimAllowed);
         let removal = self.remove_marked(&volume, order.id, order.stamp, mark);
         match self.env().timeout(DISK_TIMEOUT, removal.join()).await {
             Ok(Some(Ok(()))) => {

@@ -41,6 +41,8 @@ pub(crate) enum Mode {
     Walk,
     /// Copies are known to be missing: everybody is asked, and the body is left to the walk.
     Repair,
+    /// It was superseded when it was visited last, long enough ago to be erased now.
+    Clear,
 }
 
 /// What came of a visit.
@@ -58,6 +60,7 @@ struct Subject<'a> {
     state: VolumeState,
     record: &'a Record,
     meta: &'a ObjectMeta,
+    mode: Mode,
     wanted: u32,
 }
 
@@ -125,8 +128,10 @@ impl Health {
         meta: &ObjectMeta,
         mode: Mode,
     ) -> bool {
-        let age = self.env().wall().since(record.stamp.version.timestamp());
-        if mode == Mode::Walk && age < WRITTEN_JUST_NOW {
+        let (now, written) = (self.env().wall(), record.stamp.version.timestamp());
+        // Either way: what the clock of another node has dated far ahead is not new until ours gets there.
+        let apart = now.since(written).max(written.since(now));
+        if mode == Mode::Walk && apart < WRITTEN_JUST_NOW {
             return true;
         }
         if mode == Mode::Walk && !self.verify(volume, record).await {
@@ -134,14 +139,14 @@ impl Health {
         }
         self.complain(record, meta);
         let Some(demand) = self.demand(record) else { return false };
-        let subject = Subject { volume, state, record, meta, wanted: demand.copies() };
+        let subject = Subject { volume, state, record, meta, mode, wanted: demand.copies() };
         if demand.has_ended() {
             if self.env().planted(Bug::EndedStays) {
                 return false;
             }
             return self.end_everywhere(&subject).await;
         }
-        let mut survey = self.first_survey(&subject, mode).await;
+        let mut survey = self.first_survey(&subject).await;
         for _ in 0..ROUNDS {
             let Some(now) = volume.find(subject.id()).filter(|now| now.stamp == subject.stamp())
             else {
@@ -238,11 +243,11 @@ impl Health {
     }
 
     /// Asks the hinted holders or, without hints, by the dice, and where copies are known to be missing, everybody.
-    async fn first_survey(&self, subject: &Subject<'_>, mode: Mode) -> Survey {
+    async fn first_survey(&self, subject: &Subject<'_>) -> Survey {
         let hints = subject.record.hints();
         let percent = u64::from(self.settings().multicast_percent);
         let drawn = self.env().random_below("health-multicast", 100) < percent;
-        if hints.is_empty() || drawn || mode == Mode::Repair {
+        if hints.is_empty() || drawn || subject.mode != Mode::Walk {
             return self.survey_everybody(subject).await;
         }
         let question =
@@ -504,8 +509,10 @@ impl Health {
                 }
             }
             Newer::Version(by) => {
-                // By the clocks of two nodes; a little longer does no harm.
-                if self.env().wall().since(by.version.timestamp()) < SUPERSEDED_FOR {
+                // Counted from when it was first seen here: the clock that the newer version came from may be another.
+                if subject.mode != Mode::Clear {
+                    self.visit_later(volume.id(), id, SUPERSEDED_FOR, Mode::Clear);
+                    self.act("superseded replicas found");
                     return Round::Over;
                 }
                 match self.env().timeout(DISK_TIMEOUT, volume.remove(id, stamp)).await {

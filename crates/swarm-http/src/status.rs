@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use swarm_node::api::Refusal;
 use swarm_types::{Timestamp, httpdate};
@@ -279,33 +280,28 @@ pub(crate) enum ManagementFault {
 }
 
 /// The answer to a management request that failed (the vendor does not print these; our choice).
-impl axum::response::IntoResponse for ManagementFault {
+impl IntoResponse for ManagementFault {
     fn into_response(self) -> axum::response::Response {
-        management(&self)
-    }
-}
-
-fn management(fault: &ManagementFault) -> axum::response::Response {
-    use axum::response::IntoResponse as _;
-    let (status, text) = match fault {
-        ManagementFault::Unauthorized => (401, "Administrators only."),
-        ManagementFault::NoSuchResource => (404, "There is no such resource on this node."),
-        ManagementFault::BadBody(text) => (400, text.as_str()),
-        ManagementFault::BadValue(text) => (422, text.as_str()),
-        ManagementFault::Conflict(text) => (409, text.as_str()),
-        ManagementFault::Unavailable(text) => (503, text.as_str()),
-    };
-    let status = http::StatusCode::from_u16(status).unwrap_or_default();
-    let body = serde_json::json!({ "error": text }).to_string();
-    let mut response =
-        (status, [(http::header::CONTENT_TYPE, "application/json")], body).into_response();
-    if *fault == ManagementFault::Unauthorized {
-        let challenge = format!("Basic realm=\"{ADMIN_REALM}\"");
-        if let Ok(challenge) = http::HeaderValue::from_str(&challenge) {
-            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+        let (status, text) = match &self {
+            Self::Unauthorized => (401, "Administrators only."),
+            Self::NoSuchResource => (404, "There is no such resource on this node."),
+            Self::BadBody(text) => (400, text.as_str()),
+            Self::BadValue(text) => (422, text.as_str()),
+            Self::Conflict(text) => (409, text.as_str()),
+            Self::Unavailable(text) => (503, text.as_str()),
+        };
+        let status = http::StatusCode::from_u16(status).unwrap_or_default();
+        let body = serde_json::json!({ "error": text }).to_string();
+        let mut response =
+            (status, [(http::header::CONTENT_TYPE, "application/json")], body).into_response();
+        if self == Self::Unauthorized {
+            let challenge = format!("Basic realm=\"{ADMIN_REALM}\"");
+            if let Ok(challenge) = http::HeaderValue::from_str(&challenge) {
+                response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+            }
         }
+        response
     }
-    response
 }
 
 /// `Date` and `Server`.

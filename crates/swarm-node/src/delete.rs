@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join;
-use swarm_env::Bug;
+use swarm_env::{Bug, Point};
 use swarm_plan::bids::{ranked, stream_draw};
 use swarm_plan::lookup::Answers;
 use swarm_plan::outcome::delete_is_safe;
@@ -142,6 +142,7 @@ impl Node {
             })
         };
         let (here, done) = join(here, self.order(&told, order)).await;
+        self.env().passes(Point::DeleteFiled);
         if meta.kind.is_context() {
             self.tell_context_changed(id, &answers);
         }

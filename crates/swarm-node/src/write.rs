@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use md5::{Digest, Md5};
-use swarm_env::Bug;
+use swarm_env::{Bug, Point};
 use swarm_plan::bids::ranked;
 use swarm_plan::lookup::{Answers, Holding, longest};
 use swarm_plan::outcome::{Made, WriteVerdict, judge_write};
@@ -173,6 +173,7 @@ impl WriteSession {
         let at_home = node.inner.volumes.publish(&self.volume, draft.id, local, publish);
         let (at_peers, at_home) = futures_util::future::join(at_peers, at_home).await;
         let made: Vec<Made> = std::iter::once(at_home).chain(at_peers).collect();
+        node.env().passes(Point::WritePublished);
 
         match judge_write(meta.kind, draft.copies, &made) {
             WriteVerdict::Created(_) => {

@@ -49,7 +49,7 @@ pub fn simulate(loaded: &Loaded, options: &Options) -> RunReport {
     let spec = world_of(scenario, options);
     let reports = Reports::default();
     let run_options = RunOptions {
-        reports: scenario.asks_for_logs().then(|| reports.clone()),
+        reports: Some(reports.clone()),
         trace: options.trace.clone().map_or(TraceMode::Hash, TraceMode::Text),
         abort: Arc::clone(&options.abort),
     };

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use swarm_env::{BoxFuture, Clock, Entropy, Env, Parts, Sleep, Tasks};
+use swarm_env::{BoxFuture, Clock, Entropy, Env, Parts, Point, Sleep, Tasks};
 use swarm_types::{Instant, Timestamp};
 
 use crate::dice::Dice;
-use crate::host::HostId;
+use crate::host::{HostId, OrderedPanic};
 use crate::kernel::{Event, Kernel, Timer};
 use crate::net::nanos;
 use crate::options::WORLD_BEGINS;
@@ -200,6 +200,12 @@ impl Entropy for HostEnv {
 }
 
 impl Tasks for HostEnv {
+    fn passes(&self, point: Point) {
+        if lock(&self.kernel.state).is_to_panic(self.host, point) {
+            std::panic::panic_any(OrderedPanic);
+        }
+    }
+
     fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>) {
         if std::thread::panicking() {
             return;

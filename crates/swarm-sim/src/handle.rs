@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use swarm_env::{BoxFuture, Env};
+use swarm_env::{BoxFuture, Env, Point};
 use swarm_types::Instant;
 
 use crate::host::{Ending, HostId, HostLife, HostPanic};
@@ -236,6 +236,12 @@ impl SimHandle {
     /// kept or torn. The number of the fault, or `None` if the host was off already.
     pub fn power_off(&self, host: HostId) -> Command<Option<u64>> {
         self.command(move |kernel| kernel.end_host(host, Ending::PowerOff))
+    }
+
+    /// The process of a host panics when it passes this place next; [`SimHandle::heal`] calls it off. The number of the
+    /// fault; its effect is the panic, which [`SimHandle::panics`] does not list.
+    pub fn order_panic(&self, host: HostId, point: Point) -> Command<u64> {
+        self.with_state(move |state| state.order_panic(host, point))
     }
 
     /// [`SimHandle::kill`], then its disks are blank. Also of a host that is off.

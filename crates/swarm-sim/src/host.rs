@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use swarm_env::{BoxFuture, Env};
+use swarm_env::{BoxFuture, Env, Point};
 use swarm_types::Instant;
 
 use crate::clocks::WallClock;
@@ -45,7 +45,10 @@ pub(crate) enum Ending {
     Panic,
 }
 
-/// A host whose code panicked; its incarnation ended there.
+/// What a panic that the harness ordered carries: nobody is at fault.
+pub(crate) struct OrderedPanic;
+
+/// A host whose code panicked; its incarnation ended there. Panics that the harness ordered are none of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPanic {
     /// Which.
@@ -74,6 +77,8 @@ pub(crate) struct Host {
     pub(crate) dark: bool,
     /// The fault that ended the last incarnation, 0 for none.
     pub(crate) off_fault: u64,
+    /// Where the process is to panic when it passes there next, and the faults that ordered it.
+    traps: Vec<(Point, u64)>,
     pub(crate) boot: Option<Boot>,
     pub(crate) entropy: BTreeMap<&'static str, Dice>,
     pub(crate) clock: WallClock,
@@ -124,6 +129,7 @@ impl State {
             life: HostLife::Off,
             dark: false,
             off_fault: 0,
+            traps: Vec::new(),
             boot: None,
             entropy: BTreeMap::new(),
             clock: WallClock::default(),
@@ -135,6 +141,31 @@ impl State {
             zone,
         });
         id
+    }
+
+    /// The host is to panic when it passes there next; the number of the fault, whose effect is the panic.
+    pub(crate) fn order_panic(&mut self, host: HostId, point: Point) -> u64 {
+        let fault = self.new_fault(54, u64::from(host.0));
+        self.host_mut(host).traps.push((point, fault));
+        fault
+    }
+
+    /// Takes back the order of this number; false if there is none, or none any more.
+    pub(crate) fn call_off_panic(&mut self, fault: u64) -> bool {
+        self.hosts.iter_mut().any(|host| {
+            let before = host.traps.len();
+            host.traps.retain(|(_, number)| *number != fault);
+            host.traps.len() < before
+        })
+    }
+
+    /// True if the host is to panic here, now.
+    pub(crate) fn is_to_panic(&mut self, host: HostId, point: Point) -> bool {
+        let traps = &mut self.host_mut(host).traps;
+        let Some(at) = traps.iter().position(|(trap, _)| *trap == point) else { return false };
+        let (_, fault) = traps.swap_remove(at);
+        self.bite(fault, 1);
+        true
     }
 
     /// Keeps a drawn task back if its host stands still.
@@ -298,6 +329,9 @@ impl Kernel {
 
     pub(crate) fn record_panic(&self, id: HostId, task: &'static str, payload: &(dyn Any + Send)) {
         let message = crate::run::panic_message(payload);
+        if payload.is::<OrderedPanic>() {
+            return;
+        }
         let mut state = lock(&self.state);
         let (at, name) = (Instant(state.now), Arc::clone(&state.host(id).name));
         state.panics.push(HostPanic { host: id, name, at, task, message });

@@ -3,7 +3,7 @@
 //! Owns the order of writes (`docs/on-disk.md`, "Checkpoint"): the state is durable before the header that makes it
 //! count, and that before the old half is marked as superseded, all before any further group.
 
-use swarm_env::SyncMode;
+use swarm_env::{Point, SyncMode};
 
 use crate::books::Totals;
 use crate::commit::{Committer, Failure, Position, Switch};
@@ -56,6 +56,7 @@ impl Committer {
         self.put_index(&mut writing).await?;
         self.flush(&mut writing).await?;
         self.submit(Vec::new(), SyncMode::Sync).await?;
+        self.shared.env.passes(Point::CheckpointDurable);
         let mut then = writing.position;
         then.header.checkpoint_end = then.sequence - 1;
         let superseded = HalfHeader { state: HalfState::Superseded, ..self.position.header };
@@ -76,6 +77,7 @@ impl Committer {
                 self.switch = Some(switch);
                 return Err(failure);
             }
+            self.shared.env.passes(Point::HalfSwitched);
         }
         self.position = switch.then;
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use swarm_env::{Bug, SyncMode};
+use swarm_env::{Bug, Point, SyncMode};
 use swarm_types::{Stamp, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -560,6 +560,7 @@ impl Committer {
         } else {
             self.submit(writes, SyncMode::Sync).await?;
         }
+        self.shared.env.passes(Point::GroupDurable);
         self.position.offset += header.size();
         self.position.sequence += 1;
         self.position.previous = checksum;

@@ -393,7 +393,7 @@ fn shortened(seeds: &[String]) -> String {
     text
 }
 
-/// Steps that are meant to break something and changed nothing in any seed.
+/// Steps that are meant to change something and changed nothing in any seed.
 fn inert_steps(scenarios: &[Arc<Loaded>], reports: &[RunReport]) -> Vec<String> {
     let mut lines = Vec::new();
     for loaded in scenarios {
@@ -409,7 +409,7 @@ fn inert_steps(scenarios: &[Arc<Loaded>], reports: &[RunReport]) -> Vec<String> 
                 .iter()
                 .flat_map(|report| &report.faults)
                 .any(|fault| fault.step == number && fault.effects > 0);
-            if step.verb.is_fault() && !step.may_be_inert && !bit {
+            if step.verb.must_bite() && !step.may_be_inert && !bit {
                 lines.push(format!(
                     "{}:{}: `{}` never bit in {} runs (inert = \"allow\" lifts this)",
                     loaded.path,

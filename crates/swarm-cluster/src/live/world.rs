@@ -146,6 +146,9 @@ impl LiveClusters {
                 let skewed = self.of(&node)?.skew(&node, offset_ns);
                 must_run(skewed, &node)
             }
+            Action::Panic { .. } => {
+                Err("a live node cannot be told where to panic; kill it".to_owned())
+            }
             Action::PowerOff(_) => {
                 Err("power cannot be cut in a live world; kill the node".to_owned())
             }

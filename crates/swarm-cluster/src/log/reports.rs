@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use swarm_types::Instant;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -17,6 +18,8 @@ const KEPT_MAX: usize = 100_000;
 pub struct Report {
     /// Name of the host whose code wrote it, such as `main/3`.
     pub host: Arc<str>,
+    /// When, in a simulated world.
+    pub at: Option<Instant>,
     /// Its phrase and fields: `replica damaged stream=… why=…`.
     pub text: String,
 }
@@ -41,6 +44,15 @@ impl Reports {
     pub fn find(&self, from: usize, holds: impl Fn(&Report) -> bool) -> Option<Report> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().skip(from).find(|line| holds(line)).cloned()
+    }
+
+    /// The last `count` lines for which `holds` says so, in their order.
+    pub fn last(&self, count: usize, holds: impl Fn(&Report) -> bool) -> Vec<Report> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<Report> =
+            lines.iter().rev().filter(|line| holds(line)).take(count).cloned().collect();
+        found.reverse();
+        found
     }
 
     /// What sends every event on to `next` and keeps what hosts report.
@@ -71,11 +83,11 @@ fn is_report(metadata: &Metadata<'_>) -> bool {
         && metadata.target().starts_with("swarm_")
 }
 
-/// The host whose code runs on this thread.
-fn host() -> Option<Arc<str>> {
+/// The host whose code runs on this thread, and the time in its world if that is simulated.
+fn speaker() -> Option<(Arc<str>, Option<Instant>)> {
     match swarm_sim::log_clock() {
-        Some(stamp) => stamp.host,
-        None => swarm_env::live::log_clock().map(|stamp| stamp.host),
+        Some(stamp) => stamp.host.map(|host| (host, Some(stamp.at))),
+        None => swarm_env::live::log_clock().map(|stamp| (stamp.host, None)),
     }
 }
 
@@ -114,11 +126,12 @@ impl Subscriber for Tee {
             self.next.event(event);
         }
         if is_report(event.metadata())
-            && let Some(host) = host()
+            && let Some((host, at)) = speaker()
         {
             let mut line = Line::default();
             event.record(&mut line);
-            self.reports.keep(Report { host, text: format!("{}{}", line.phrase, line.fields) });
+            let text = format!("{}{}", line.phrase, line.fields);
+            self.reports.keep(Report { host, at, text });
         }
     }
 

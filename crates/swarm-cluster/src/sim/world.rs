@@ -81,6 +81,9 @@ impl SimWorld {
                 ended.ok_or_else(|| format!("{node} is off already"))?
             }
             Action::Stop(node) => self.stop(&node).await?,
+            Action::Panic { node, point } => {
+                self.handle.order_panic(self.node(&node)?.host, point).await
+            }
             Action::Start(node) => {
                 let started = self.handle.start(self.node(&node)?.host).await;
                 return none_if(started, || format!("{node} is running already"));

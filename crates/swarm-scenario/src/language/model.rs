@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use swarm_cluster::{ClusterSpec, DiskFault, DiskRef, Ending, LinkChange, NodeRef, Reply};
+use swarm_cluster::{
+    ClusterSpec, DiskFault, DiskRef, Ending, LinkChange, NodeRef, Point, Reply,
+};
 
 pub use super::comparison::Comparison;
 use super::lifepoint::Lifepoint;
@@ -44,14 +46,6 @@ pub struct Scenario {
     pub not_live: Vec<Problem>,
     /// What of it can be had in a live world only.
     pub only_live: Vec<Problem>,
-}
-
-impl Scenario {
-    /// True if some expectation is about what nodes log.
-    #[must_use]
-    pub fn asks_for_logs(&self) -> bool {
-        self.expects.iter().any(|expect| matches!(expect.subject, Subject::Reports { .. }))
-    }
 }
 
 /// Where a run is cut off.
@@ -512,9 +506,9 @@ impl Verb {
         }
     }
 
-    /// True for a verb that is meant to change outcomes, so that it must bite.
+    /// True for a verb that is meant to change outcomes or states.
     #[must_use]
-    pub const fn is_fault(&self) -> bool {
+    pub const fn must_bite(&self) -> bool {
         !matches!(
             self,
             Self::Power(Power::Start, _)
@@ -523,13 +517,13 @@ impl Verb {
                 | Self::StartWorkload(_)
                 | Self::StopWorkload(_)
                 | Self::HealDisk(_)
-                | Self::Retire { .. }
-                | Self::MountStale(_)
-                | Self::Set { .. }
                 | Self::Remember(_)
         )
     }
 }
+
+/// The setting behind `suspend-recovery` and `resume-recovery`.
+pub const RECOVERY_SUSPENDED: &str = "recovery.suspended";
 
 /// What becomes of volumes that are retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -579,6 +573,8 @@ pub enum Power {
     Pause,
     /// Kill, and blank disks.
     Wipe,
+    /// A panic where the process passes this point next.
+    Panic(Point),
 }
 
 /// One request of a client.

@@ -76,19 +76,21 @@ pub(crate) fn judge(
     let bounds = Bounds::new(history, scope);
     let Seen::Content { content, stamp } = seen else { return absent(&bounds, read) };
     origin(history, content, stamp)?;
-    for (number, entry) in settled(history, read).filter(|(number, _)| scope.sees(*number)) {
+    let against = settled(history, read).filter_map(|(number, entry)| {
         let illegal = match (entry.act, entry.stamp()) {
             (Act::Write { .. }, Some(newer)) if newer > stamp => Illegal::Stale { newer: number },
             (Act::Delete, _) if bounds.floor(number).is_some_and(|floor| floor >= stamp) => {
                 Illegal::Resurrected { delete: number }
             }
-            _ => continue,
+            _ => return None,
         };
-        if !bounds.is_hidden_from_read(number, read) {
-            return Err(illegal);
-        }
+        (scope.sees(number) && !bounds.is_hidden_from_read(number, read)).then_some(illegal)
+    });
+    // What was deleted and is back says more than that something newer was written once: the last word goes to the delete.
+    match against.max() {
+        None => Ok(()),
+        Some(illegal) => Err(illegal),
     }
-    Ok(())
 }
 
 /// The contents that a read may see, and whether it may see nothing. A content whose version is not known yet counts as

@@ -202,7 +202,8 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
     let faults: Vec<FaultResult> = lines
         .into_iter()
         .map(|line| FaultResult {
-            effects: line.numbers.iter().map(|number| run.world.effects(*number)).sum(),
+            effects: line.numbers.iter().map(|number| run.world.effects(*number)).sum::<u64>()
+                + line.changed,
             step: line.step,
             what: line.what,
             at: line.at,

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use swarm_cluster::{Action, DiskRef, Life, NodeRef};
+use swarm_cluster::{Action, DiskRef, Life, NodeRef, Point};
 use swarm_types::Instant;
 
 use super::{Run, lock};
@@ -19,8 +19,11 @@ use crate::language::model::Power;
 use crate::language::tell::listed;
 use crate::reach::TroubleNumber;
 
-/// One fault, for reports.
-#[derive(Debug, Clone)]
+/// How often somebody looks whether a node has passed the point where it is to panic.
+const LOOK_FOR_PANIC: Duration = Duration::from_millis(100);
+
+/// One fault or order, for reports.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct FaultLine {
     /// Index of its step.
     pub(crate) step: usize,
@@ -32,6 +35,8 @@ pub(crate) struct FaultLine {
     pub(crate) until: Option<Duration>,
     /// Numbers of the world's actions, to ask for their effects.
     pub(crate) numbers: Vec<u64>,
+    /// How many volumes and settings are in another state after an order of the administration.
+    pub(crate) changed: u64,
 }
 
 /// What is in force.
@@ -114,15 +119,20 @@ pub(crate) fn broken_for_good(run: &Run) -> BTreeSet<String> {
 }
 
 /// Opens a line of the account.
-fn begin(run: &Run, step: usize, what: String) -> usize {
+pub(crate) fn begin(run: &Run, step: usize, what: String) -> usize {
     let at = run.since_start(run.now());
     let mut state = lock(&run.steps);
-    state.faults.lines.push(FaultLine { step, what, at, until: None, numbers: Vec::new() });
+    state.faults.lines.push(FaultLine { step, what, at, until: None, ..FaultLine::default() });
     state.faults.lines.len() - 1
 }
 
 fn note(run: &Run, line: usize, number: u64) {
     lock(&run.steps).faults.lines[line].numbers.push(number);
+}
+
+/// Notes that what this line stands for changed so many states more.
+pub(crate) fn changed(run: &Run, line: usize, states: u64) {
+    lock(&run.steps).faults.lines[line].changed += states;
 }
 
 /// Notes that the fault of this line is undone.
@@ -156,6 +166,7 @@ pub(crate) async fn power(
                 run.env().sleep(run.draw(down)).await;
                 switch_on(run, node).await
             }
+            Power::Panic(point) => panic_at(run, line, point, node).await,
             _ => switch_off(run, line, power, node).await,
         }
     });
@@ -193,6 +204,7 @@ async fn switch_off(
         Power::PowerOff => Action::PowerOff(node.clone()),
         Power::Pause => Action::Pause(node.clone()),
         Power::Wipe => Action::Wipe(node.clone()),
+        Power::Panic(point) => Action::Panic { node: node.clone(), point },
         Power::Stop | Power::Restart(_) | Power::Start => Action::Stop(node.clone()),
     };
     if power == Power::Wipe {
@@ -210,6 +222,45 @@ async fn switch_off(
     if power != Power::Pause {
         losses::stopped(run, node);
     }
+    run.look_for_close_call();
+    count(run);
+    Ok(())
+}
+
+/// Waits until a node has panicked at this point, or until the scenario is over.
+async fn panic_at(
+    run: &Arc<Run>,
+    line: usize,
+    point: Point,
+    node: &NodeRef,
+) -> Result<(), String> {
+    if run.world.life(node) == Life::Off {
+        return Ok(());
+    }
+    // From before it happens, whenever that is: an answer that is under way then may suffer.
+    let trouble = lock(&run.reach).off(run.now(), run.number(node));
+    let action = Action::Panic { node: node.clone(), point };
+    let ordered = run.world.apply(action).await?.number;
+    note(run, line, ordered);
+    while run.world.life(node) != Life::Off && !run.is_over() {
+        run.env().sleep(LOOK_FOR_PANIC).await;
+    }
+    let others = {
+        let mut state = lock(&run.steps);
+        let panicked = run.world.effects(ordered) > 0 && !state.faults.off.contains_key(node);
+        if panicked {
+            state.faults.off.insert(node.clone(), Off { trouble, since: run.now() });
+        } else {
+            lock(&run.reach).over(run.now(), trouble);
+        }
+        !panicked
+    };
+    if others {
+        // Nobody passed there, or another step was faster: a later process is not meant.
+        drop(run.world.apply(Action::Heal(ordered)).await);
+        return Ok(());
+    }
+    losses::stopped(run, node);
     run.look_for_close_call();
     count(run);
     Ok(())

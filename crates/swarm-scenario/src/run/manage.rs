@@ -3,6 +3,8 @@
 //! All of it goes over the management port, as an operator's tools do it. What a node refuses is told like an answer that
 //! was not as expected: the clusters may be at fault.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +13,9 @@ use serde_json::{Value, json};
 use swarm_client::Request;
 use swarm_cluster::{DiskRef, Life, NodeRef};
 
-use super::{Run, lock};
+use super::{Run, faults, lock};
 use crate::language::model::Retire;
+use crate::language::tell::listed;
 use crate::wire;
 
 /// The administrator that every node knows from the start (Defining Swarm Admins and Users).
@@ -22,12 +25,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TRIES: u32 = 3;
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 const ANSWER_MAX: usize = 64 * 1024;
+const OWN_NODE: &str = "/api/storage/nodes/_self";
+const OWN_VOLUMES: &str = "/api/storage/nodes/_self/volumes";
 
 /// What is asked of volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VolumeOrder {
     Retire(Retire),
     MountStale,
+}
+
+impl fmt::Display for VolumeOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Retire(Retire::Slow | Retire::Fast) => "retire",
+            Self::Retire(Retire::Cancel) => "cancel-retire",
+            Self::MountStale => "mount-stale",
+        })
+    }
 }
 
 fn body(order: VolumeOrder) -> Value {
@@ -39,40 +54,107 @@ fn body(order: VolumeOrder) -> Value {
     }
 }
 
-/// Asks something of all volumes of nodes for which it makes sense.
-pub(crate) async fn order_nodes(run: &Arc<Run>, step: usize, nodes: &[NodeRef], what: VolumeOrder) {
-    for node in nodes {
-        let path = "/api/storage/nodes/_self".to_owned();
-        let answered = ask(run, node, "PATCH", path, &body(what)).await;
-        note(run, step, answered);
+/// Asks something of volumes: all of these nodes for which it makes sense, and those on these disks. Returns the line of the
+/// account, whose effects are the volumes that are in another state afterwards.
+pub(crate) async fn order(
+    run: &Arc<Run>,
+    step: usize,
+    nodes: &[NodeRef],
+    disks: &[DiskRef],
+    what: VolumeOrder,
+) -> usize {
+    let whose = if disks.is_empty() { listed(nodes) } else { listed(disks) };
+    let line = faults::begin(run, step, format!("{what} {whose}"));
+    ask_volumes(run, step, line, nodes, disks, what).await;
+    if what != VolumeOrder::Retire(Retire::Slow) && what != VolumeOrder::Retire(Retire::Fast) {
+        faults::undone(run, line);
     }
+    line
 }
 
-/// Asks something of volumes.
-pub(crate) async fn order_disks(run: &Arc<Run>, step: usize, disks: &[DiskRef], what: VolumeOrder) {
-    for disk in disks {
+/// Volumes are not emptied any more: undoes the order of this line.
+pub(crate) async fn call_off(
+    run: &Arc<Run>,
+    step: usize,
+    line: usize,
+    nodes: &[NodeRef],
+    disks: &[DiskRef],
+) {
+    ask_volumes(run, step, line, nodes, disks, VolumeOrder::Retire(Retire::Cancel)).await;
+    faults::undone(run, line);
+}
+
+async fn ask_volumes(
+    run: &Arc<Run>,
+    step: usize,
+    line: usize,
+    nodes: &[NodeRef],
+    disks: &[DiskRef],
+    what: VolumeOrder,
+) {
+    let of_nodes = nodes.iter().map(|node| (node.clone(), OWN_NODE.to_owned()));
+    let of_disks = disks.iter().map(|disk| {
         let node = run.world.plugged_into(disk).unwrap_or_else(|| disk.node.clone());
-        let path = format!("/api/storage/nodes/_self/volumes/{}", wire::encode(&disk.to_string()));
-        let answered = ask(run, &node, "PATCH", path, &body(what)).await;
+        (node, format!("{OWN_VOLUMES}/{}", wire::encode(&disk.to_string())))
+    });
+    for (node, path) in of_nodes.chain(of_disks) {
+        let before = volume_states(run, &node).await;
+        let answered = ask(run, &node, "PATCH", path, Some(&body(what))).await;
+        if answered.is_ok() {
+            let after = volume_states(run, &node).await;
+            let changed = after.iter().filter(|(disk, state)| before.get(*disk) != Some(state));
+            faults::changed(run, line, changed.count() as u64);
+        }
         note(run, step, answered);
     }
 }
 
-/// Changes a setting of a cluster, through the first of its nodes that runs.
-pub(crate) async fn set(run: &Arc<Run>, step: usize, cluster: &str, setting: &str, value: &str) {
+/// The states of a node's volumes by their disks; empty where it does not tell.
+async fn volume_states(run: &Arc<Run>, node: &NodeRef) -> BTreeMap<String, String> {
+    let answered = ask(run, node, "GET", OWN_VOLUMES.to_owned(), None).await.unwrap_or_default();
+    let volumes = answered["_embedded"]["volumes"].as_array().cloned().unwrap_or_default();
+    let text = |volume: &Value, key: &str| volume[key].as_str().unwrap_or_default().to_owned();
+    volumes.iter().map(|volume| (text(volume, "disk"), text(volume, "state"))).collect()
+}
+
+/// Changes a setting of a cluster, through the first of its nodes that runs. Returns the line of the account.
+pub(crate) async fn set(
+    run: &Arc<Run>,
+    step: usize,
+    cluster: &str,
+    setting: &str,
+    value: &str,
+) -> usize {
+    let line = faults::begin(run, step, format!("set {setting} = {value} of {cluster}"));
+    set_again(run, step, line, cluster, setting, value).await;
+    line
+}
+
+/// Changes a setting of a cluster as part of what this line of the account stands for.
+pub(crate) async fn set_again(
+    run: &Arc<Run>,
+    step: usize,
+    line: usize,
+    cluster: &str,
+    setting: &str,
+    value: &str,
+) {
     let nodes = run.world.nodes(cluster);
     let running = nodes.iter().find(|node| run.world.life(node) == Life::Running);
     let Some(node) = running.or(nodes.first()) else { return };
     let path = format!("/api/storage/clusters/_self/settings/{}", wire::encode(setting));
-    let answered = ask(run, node, "PUT", path, &json!({ "value": value })).await;
-    if answered.is_ok() {
+    let before = ask(run, node, "GET", path.clone(), None).await;
+    let answered = ask(run, node, "PUT", path, Some(&json!({ "value": value }))).await;
+    if let Ok(after) = &answered {
+        let differs = before.is_ok_and(|before| before["value"] != after["value"]);
+        faults::changed(run, line, u64::from(differs));
         let key = (cluster.to_owned(), setting.to_owned());
         lock(&run.steps).changed.insert(key, value.to_owned());
     }
     note(run, step, answered);
 }
 
-/// Sends one request of an administrator.
+/// Sends one request of an administrator. Returns the body of the answer.
 ///
 /// # Errors
 /// What came instead of 200, as a sentence.
@@ -81,22 +163,27 @@ async fn ask(
     node: &NodeRef,
     method: &str,
     path: String,
-    body: &Value,
-) -> Result<(), String> {
-    let text = body.to_string();
+    body: Option<&Value>,
+) -> Result<Value, String> {
+    let text = body.map(Value::to_string).unwrap_or_default();
     let mut left = TRIES;
     loop {
         left -= 1;
-        let request = Request::new(run.world.management(node), method.to_owned(), path.clone())
-            .patience(PATIENCE)
-            .header("Content-Type", "application/json")
-            .body(Bytes::from(text.clone()));
+        let mut request = Request::new(run.world.management(node), method.to_owned(), path.clone())
+            .patience(PATIENCE);
+        if body.is_some() {
+            request = request
+                .header("Content-Type", "application/json")
+                .body(Bytes::from(text.clone()));
+        }
         let request = Request { auth: Some((ADMIN.0.to_owned(), ADMIN.1.to_owned())), ..request };
         let answered = run.management.send(request).await;
         let why = match answered {
-            Ok(response) if response.status == 200 => return Ok(()),
             Ok(mut response) => {
                 let said = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
+                if response.status == 200 {
+                    return Ok(serde_json::from_slice(&said).unwrap_or_default());
+                }
                 let said = String::from_utf8_lossy(&said).trim().to_owned();
                 let why = format!(
                     "{node} answered {} to {method} {path} {text}: {said}",
@@ -117,7 +204,7 @@ async fn ask(
     }
 }
 
-fn note(run: &Run, step: usize, answered: Result<(), String>) {
+fn note(run: &Run, step: usize, answered: Result<Value, String>) {
     if let Err(why) = answered {
         let at = run.since_start(run.now());
         lock(&run.steps).unexpected.push((step, at, why));

@@ -18,8 +18,8 @@ use super::{
     Expected, Run, answers::Answer, lock, manage, obeyed, operate, protection, tally, watch,
 };
 use crate::language::model::{
-    Direction, DiskSelector, Event, NodeSelector, Power, Request, Retire, Retry, Start, Step,
-    Targets, Truncated, Verb,
+    Direction, DiskSelector, Event, NodeSelector, Power, RECOVERY_SUSPENDED, Request, Retry, Start,
+    Step, Targets, Truncated, Verb,
 };
 use crate::language::tell::listed;
 use crate::ledger::{Object, ObjectNumber};
@@ -138,7 +138,7 @@ async fn once(run: &Arc<Run>, number: usize, step: &Step, current: &Current) -> 
     let undo = Doing { run, number, step, current }.begin().await?;
     if let Some(lasts) = step.lasts {
         run.env().sleep(run.draw(lasts)).await;
-        undo.carry_out(run).await?;
+        undo.carry_out(run, number).await?;
     } else {
         run.env().sleep(step.verb.takes()).await;
     }
@@ -156,16 +156,17 @@ enum Undo {
     Unskew(Vec<NodeRef>, usize),
     /// Disks are plugged in where they were.
     PlugIn(Vec<DiskRef>),
-    /// Volumes are not emptied any more; the step.
+    /// Volumes are not emptied any more; the line of the account.
     CancelRetire(usize, Vec<NodeRef>, Vec<DiskRef>),
-    /// A setting of a cluster has this value again; the step.
-    Set(usize, String, String, String),
+    /// Recovery of this cluster goes on; the line of the account.
+    ResumeRecovery(usize, String),
     /// The request of a workload that was to be cut short is not.
     TakeTraps(String, usize),
 }
 
 impl Undo {
-    async fn carry_out(self, run: &Arc<Run>) -> Result<(), String> {
+    /// `step` is the one that did it.
+    async fn carry_out(self, run: &Arc<Run>, step: usize) -> Result<(), String> {
         match self {
             Self::Nothing => {}
             Self::PowerOn(nodes, line) => {
@@ -178,13 +179,12 @@ impl Undo {
                 faults::undone(run, line);
             }
             Self::PlugIn(disks) => disks::plug_in(run, None, &disks, None).await?,
-            Self::CancelRetire(step, nodes, disks) => {
-                let order = VolumeOrder::Retire(Retire::Cancel);
-                manage::order_nodes(run, step, &nodes, order).await;
-                manage::order_disks(run, step, &disks, order).await;
+            Self::CancelRetire(line, nodes, disks) => {
+                manage::call_off(run, step, line, &nodes, &disks).await;
             }
-            Self::Set(step, cluster, name, value) => {
-                manage::set(run, step, &cluster, &name, &value).await;
+            Self::ResumeRecovery(line, cluster) => {
+                manage::set_again(run, step, line, &cluster, RECOVERY_SUSPENDED, "False").await;
+                faults::undone(run, line);
             }
             Self::TakeTraps(workload, line) => {
                 run.workloads[&workload].take_traps(line);
@@ -259,20 +259,21 @@ impl Doing<'_> {
             Verb::Retire { of, how } => {
                 let (nodes, disks) = self.targets(of);
                 let order = VolumeOrder::Retire(*how);
-                manage::order_nodes(run, number, &nodes, order).await;
-                manage::order_disks(run, number, &disks, order).await;
-                Ok(Undo::CancelRetire(number, nodes, disks))
+                let line = manage::order(run, number, &nodes, &disks, order).await;
+                Ok(Undo::CancelRetire(line, nodes, disks))
             }
             Verb::MountStale(of) => {
                 let (nodes, disks) = self.targets(of);
-                manage::order_nodes(run, number, &nodes, VolumeOrder::MountStale).await;
-                manage::order_disks(run, number, &disks, VolumeOrder::MountStale).await;
+                manage::order(run, number, &nodes, &disks, VolumeOrder::MountStale).await;
                 Ok(Undo::Nothing)
             }
             Verb::Set { cluster, name, value } => {
-                manage::set(run, number, cluster, name, value).await;
+                let line = manage::set(run, number, cluster, name, value).await;
                 // Only suspended recovery has a `for`: it is resumed.
-                Ok(Undo::Set(number, cluster.clone(), name.clone(), "False".to_owned()))
+                if name != RECOVERY_SUSPENDED {
+                    faults::undone(run, line);
+                }
+                Ok(Undo::ResumeRecovery(line, cluster.clone()))
             }
             Verb::Remember(cluster) => {
                 let snapshot = snapshot::take(run, cluster).await;

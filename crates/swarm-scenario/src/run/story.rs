@@ -1,6 +1,9 @@
 //! The story of a failure: the object, what happened to it, the faults before, and the rule.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use swarm_types::{Instant, Stamp, StreamId};
 
 use super::drive::FaultResult;
 use super::{Run, lock};
@@ -14,6 +17,7 @@ use crate::verdict::Violation;
 /// A failure is told in at most 25 lines: these are what is left beside headline, rule and replay line.
 const HISTORY_MAX: usize = 10;
 const FAULTS_MAX: usize = 6;
+const MOVES_MAX: usize = 4;
 
 /// Tells one violation; the replay line is added by whoever knows it.
 pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> Vec<String> {
@@ -29,6 +33,7 @@ pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> 
             show(violation.at)
         ));
         lines.extend(history(run, &reach, &object.history, violation));
+        lines.extend(moves(run, object, violation.at));
         lines.extend(copies(run, object));
     } else {
         lines.push(format!("  seen at {}", show(violation.at)));
@@ -70,6 +75,42 @@ fn history(run: &Run, reach: &Reach, history: &[Entry], violation: &Violation) -
         }
     }
     lines
+}
+
+/// What nodes reported of the copies of an object last: made, let go, damaged, erased.
+fn moves(run: &Run, object: &Object, until: Duration) -> Vec<String> {
+    let streams: Vec<String> =
+        streams(run, object).iter().map(|id| format!("stream={}", StreamId::from_bytes(*id))).collect();
+    let since_start = |at: Instant| run.since_start(at);
+    let reports = run.reports.last(MOVES_MAX, |report| {
+        report.at.is_none_or(|at| since_start(at) <= until)
+            && streams.iter().any(|stream| report.text.contains(stream.as_str()))
+    });
+    let told = reports.into_iter().map(|report| {
+        let at = report.at.map_or_else(|| "-".to_owned(), |at| show_at(since_start(at)));
+        let shown: Vec<&str> = report.text.split(' ').filter(|word| !is_plain(word)).collect();
+        format!("  {at} {}: {}", report.host, shown.join(" "))
+    });
+    told.collect()
+}
+
+/// What a story says of an object anyway.
+fn is_plain(word: &str) -> bool {
+    word.starts_with("stream=") || word.starts_with("node=")
+}
+
+/// The streams that any version of an object is filed under on any disk.
+fn streams(run: &Run, object: &Object) -> BTreeSet<image::Id> {
+    let stamps: BTreeSet<Stamp> = object.history.iter().filter_map(Entry::write_stamp).collect();
+    let nodes = run.world.nodes(&object.cluster);
+    let disks = nodes.iter().flat_map(|node| run.world.disks(node));
+    disks
+        .filter_map(|disk| image::read(&*run.world.image(&disk)).ok())
+        .flat_map(|volume| {
+            let held = volume.versions().filter(|(_, _, stamp)| stamps.contains(stamp));
+            held.map(|(stream, _, _)| *stream).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// What the disks hold now of the newest version that was acknowledged.

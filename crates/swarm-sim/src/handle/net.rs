@@ -23,10 +23,14 @@ impl SimHandle {
         self.with_state(move |state| state.cut(Breaks::Multicast, &[hosts]))
     }
 
-    /// Undoes a fault of the network, of a disk or of a clock; false if there is none of this number in force.
+    /// Undoes a fault of the network, of a disk or of a clock, or calls off a panic; false if there is none of this number
+    /// in force.
     pub fn heal(&self, number: u64) -> Command<bool> {
         self.with_state(move |state| {
-            state.heal(number) || state.heal_trouble(number) || state.mend_clock(number)
+            state.heal(number)
+                || state.heal_trouble(number)
+                || state.mend_clock(number)
+                || state.call_off_panic(number)
         })
     }
 

@@ -4,12 +4,11 @@ use swarm_cluster::check_setting;
 use toml::de::DeValue;
 
 use super::{Names, cluster_of, select};
-use crate::language::model::{DiskSelector, NodeSelector, Retire, Targets, Verb};
+use crate::language::model::{
+    DiskSelector, NodeSelector, RECOVERY_SUSPENDED, Retire, Targets, Verb,
+};
 use crate::language::reader::{Reader, Table};
 use crate::language::words::{Takes, VERBS};
-
-/// The setting behind `suspend-recovery`.
-const SUSPENDED: &str = "recovery.suspended";
 
 /// Reads the verb of this word, if it is one of these.
 pub(super) fn read(
@@ -20,7 +19,7 @@ pub(super) fn read(
 ) -> Option<Verb> {
     let suspend = |value: &str| {
         let cluster = cluster_of(reader, names, table, "cluster")?;
-        Some(Verb::Set { cluster, name: SUSPENDED.to_owned(), value: value.to_owned() })
+        Some(Verb::Set { cluster, name: RECOVERY_SUSPENDED.to_owned(), value: value.to_owned() })
     };
     match word {
         "suspend-recovery" => suspend("True"),

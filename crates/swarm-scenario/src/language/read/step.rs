@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use swarm_cluster::Point;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -189,6 +190,11 @@ fn lasts(reader: &Reader<'_>, table: &Table<'_>, word: &VerbWord) -> Option<Opti
     table.span_of_time("for").map(Some)
 }
 
+/// A word that is none of the points is reported.
+fn point(table: &Table<'_>) -> Option<Point> {
+    Point::from_word(&table.word("point", "value of `point`", words::POINTS)?.value)
+}
+
 fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Option<Verb> {
     let nodes = |table: &Table<'_>| match table.text("nodes") {
         Some(text) => {
@@ -208,6 +214,7 @@ fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Op
         "start" => power(Power::Start),
         "pause" => power(Power::Pause),
         "wipe" => power(Power::Wipe),
+        "panic" => power(Power::Panic(point(table)?)),
         "restart" => power(Power::Restart(if table.has("down") {
             table.span_of_time("down")?
         } else {

@@ -456,7 +456,7 @@ fn every_verb_that_is_built_can_be_used() {
         ));
         assert_eq!(scenario.steps[0].word, verb.word.word);
         assert_eq!(
-            scenario.steps[0].verb.is_fault(),
+            scenario.steps[0].verb.must_bite(),
             !verb.effect.is_empty(),
             "{}",
             verb.word.word

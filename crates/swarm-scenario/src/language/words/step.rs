@@ -70,6 +70,18 @@ const DIRECTIONS: &[Word] = &[
 /// `with` of a degraded network.
 const PEERS: &[Word] = &[choice("nodes", "other nodes"), choice("clients", "clients")];
 /// `ending` of a connection on which something was lost.
+/// The points of [`swarm_cluster::Point`], in its order.
+#[rustfmt::skip]
+pub(crate) const POINTS: &[Word] = &[
+    choice("group-durable", "a group of a volume's journal is durable; neither the index nor whoever waits for it knows"),
+    choice("checkpoint-durable", "a checkpoint is durable in the other half of the journal; the old half still counts"),
+    choice("half-switched", "the new half of the journal counts; the old one does not say yet that it is superseded"),
+    choice("write-published", "all replicas of a write are published; the client has no answer"),
+    choice("delete-filed", "a delete is filed on all nodes that it was sent to; the client has no answer"),
+    choice("copy-made", "a copy that the health processor asked for is durable; whoever asked does not know"),
+    choice("trim-allowed", "a copy too many may go, by the newest answers; it is still there"),
+];
+
 const ENDINGS: &[Word] = &[
     choice("reset", "both ends are reset, once what came before has arrived"),
     choice("silence", "nothing arrives any more and nobody is told"),
@@ -81,6 +93,8 @@ const PACES: &[Word] =
     &[choice("slow", "beside everything else"), choice("fast", "before everything else")];
 const HEAL_DISK: &str = "heal-disk, for";
 const FAILED: &str = "operations failed";
+const STATES: &str = "volumes in another state";
+const SETTINGS: &str = "settings with another value";
 const OFF: &str = "connections reset, unsynced bytes lost, messages not delivered";
 const LOST: &str = "bytes delayed, datagrams lost";
 
@@ -131,7 +145,9 @@ pub const VERBS: &[VerbWord] = &[
         .undone_by("stop-workload").live(),
     verb("stop-workload", "ends a workload: no operation becomes due any more", WORKLOAD, &["workload"]).live(),
     verb("remember", "notes what clients see of every object; `as` names the snapshot. Nothing should be written meanwhile", &[CLUSTER], &["as"]).live(),
-    not_yet("panic"),
+    verb("panic", "the process panics when it passes this point next; its disks keep what they were given", &[
+        ON_NODES, word("point", Takes::OneOf(POINTS), "where in the code"),
+    ], &["nodes", "point"]).undone_by("start, for").bites_by("nodes that passed the point"),
     verb("cut", "cuts nodes off from others, or in one direction only", &[
         ON_NODES,
         word("to", Takes::Nodes, "those that they are cut off from").or("the other nodes of their clusters"),
@@ -206,22 +222,23 @@ pub const VERBS: &[VerbWord] = &[
         word("nodes", Takes::Nodes, "all volumes of these nodes"),
         word("disks", Takes::Disks, "instead of `nodes`: these volumes"),
         word("pace", Takes::OneOf(PACES), "how fast").or("`slow`"),
-    ], &[]).undone_by("cancel-retire, for").live(),
+    ], &[]).undone_by("cancel-retire, for").bites_by(STATES).live(),
     verb("cancel-retire", "volumes that are being emptied go on as before", &[
         word("nodes", Takes::Nodes, "all volumes of these nodes"),
         word("disks", Takes::Disks, "instead of `nodes`: these volumes"),
-    ], &[]).live(),
-    verb("suspend-recovery", "no lost volume is recovered", &[CLUSTER], &[]).undone_by("resume-recovery, for").live(),
-    verb("resume-recovery", "lost volumes are recovered again", &[CLUSTER], &[]).live(),
+    ], &[]).bites_by(STATES).live(),
+    verb("suspend-recovery", "no lost volume is recovered", &[CLUSTER], &[])
+        .undone_by("resume-recovery, for").bites_by(SETTINGS).live(),
+    verb("resume-recovery", "lost volumes are recovered again", &[CLUSTER], &[]).bites_by(SETTINGS).live(),
     verb("set", "changes a setting of a running cluster", &[
         CLUSTER,
         word("setting", Takes::Text, "its documented name"),
         word("value", Takes::Setting, "text, a number, true or false"),
-    ], &["setting", "value"]).live(),
+    ], &["setting", "value"]).bites_by(SETTINGS).live(),
     verb("mount-stale", "volumes that are refused because they were away for too long are mounted all the same; what was deleted meanwhile may come back, so that `no resurrection` is to be waived", &[
         word("nodes", Takes::Nodes, "all volumes of these nodes that are refused for it"),
         word("disks", Takes::Disks, "instead of `nodes`: these volumes"),
-    ], &[]).live(),
+    ], &[]).bites_by(STATES).live(),
     not_yet("create-feed"),
     not_yet("pause-feed"),
     not_yet("resume-feed"),

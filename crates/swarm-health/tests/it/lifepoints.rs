@@ -82,6 +82,32 @@ fn what_cannot_be_read_is_complained_about_once_by_each_holder() {
     });
 }
 
+/// Lifepoint Metadata Headers: `reps=k:p` asks for erasure coding. It is kept as p + 1 replicas (our choice), and each
+/// holder says so once.
+#[test]
+fn an_encoding_is_kept_as_replicas_with_one_warning_by_each_holder() {
+    Plan::of(FOUR).run(|town| async move {
+        let coded = Object { lifepoints: &["[] reps=5:2"], ..PLAIN };
+        town.protect(&[1, 2], stream(1), stamp(5), coded).await;
+        town.wait(HOUR).await;
+        assert_eq!(town.holders(stream(1), stamp(5)).len(), 3);
+        assert_eq!(town.counted("lifepoint complaints"), 3);
+        town.guard(stream(1), 3);
+        town.rest(HOUR).await;
+        town.wait(HOUR).await;
+        let cycles = town.counted("visits") / 3;
+        assert!(cycles >= 12, "each of them has come by often enough to say it again: {cycles}");
+        assert_eq!(town.holders(stream(1), stamp(5)).len(), 3);
+        assert_eq!(town.counted("lifepoint complaints"), 3);
+        for nth in 1..=4 {
+            let counters = town.health(nth).status().counters;
+            let own = counters.get("lifepoint complaints").copied().unwrap_or(0);
+            let holds = town.holders(stream(1), stamp(5)).contains(&nth);
+            assert_eq!(own, u64::from(holds), "node {nth}");
+        }
+    });
+}
+
 #[test]
 fn an_update_at_the_last_moment_is_not_buried_with_the_old_version() {
     Plan::of(FOUR).run(|town| async move {

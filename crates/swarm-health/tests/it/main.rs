@@ -7,5 +7,6 @@ mod lifepoints;
 mod recoveries;
 mod repairs;
 mod retires;
+mod space;
 mod trims;
 mod walks;

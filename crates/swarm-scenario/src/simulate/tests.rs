@@ -1,8 +1,10 @@
 //! Whole runs of small scenarios, from their text to their verdict.
 
+mod failing;
 mod faults;
 mod orders;
 mod recovery;
+mod space;
 
 use super::*;
 use crate::language;

@@ -6,6 +6,7 @@ use swarm_plan::membership::VolumeState;
 use swarm_plan::outcome::Made;
 use swarm_store::{Publish, Staged, Tombstone, Volume};
 use swarm_types::{NodeId, Stamp, StreamId, VolumeId};
+use tokio::sync::Notify;
 
 /// The node that the health processor runs on.
 pub trait Home: Send + Sync + 'static {
@@ -29,6 +30,9 @@ pub trait Home: Send + Sync + 'static {
 
     /// The mounted volumes in the order of their disks, and their states.
     fn volumes(&self) -> Vec<(Volume, VolumeState)>;
+
+    /// Told when a stream was stored on a volume that is short of room ([`crate::is_short`]), or found none.
+    fn short_of_room(&self) -> &Notify;
 
     /// The cost of storing a stream of this length here; `None` where no volume that takes streams has room. A volume
     /// that files the id already comes first, so that an older or damaged replica is replaced in one step.

@@ -28,4 +28,5 @@ pub use peers::{
 };
 pub use service::Health;
 pub use settings::HealthSettings;
+pub use space::is_short;
 pub use status::{HealthStatus, Walks};

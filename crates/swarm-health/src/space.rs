@@ -1,9 +1,13 @@
 //! Trapped space: defragmenting a volume when too little of what is not used can be written directly.
 //!
-//! The share is judged every hour (What is Trapped Space in Swarm?), and where free space runs short every minute.
+//! The share is judged every hour (What is Trapped Space in Swarm?), and where free space runs short every minute and
+//! whenever something is stored or refused.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
+use swarm_env::Interval;
 use swarm_plan::membership::VolumeState;
 use swarm_store::{Space, Volume};
 
@@ -25,16 +29,38 @@ impl Health {
     pub(crate) async fn defragment_for_ever(self) {
         let mut looks = self.env().background("health-space", EVERY);
         for look in 1u32.. {
-            looks.tick().await;
-            if !self.home().may_walk() {
-                continue;
+            self.until_next_look(&mut looks).await;
+            self.look_at_space(look.is_multiple_of(LOOKS)).await;
+        }
+    }
+
+    /// Waits for the next look. Where room runs short meanwhile, space is freed at once: clients may fill a small volume
+    /// from there in seconds.
+    async fn until_next_look(&self, looks: &mut Interval) {
+        let mut tick = pin!(looks.tick());
+        loop {
+            let short = pin!(self.home().short_of_room().notified());
+            match select(tick.as_mut(), short).await {
+                Either::Left(_) => return,
+                Either::Right(_) if self.look_at_space(false).await => {}
+                // Trying again at every write would gain no more.
+                Either::Right(_) => return tick.await,
             }
+        }
+    }
+
+    /// Defragments the volumes for which it is time; false if one of them could not be helped.
+    async fn look_at_space(&self, hourly: bool) -> bool {
+        let mut helped = true;
+        if self.home().may_walk() {
             for (volume, state) in self.home().volumes() {
-                if state == VolumeState::Ok && is_due(look, volume.space()) {
+                if state == VolumeState::Ok && is_due(hourly, volume.space()) {
                     self.defragment(&volume).await;
+                    helped &= !is_trapped(volume.space());
                 }
             }
         }
+        helped
     }
 
     async fn defragment(&self, volume: &Volume) {
@@ -60,9 +86,9 @@ impl Health {
     }
 }
 
-/// Whether a volume with this space is to be defragmented at this look, counted from 1.
-fn is_due(look: u32, space: Space) -> bool {
-    (look.is_multiple_of(LOOKS) || is_short(space)) && is_trapped(space)
+/// Whether a volume with this space is to be defragmented now, an hour after the last time that all were judged or before.
+fn is_due(hourly: bool, space: Space) -> bool {
+    (hourly || is_short(space)) && is_trapped(space)
 }
 
 /// Whether too little of what is not used can be written directly. It is defragmented until that is no longer so.
@@ -71,8 +97,9 @@ fn is_trapped(space: Space) -> bool {
         < space.free.saturating_add(space.trapped).saturating_mul(FREE_OF_TEN)
 }
 
-/// Whether new streams may soon find no room.
-fn is_short(space: Space) -> bool {
+/// Whether new streams may soon find no room: then the health processor is to be told ([`crate::Home::short_of_room`]).
+#[must_use]
+pub fn is_short(space: Space) -> bool {
     space.free < space.capacity / 100 * SHORT_PERCENT
 }
 
@@ -80,8 +107,8 @@ fn is_short(space: Space) -> bool {
 mod tests {
     use super::*;
 
-    const HOURLY: u32 = LOOKS;
-    const BETWEEN: u32 = LOOKS + 1;
+    const HOURLY: bool = true;
+    const BETWEEN: bool = false;
 
     fn space(capacity: u64, free: u64, trapped: u64) -> Space {
         Space { capacity, used: capacity - free - trapped, free, trapped, ..Space::default() }
@@ -90,7 +117,7 @@ mod tests {
     /// What is Trapped Space in Swarm?: the share is judged every hour, and restored where it is below 0.8.
     #[test]
     fn space_is_freed_when_too_much_of_it_is_trapped() {
-        for (look, space, due) in [
+        for (hourly, space, due) in [
             // 0.85, 0.75, and the 0.8 at which it ends.
             (HOURLY, space(1000, 340, 60), false),
             (HOURLY, space(1000, 300, 100), true),
@@ -111,7 +138,7 @@ mod tests {
             // An exbibyte overflows nothing.
             (HOURLY, space(1 << 60, 1 << 59, 1 << 58), true),
         ] {
-            assert_eq!(is_due(look, space), due, "look {look} at {space:?}");
+            assert_eq!(is_due(hourly, space), due, "{space:?}, hourly: {hourly}");
         }
     }
 }

@@ -13,6 +13,7 @@ use swarm_store::{
     AppendError, Publish, PublishError, Record, RecordState, Staged, Tombstone, Volume,
 };
 use swarm_types::{ObjectMeta, Stamp, StreamId, Timestamp};
+use tokio::sync::Notify;
 
 use crate::slots::{DISK_TIMEOUT, Slots};
 
@@ -25,6 +26,8 @@ pub(crate) struct Volumes {
     slots: Arc<Slots>,
     /// Replicas of which a damaged block was met: they serve nobody.
     damaged: Mutex<BTreeSet<(StreamId, Stamp)>>,
+    /// Told when room runs short.
+    short_of_room: Arc<Notify>,
 }
 
 /// What was found under an id.
@@ -36,7 +39,12 @@ pub(crate) struct Found {
 
 impl Volumes {
     pub(crate) fn new(env: &Env, slots: Arc<Slots>) -> Self {
-        Self { env: env.clone(), slots, damaged: Mutex::new(BTreeSet::new()) }
+        Self { env: env.clone(), slots, damaged: Mutex::default(), short_of_room: Arc::default() }
+    }
+
+    /// Told when a stream was stored on a volume that is short of room, or found none.
+    pub(crate) fn short_of_room(&self) -> Arc<Notify> {
+        Arc::clone(&self.short_of_room)
     }
 
     /// The mounted volumes, in the order of their disks.
@@ -139,6 +147,9 @@ impl Volumes {
                 return not_published(&error);
             }
         }
+        if swarm_health::is_short(volume.space()) {
+            self.short_of_room.notify_one();
+        }
         // It may have been filed while this was being written.
         if self.newer_elsewhere(volume, id, stamp) {
             let gone = volume.remove(id, stamp).await.is_ok();
@@ -181,11 +192,18 @@ impl Volumes {
         {
             return Some((cost, volume));
         }
-        self.slots
+        let best = self
+            .slots
             .mounted_where(VolumeState::takes_streams)
             .into_iter()
             .filter_map(|volume| cost(&volume).map(|cost| (cost, volume)))
-            .min_by_key(|(cost, volume)| (*cost, bids::volume_turn(draw, volume.id()), volume.id()))
+            .min_by_key(|(cost, volume)| {
+                (*cost, bids::volume_turn(draw, volume.id()), volume.id())
+            });
+        if best.is_none() {
+            self.short_of_room.notify_one();
+        }
+        best
     }
 
     /// Files a tombstone where the id is filed, else on the emptiest volume, else on any that can remember it, and drops

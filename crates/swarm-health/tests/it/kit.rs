@@ -27,6 +27,7 @@ use swarm_types::{
     ClusterName, DiskId, Etag, HeaderList, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId,
     Timestamp, Version, VolumeId,
 };
+use tokio::sync::Notify;
 
 /// Size of every disk.
 const DISK: u64 = 32 << 20;
@@ -65,6 +66,7 @@ pub(crate) struct Neighbour {
     volumes: Mutex<Vec<(Volume, VolumeState)>>,
     up: AtomicBool,
     suspects: Mutex<BTreeSet<(StreamId, Stamp)>>,
+    short_of_room: Notify,
     health: OnceLock<Health>,
 }
 
@@ -167,6 +169,7 @@ impl Town {
                 volumes: Mutex::new(volumes),
                 up: AtomicBool::new(true),
                 suspects: Mutex::default(),
+                short_of_room: Notify::new(),
                 health: OnceLock::new(),
             };
             nodes.insert(node(nth), neighbour);
@@ -346,6 +349,11 @@ impl Town {
         self.inner.nodes[&node(nth)].volumes.lock().unwrap()[which].1
     }
 
+    /// A stream has found no room on a node.
+    pub(crate) fn refuse(&self, nth: u8) {
+        self.inner.nodes[&node(nth)].short_of_room.notify_one();
+    }
+
     /// So many messages in a hundred are lost, and so many come twice.
     pub(crate) fn trouble(&self, loss: u64, doubles: u64) {
         self.inner.loss.store(loss, Ordering::Relaxed);
@@ -480,6 +488,10 @@ impl Home for Seat {
 
     fn volumes(&self) -> Vec<(Volume, VolumeState)> {
         self.here().volumes.lock().unwrap().clone()
+    }
+
+    fn short_of_room(&self) -> &Notify {
+        &self.here().short_of_room
     }
 
     fn copy_cost(&self, id: StreamId, length: u64) -> Option<u64> {

@@ -54,7 +54,9 @@ fn where_free_space_runs_short_nobody_waits_for_the_hour() {
         let volume = riddle(&town, 160).await;
         let before = volume.space();
         assert!(before.free < before.capacity / 5, "{before:?}");
-        town.wait(3 * MINUTE).await;
+        town.wait(MINUTE / 2).await;
+        assert_eq!(volume.space(), before, "nobody has asked for room");
+        town.wait(2 * MINUTE).await;
         let after = volume.space();
         assert!(percent_free(after) >= 80, "{after:?}");
         assert_eq!(after.used, before.used);
@@ -73,5 +75,28 @@ fn a_volume_with_little_trapped_is_left_alone() {
         town.wait(130 * MINUTE).await;
         assert_eq!(volume.space(), before);
         assert_eq!(town.counted("bytes moved by defragmentation"), 0);
+    });
+}
+
+/// In a minute clients may have filled what is left.
+#[test]
+fn where_room_is_asked_for_it_is_made_at_once() {
+    Plan::of(&[""]).run(|town| async move {
+        let volume = riddle(&town, 160).await;
+        town.refuse(1);
+        town.wait(MINUTE / 20).await;
+        let after = volume.space();
+        assert!(percent_free(after) >= 80, "{after:?}");
+        // With room enough the hour counts all the same.
+        for nth in (1..100).step_by(2) {
+            assert!(volume.remove(stream(nth), stamp(5)).await.unwrap());
+        }
+        let before = volume.space();
+        assert!(before.free > before.capacity / 5 && percent_free(before) < 80, "{before:?}");
+        town.refuse(1);
+        town.wait(10 * MINUTE).await;
+        assert_eq!(volume.space(), before);
+        town.wait(50 * MINUTE).await;
+        assert!(percent_free(volume.space()) >= 80);
     });
 }

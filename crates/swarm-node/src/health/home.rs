@@ -1,5 +1,7 @@
 //! What the health processor asks of its own node, over the node's volumes.
 
+use std::sync::Arc;
+
 use swarm_env::BoxFuture;
 use swarm_health::Home;
 use swarm_plan::health::Subcluster;
@@ -7,6 +9,7 @@ use swarm_plan::membership::{NodeState, Phase, VolumeState};
 use swarm_plan::outcome::Made;
 use swarm_store::{Publish, Staged, Tombstone, Volume};
 use swarm_types::{NodeId, Stamp, StreamId, VolumeId};
+use tokio::sync::Notify;
 
 use crate::{Node, WeakNode};
 
@@ -15,12 +18,14 @@ pub(super) struct OwnNode {
     node: WeakNode,
     id: NodeId,
     subcluster: Subcluster,
+    short_of_room: Arc<Notify>,
 }
 
 impl OwnNode {
     pub(super) fn new(node: &Node) -> Self {
         let subcluster = node.inner.settings().subcluster.as_str().into();
-        Self { node: node.downgrade(), id: node.inner.id, subcluster }
+        let short_of_room = node.inner.volumes.short_of_room();
+        Self { node: node.downgrade(), id: node.inner.id, subcluster, short_of_room }
     }
 }
 
@@ -56,6 +61,10 @@ impl Home for OwnNode {
 
     fn volumes(&self) -> Vec<(Volume, VolumeState)> {
         self.node.upgrade().map(|node| node.inner.slots.in_states()).unwrap_or_default()
+    }
+
+    fn short_of_room(&self) -> &Notify {
+        &self.short_of_room
     }
 
     fn copy_cost(&self, id: StreamId, length: u64) -> Option<u64> {

@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use swarm_cluster::{
-    ClusterSpec, DiskFault, DiskRef, Ending, LinkChange, NodeRef, Point, Reply,
-};
+use swarm_cluster::{ClusterSpec, DiskFault, DiskRef, Ending, LinkChange, NodeRef, Point, Reply};
 
 pub use super::comparison::Comparison;
 use super::lifepoint::Lifepoint;

@@ -228,12 +228,7 @@ async fn switch_off(
 }
 
 /// Waits until a node has panicked at this point, or until the scenario is over.
-async fn panic_at(
-    run: &Arc<Run>,
-    line: usize,
-    point: Point,
-    node: &NodeRef,
-) -> Result<(), String> {
+async fn panic_at(run: &Arc<Run>, line: usize, point: Point, node: &NodeRef) -> Result<(), String> {
     if run.world.life(node) == Life::Off {
         return Ok(());
     }

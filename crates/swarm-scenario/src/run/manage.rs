@@ -172,9 +172,8 @@ async fn ask(
         let mut request = Request::new(run.world.management(node), method.to_owned(), path.clone())
             .patience(PATIENCE);
         if body.is_some() {
-            request = request
-                .header("Content-Type", "application/json")
-                .body(Bytes::from(text.clone()));
+            request =
+                request.header("Content-Type", "application/json").body(Bytes::from(text.clone()));
         }
         let request = Request { auth: Some((ADMIN.0.to_owned(), ADMIN.1.to_owned())), ..request };
         let answered = run.management.send(request).await;

@@ -79,8 +79,10 @@ fn history(run: &Run, reach: &Reach, history: &[Entry], violation: &Violation) -
 
 /// What nodes reported of the copies of an object last: made, let go, damaged, erased.
 fn moves(run: &Run, object: &Object, until: Duration) -> Vec<String> {
-    let streams: Vec<String> =
-        streams(run, object).iter().map(|id| format!("stream={}", StreamId::from_bytes(*id))).collect();
+    let streams: Vec<String> = streams(run, object)
+        .iter()
+        .map(|id| format!("stream={}", StreamId::from_bytes(*id)))
+        .collect();
     let since_start = |at: Instant| run.since_start(at);
     let reports = run.reports.last(MOVES_MAX, |report| {
         report.at.is_none_or(|at| since_start(at) <= until)

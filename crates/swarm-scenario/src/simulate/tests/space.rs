@@ -42,3 +42,12 @@ fn what_is_overwritten_makes_room_for_what_comes() {
         assert_held(&run_text(SMALL, seed));
     }
 }
+
+/// What clients leave free at one look of the health processor they fill before the next.
+#[test]
+fn clients_that_fill_a_disk_within_a_minute_find_room_all_the_same() {
+    let hasty = SMALL.replace("0s..20m", "0s..30s").replace("1/s", "40/s");
+    for seed in 0..3 {
+        assert_held(&run_text(&hasty, seed));
+    }
+}

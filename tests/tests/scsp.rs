@@ -8,6 +8,7 @@ mod expect;
 mod framing;
 mod guidelines;
 mod integrity;
+mod lifecycle;
 mod lifepoints;
 mod metadata;
 mod named;

@@ -1,7 +1,8 @@
 //! What nodes logged in a run, kept for whoever judges it: every line of informational level or graver, as a person reads it.
 
+use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swarm_types::Instant;
 use tracing::field::{Field, Visit};
@@ -10,7 +11,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// More lines than this no run that makes sense logs; what comes later is not kept.
+/// So many lines are kept, the newest.
 const KEPT_MAX: usize = 100_000;
 
 /// One line.
@@ -26,31 +27,45 @@ pub struct Report {
 
 /// The lines of a run so far. Cheap to clone: all clones are one.
 #[derive(Debug, Clone, Default)]
-pub struct Reports(Arc<Mutex<Vec<Report>>>);
+pub struct Reports(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<Report>,
+    /// How many older ones there were.
+    dropped: usize,
+}
 
 impl Reports {
     /// Forgets them all, for a run that begins.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.kept() = Kept::default();
     }
 
-    /// How many there are.
+    /// How many there were so far.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        let kept = self.kept();
+        kept.dropped + kept.lines.len()
     }
 
-    /// The first line from this one on for which `holds` says so.
+    /// The first line from this one on for which `holds` says so, among those that are still kept.
     pub fn find(&self, from: usize, holds: impl Fn(&Report) -> bool) -> Option<Report> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().skip(from).find(|line| holds(line)).cloned()
+        let kept = self.kept();
+        kept.lines.iter().skip(from.saturating_sub(kept.dropped)).find(|line| holds(line)).cloned()
+    }
+
+    /// True if lines from this one on are not kept any more, so that nobody can say what they were.
+    #[must_use]
+    pub fn is_cut(&self, from: usize) -> bool {
+        from < self.kept().dropped
     }
 
     /// The last `count` lines for which `holds` says so, in their order.
     pub fn last(&self, count: usize, holds: impl Fn(&Report) -> bool) -> Vec<Report> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept();
         let mut found: Vec<Report> =
-            lines.iter().rev().filter(|line| holds(line)).take(count).cloned().collect();
+            kept.lines.iter().rev().filter(|line| holds(line)).take(count).cloned().collect();
         found.reverse();
         found
     }
@@ -63,10 +78,16 @@ impl Reports {
     }
 
     fn keep(&self, report: Report) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() < KEPT_MAX {
-            lines.push(report);
+        let mut kept = self.kept();
+        if kept.lines.len() >= KEPT_MAX {
+            kept.lines.pop_front();
+            kept.dropped += 1;
         }
+        kept.lines.push_back(report);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

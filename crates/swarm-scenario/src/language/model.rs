@@ -374,6 +374,18 @@ pub enum NodeSelector {
     Each,
 }
 
+impl NodeSelector {
+    /// False if it certainly chooses no node of this cluster.
+    #[must_use]
+    pub fn may_choose_of(&self, cluster: &str) -> bool {
+        match self {
+            Self::These(nodes) => nodes.iter().any(|node| node.cluster == cluster),
+            Self::Some(_, of) | Self::All(of) | Self::Rest(of) => of == cluster,
+            Self::Step(_) | Self::Each => true,
+        }
+    }
+}
+
 /// Which disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiskSelector {
@@ -389,6 +401,19 @@ pub enum DiskSelector {
     Step(String),
     /// The one that `each` has come to.
     Each,
+}
+
+impl DiskSelector {
+    /// False if it certainly chooses no disk of this cluster.
+    #[must_use]
+    pub fn may_choose_of(&self, cluster: &str) -> bool {
+        match self {
+            Self::These(disks) => disks.iter().any(|disk| disk.node.cluster == cluster),
+            Self::SomeOfNode(_, node) => node.cluster == cluster,
+            Self::Some(_, of) | Self::All(of) => of == cluster,
+            Self::Step(_) | Self::Each => true,
+        }
+    }
 }
 
 /// What a step does.
@@ -571,8 +596,8 @@ pub enum Power {
     Pause,
     /// Kill, and blank disks.
     Wipe,
-    /// A panic where the process passes this point next.
-    Panic(Point),
+    /// A panic where the process passes this point next, if it does so in time.
+    Panic(Point, Duration),
 }
 
 /// One request of a client.

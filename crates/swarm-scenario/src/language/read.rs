@@ -193,7 +193,7 @@ impl<'v> File<'v> {
             };
             if let Verb::Skip(by) = step.verb {
                 let times = step.repeat.map_or(1, |(_, times)| times);
-                skipped += by.max * times;
+                skipped = skipped.saturating_add(by.max.saturating_mul(times));
                 if skipped >= limit.sim {
                     let by = value.get_ref().as_table().and_then(|table| table.get("by"));
                     let span = by.map_or_else(|| value.span(), Spanned::span);

@@ -117,7 +117,7 @@ impl fmt::Display for Power {
             Self::Restart(_) => "restart",
             Self::Pause => "pause",
             Self::Wipe => "wipe",
-            Self::Panic(point) => return write!(f, "panic at {}", point.word()),
+            Self::Panic(point, _) => return write!(f, "panic at {}", point.word()),
         })
     }
 }

@@ -258,8 +258,13 @@ fn the_version_of_a_write_of_unknown_fate_is_taken_from_the_read() {
     let seen = |version| {
         judge(&history, LATE, &Whole, Seen::Content { content: 1, stamp: stamp(version) })
     };
-    assert_eq!(seen(10), Err(Illegal::Stale { newer: 1 }));
+    // The delete covers the newer write and what is older: it has the last word.
+    assert_eq!(seen(10), Err(Illegal::Resurrected { delete: 2 }));
     assert_eq!(seen(30), Ok(()));
+    assert_eq!(
+        judge(&history[..2], LATE, &Whole, Seen::Content { content: 1, stamp: stamp(10) }),
+        Err(Illegal::Stale { newer: 1 })
+    );
     let history = [lost_write(1, 0, 1), write(2, 2, 3, 20), delete(4, 5)];
     assert_eq!(
         judge(&history[..1], LATE, &Whole, Seen::Content { content: 1, stamp: stamp(10) }),

@@ -160,10 +160,16 @@ impl Watch<'_> {
     }
 
     async fn never(&mut self) -> Verdict {
-        let counts = OverWhat::of(self.look.subject) == OverWhat::Operations;
+        let over_what = OverWhat::of(self.look.subject);
         while !self.run.is_rested() {
-            if !counts && let Ok(detail) = self.look.now().await {
+            let logged = self.run.reports.count();
+            if over_what != OverWhat::Operations
+                && let Ok(detail) = self.look.now().await
+            {
                 return Err(detail);
+            }
+            if over_what == OverWhat::Log && self.look.go_on_in_log(logged) {
+                return Err("so much was logged that not all of it could be looked at".to_owned());
             }
             self.pause().await;
         }

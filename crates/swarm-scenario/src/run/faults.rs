@@ -166,7 +166,7 @@ pub(crate) async fn power(
                 run.env().sleep(run.draw(down)).await;
                 switch_on(run, node).await
             }
-            Power::Panic(point) => panic_at(run, line, point, node).await,
+            Power::Panic(point, within) => panic_at(run, line, (point, within), node).await,
             _ => switch_off(run, line, power, node).await,
         }
     });
@@ -204,7 +204,7 @@ async fn switch_off(
         Power::PowerOff => Action::PowerOff(node.clone()),
         Power::Pause => Action::Pause(node.clone()),
         Power::Wipe => Action::Wipe(node.clone()),
-        Power::Panic(point) => Action::Panic { node: node.clone(), point },
+        Power::Panic(point, _) => Action::Panic { node: node.clone(), point },
         Power::Stop | Power::Restart(_) | Power::Start => Action::Stop(node.clone()),
     };
     if power == Power::Wipe {
@@ -216,28 +216,37 @@ async fn switch_off(
         Err(_) if run.world.life(node) == Life::Off => {}
         Err(why) => return Err(why),
     }
-    if power == Power::Wipe || disks::note_damage(run) {
+    let damaged = disks::note_damage(run);
+    if damaged || power == Power::Wipe {
         losses::book(run, had);
     }
     if power != Power::Pause {
         losses::stopped(run, node);
+        forget_settings(run, &node.cluster);
     }
     run.look_for_close_call();
     count(run);
     Ok(())
 }
 
-/// Waits until a node has panicked at this point, or until the scenario is over.
-async fn panic_at(run: &Arc<Run>, line: usize, point: Point, node: &NodeRef) -> Result<(), String> {
+/// Waits until a node has panicked at this point, or for so long.
+async fn panic_at(
+    run: &Arc<Run>,
+    line: usize,
+    (point, within): (Point, Duration),
+    node: &NodeRef,
+) -> Result<(), String> {
     if run.world.life(node) == Life::Off {
         return Ok(());
     }
     // From before it happens, whenever that is: an answer that is under way then may suffer.
-    let trouble = lock(&run.reach).off(run.now(), run.number(node));
+    let number = run.number(node);
+    let trouble = lock(&run.reach).off(run.now(), number);
     let action = Action::Panic { node: node.clone(), point };
     let ordered = run.world.apply(action).await?.number;
     note(run, line, ordered);
-    while run.world.life(node) != Life::Off && !run.is_over() {
+    let deadline = run.now() + within;
+    while run.world.life(node) != Life::Off && run.now() < deadline {
         run.env().sleep(LOOK_FOR_PANIC).await;
     }
     let others = {
@@ -256,9 +265,17 @@ async fn panic_at(run: &Arc<Run>, line: usize, point: Point, node: &NodeRef) -> 
         return Ok(());
     }
     losses::stopped(run, node);
+    forget_settings(run, &node.cluster);
     run.look_for_close_call();
     count(run);
     Ok(())
+}
+
+/// What steps have set at run time is gone once no node of the cluster runs any more.
+fn forget_settings(run: &Run, cluster: &str) {
+    if run.world.nodes(cluster).iter().all(|node| run.world.life(node) == Life::Off) {
+        lock(&run.steps).changed.retain(|(of, _), _| of != cluster);
+    }
 }
 
 /// Starts a node that is off, lets a paused one go on, and leaves a running one alone.

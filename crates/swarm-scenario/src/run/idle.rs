@@ -62,6 +62,7 @@ pub(crate) async fn judge(run: &Run) {
         if run.now() >= deadline {
             return report(run, found);
         }
+        *lock(&run.restless) = found.into_iter().next();
         run.env().sleep(JUDGE_EVERY).await;
     }
 }

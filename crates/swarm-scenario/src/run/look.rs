@@ -49,6 +49,13 @@ impl<'a> Look<'a> {
         self.from_line = self.run.reports.count();
     }
 
+    /// Goes on at this line of the log. True if lines before it were lost that nobody had looked at.
+    pub(crate) fn go_on_in_log(&mut self, at: usize) -> bool {
+        let cut = self.run.reports.is_cut(self.from_line);
+        self.from_line = at;
+        cut
+    }
+
     /// How long lies between two looks.
     pub(crate) const fn pace(&self) -> Duration {
         match self.subject {

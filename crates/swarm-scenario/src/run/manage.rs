@@ -13,13 +13,12 @@ use serde_json::{Value, json};
 use swarm_client::Request;
 use swarm_cluster::{DiskRef, Life, NodeRef};
 
+use super::setup::ADMIN;
 use super::{Run, faults, lock};
 use crate::language::model::Retire;
 use crate::language::tell::listed;
 use crate::wire;
 
-/// The administrator that every node knows from the start (Defining Swarm Admins and Users).
-const ADMIN: (&str, &str) = ("admin", "ourpwdofchoicehere");
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A node that does not answer is asked again: it may just be starting.
 const TRIES: u32 = 3;

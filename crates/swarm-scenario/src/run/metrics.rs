@@ -13,7 +13,7 @@ use crate::language::model::{
 /// A percentile over fewer operations says nothing, so it fails.
 const PERCENTILE_OF_MIN: usize = 20;
 
-/// The value of what has not come: more than any other.
+/// Stands for the value of what has not come.
 pub(crate) const NOT_YET: u64 = u64::MAX;
 
 /// Compares a metric as it is now; operations are those of the whole run until now.
@@ -103,10 +103,11 @@ pub(crate) fn compare(
     seen: u64,
     when: &str,
 ) -> Verdict {
-    let detail = match seen {
-        NOT_YET => "not fully protected yet".to_owned(),
-        seen => format!("{} {when}", metric.shown(seen)),
-    };
+    if seen == NOT_YET {
+        // It is no length of time, so that it compares with none.
+        return Err("not fully protected yet".to_owned());
+    }
+    let detail = format!("{} {when}", metric.shown(seen));
     if is.holds(seen, value) { Ok(detail) } else { Err(detail) }
 }
 

@@ -15,7 +15,7 @@ const HEALTHY_WITHIN: Duration = Duration::from_secs(600);
 const TRIES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The administrator that every node knows from the start (Defining Swarm Admins and Users).
-const ADMIN: (&str, &str) = ("admin", "ourpwdofchoicehere");
+pub(crate) const ADMIN: (&str, &str) = ("admin", "ourpwdofchoicehere");
 
 /// Waits for healthy clusters and creates the contexts.
 ///

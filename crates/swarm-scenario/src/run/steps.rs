@@ -350,9 +350,9 @@ impl Doing<'_> {
             Verb::HealDisk(selector) => disks::heal(run, &self.disks(selector)).await?,
             Verb::PullDisk(selector) => {
                 let disks = self.disks(selector);
-                let (at, nodes) = (run.now(), tally::plugged(run, &disks));
+                let (at, taken) = (run.now(), tally::plugged(run, &disks));
                 disks::pull(run, number, &disks).await?;
-                tally::lost(run, nodes, at);
+                tally::lost(run, taken, at);
                 return Ok(Undo::PlugIn(disks));
             }
             Verb::InsertDisk(selector, into) => {
@@ -373,9 +373,9 @@ impl Doing<'_> {
             }
             Verb::ReplaceDisk(selector) => {
                 let disks = self.disks(selector);
-                let (at, nodes) = (run.now(), tally::plugged(run, &disks));
+                let (at, taken) = (run.now(), tally::plugged(run, &disks));
                 disks::replace(run, number, &disks).await?;
-                tally::lost(run, nodes, at);
+                tally::lost(run, taken, at);
             }
             Verb::LoseIndex(selector) => {
                 disks::lose_index(run, number, &self.disks(selector)).await?;

@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     copies: BTreeMap<NodeRef, Copies>,
     /// Clusters whose disks are being looked at until they are protected again.
     watched: BTreeSet<String>,
+    /// Disks that are looked at because something is wrong with them.
+    suspected: BTreeSet<DiskRef>,
     /// Clusters for which somebody waits until then.
     awaited: BTreeSet<String>,
 }
@@ -37,7 +39,7 @@ pub(crate) struct Tally {
 /// A volume that was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Loss {
-    cluster: String,
+    disk: DiskRef,
     at: Instant,
     /// When all objects of the cluster had the copies that are demanded of them again.
     mended: Option<Instant>,
@@ -70,7 +72,7 @@ impl Tally {
         cluster: Option<&str>,
         counts: impl Fn(Instant) -> bool,
     ) -> Option<Recovery> {
-        let of = |loss: &&Loss| cluster.is_none_or(|cluster| loss.cluster == cluster);
+        let of = |loss: &&Loss| cluster.is_none_or(|cluster| loss.disk.node.cluster == cluster);
         let losses: Vec<&Loss> =
             self.losses.iter().filter(of).filter(|loss| counts(loss.at)).collect();
         let times = losses.iter().map(|loss| loss.mended.map(|mended| mended.since(loss.at)));
@@ -99,13 +101,13 @@ impl Tally {
     }
 
     fn oldest(&self, cluster: &str) -> Option<Instant> {
-        let open = self.losses.iter().filter(|loss| loss.cluster == cluster);
+        let open = self.losses.iter().filter(|loss| loss.disk.node.cluster == cluster);
         open.filter(|loss| loss.mended.is_none()).map(|loss| loss.at).min()
     }
 
     /// Everything that was lost until `seen` has been made good. True if nothing is open any more.
     fn mended(&mut self, cluster: &str, seen: Instant, at: Instant) -> bool {
-        for loss in self.losses.iter_mut().filter(|loss| loss.cluster == cluster) {
+        for loss in self.losses.iter_mut().filter(|loss| loss.disk.node.cluster == cluster) {
             if loss.at <= seen {
                 loss.mended.get_or_insert(at);
             }
@@ -115,22 +117,26 @@ impl Tally {
 }
 
 /// The disks among these that are in a node now.
-pub(crate) fn plugged(run: &Run, disks: &[DiskRef]) -> Vec<NodeRef> {
-    disks.iter().filter_map(|disk| run.world.plugged_into(disk)).collect()
+pub(crate) fn plugged(run: &Run, disks: &[DiskRef]) -> Vec<DiskRef> {
+    disks.iter().filter(|disk| run.world.plugged_into(disk).is_some()).cloned().collect()
 }
 
-/// The nodes, once for each disk of theirs, that a wipe will find running.
-pub(crate) fn wiped(run: &Run, nodes: &[NodeRef]) -> Vec<NodeRef> {
+/// The disks of nodes that a wipe will find running.
+pub(crate) fn wiped(run: &Run, nodes: &[NodeRef]) -> Vec<DiskRef> {
     let running = nodes.iter().filter(|node| run.world.life(node) != Life::Off);
-    running.flat_map(|node| vec![node.clone(); run.world.disks(node).len()]).collect()
+    running.flat_map(|node| run.world.disks(node)).collect()
 }
 
-/// Each of these nodes has lost a volume at this time.
-pub(crate) fn lost(run: &Arc<Run>, nodes: Vec<NodeRef>, at: Instant) {
-    for NodeRef { cluster, .. } in nodes {
+/// The volumes on these disks are lost since this time; one that is lost already is not lost again.
+pub(crate) fn lost(run: &Arc<Run>, disks: Vec<DiskRef>, at: Instant) {
+    for disk in disks {
+        let cluster = disk.node.cluster.clone();
         let (is_new, is_awaited) = {
             let mut tally = lock(&run.tally);
-            tally.losses.push(Loss { cluster: cluster.clone(), at, mended: None });
+            if tally.losses.iter().any(|loss| loss.disk == disk && loss.mended.is_none()) {
+                continue;
+            }
+            tally.losses.push(Loss { disk, at, mended: None });
             let event = Event::Protected(cluster.clone());
             let is_awaited = run.board.wants(&event)
                 && run.board.when(&event).is_none()
@@ -177,7 +183,10 @@ async fn watch_recovery(run: Arc<Run>, cluster: String) {
 
 /// Watches disks of which something is wrong: a volume that its node gives up is lost as well.
 pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
-    let mut left: BTreeSet<DiskRef> = disks.iter().cloned().collect();
+    let mut left: BTreeSet<DiskRef> = {
+        let mut tally = lock(&run.tally);
+        disks.iter().filter(|disk| tally.suspected.insert((*disk).clone())).cloned().collect()
+    };
     // Where steps retire volumes, nobody can tell from outside which of them did it.
     let retires = run
         .scenario
@@ -194,6 +203,7 @@ pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
             run.pause(LOOK_EVERY).await;
             for disk in left.clone() {
                 let Some(node) = run.world.plugged_into(&disk) else {
+                    lock(&run.tally).suspected.remove(&disk);
                     left.remove(&disk);
                     continue;
                 };
@@ -201,8 +211,9 @@ pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
                 let name = disk.to_string();
                 let mut volumes = status.volumes.iter();
                 if volumes.any(|volume| volume.disk == name && given_up(&volume.state)) {
+                    lock(&run.tally).suspected.remove(&disk);
                     left.remove(&disk);
-                    lost(&run, vec![node], run.now());
+                    lost(&run, vec![disk], run.now());
                 }
             }
         }
@@ -213,10 +224,11 @@ pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
 pub(crate) fn loses(scenario: &Scenario, cluster: &str) -> bool {
     let event = Event::Protected(cluster.to_owned());
     scenario.steps.iter().any(|step| {
-        let takes = matches!(
-            step.verb,
-            Verb::PullDisk(_) | Verb::ReplaceDisk(_) | Verb::Power(Power::Wipe, _)
-        );
+        let takes = match &step.verb {
+            Verb::PullDisk(disks) | Verb::ReplaceDisk(disks) => disks.may_choose_of(cluster),
+            Verb::Power(Power::Wipe, nodes) => nodes.may_choose_of(cluster),
+            _ => false,
+        };
         takes && !matches!(&step.start, Start::After { event: of, .. } if *of == event)
     })
 }
@@ -234,7 +246,7 @@ mod tests {
     }
 
     fn loss(secs: u64) -> Loss {
-        Loss { cluster: "main".to_owned(), at: at(secs), mended: None }
+        Loss { disk: DiskRef { node: node(1), disk: 1 }, at: at(secs), mended: None }
     }
 
     fn longest(tally: &Tally) -> Option<Option<Duration>> {

@@ -3,6 +3,7 @@
 mod failing;
 mod faults;
 mod orders;
+mod points;
 mod recovery;
 mod space;
 

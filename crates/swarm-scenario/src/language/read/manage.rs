@@ -50,12 +50,9 @@ fn targets(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Targ
         (None, Some(disks)) => select::disks(reader, names, &disks).map(Targets::Disks),
         // `each` goes through what its phrase means.
         (None, None) if table.has("each") => {
-            let text = table.text("each")?;
-            let of_disks = text.value.contains("disks") || text.value.matches('/').count() > 1;
-            Some(if of_disks {
-                Targets::Disks(DiskSelector::Each)
-            } else {
-                Targets::Nodes(NodeSelector::Each)
+            Some(match select::targets(reader, names, &table.text("each")?)? {
+                Targets::Disks(_) => Targets::Disks(DiskSelector::Each),
+                Targets::Nodes(_) => Targets::Nodes(NodeSelector::Each),
             })
         }
         _ => {

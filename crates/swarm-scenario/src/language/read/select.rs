@@ -5,7 +5,7 @@ use std::ops::Range;
 use swarm_cluster::{DiskRef, NodeRef};
 
 use super::Names;
-use crate::language::model::{Counted, DiskSelector, Event, NodeSelector, ObjectRef, Via};
+use crate::language::model::{Counted, DiskSelector, Event, NodeSelector, ObjectRef, Targets, Via};
 use crate::language::reader::{At, Reader};
 use crate::language::words;
 
@@ -77,6 +77,29 @@ pub(super) fn disks(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
     let these: Option<Vec<_>> =
         phrase.split(',').map(|one| disk(reader, names, &text.span, one.trim())).collect();
     these.map(DiskSelector::These)
+}
+
+/// Reads nodes or disks, where a verb takes either: the shape of the phrase says which.
+pub(super) fn targets(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Option<Targets> {
+    if means_disks(names, text.value.trim()) {
+        disks(reader, names, text).map(Targets::Disks)
+    } else {
+        nodes(reader, names, text).map(Targets::Nodes)
+    }
+}
+
+fn means_disks(names: &Names, phrase: &str) -> bool {
+    match phrase.split_once(" of ") {
+        // `3 disks of main`, `1 of main/3`.
+        Some((head, place)) => head.trim().ends_with(" disks") || place.contains('/'),
+        None => match names.steps.get(phrase) {
+            Some(verb) => words::VERBS.iter().any(|word| {
+                let takes = |key| word.arguments.iter().any(|argument| argument.word == key);
+                word.word.word == verb && takes("disks") && !takes("nodes")
+            }),
+            None => phrase.split(',').any(|one| one.matches('/').count() > 1),
+        },
+    }
 }
 
 /// Reads `any node`, `round robin`, `main/1` for clients of `cluster`.

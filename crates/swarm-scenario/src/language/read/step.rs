@@ -15,6 +15,8 @@ use crate::language::words::{self, VerbWord, Word};
 
 /// How long a `restart` keeps a node down (the language's own default).
 const DOWN: Span = Span::exactly(Duration::from_secs(30));
+/// How long a node has to pass the point where it is to panic (the language's own default).
+const PANIC_WITHIN: Duration = Duration::from_secs(300);
 /// The administrator that every node knows from the start (Defining Swarm Admins and Users).
 const ADMIN: &str = "admin:ourpwdofchoicehere";
 
@@ -148,15 +150,9 @@ fn each(
         }
         return Some(None);
     };
-    let key = match each_key(table, word) {
-        // Where both make sense, the phrase says which are meant.
-        "nodes" if word.arguments.iter().any(|word| word.word == "disks") => {
-            let of_disks = text.value.contains("disks") || text.value.matches('/').count() > 1;
-            if of_disks { "disks" } else { "nodes" }
-        }
-        key => key,
-    };
-    let targets = match key {
+    let takes_disks = word.arguments.iter().any(|word| word.word == "disks");
+    let targets = match each_key(table, word) {
+        "nodes" if takes_disks => select::targets(reader, names, &text)?,
         "nodes" => Targets::Nodes(select::nodes(reader, names, &text)?),
         "disks" => Targets::Disks(select::disks(reader, names, &text)?),
         _ => {
@@ -214,7 +210,10 @@ fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Op
         "start" => power(Power::Start),
         "pause" => power(Power::Pause),
         "wipe" => power(Power::Wipe),
-        "panic" => power(Power::Panic(point(table)?)),
+        "panic" => power(Power::Panic(
+            point(table)?,
+            if table.has("within") { table.duration("within")? } else { PANIC_WITHIN },
+        )),
         "restart" => power(Power::Restart(if table.has("down") {
             table.span_of_time("down")?
         } else {

@@ -425,6 +425,7 @@ fn every_verb_that_is_built_can_be_used() {
         "disks" => "disks = \"1 of main/3\"",
         "share" => "share = \"0.1%\"",
         "offset" => "offset = \"-1m\"",
+        "point" => "point = \"copy-made\"",
         "method" => "method = \"GET\"",
         "path" => "path = \"acme.example/scans/cat.jpg\"",
         "workload" => "workload = \"ingest\"",

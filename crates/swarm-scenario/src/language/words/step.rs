@@ -147,6 +147,7 @@ pub const VERBS: &[VerbWord] = &[
     verb("remember", "notes what clients see of every object; `as` names the snapshot. Nothing should be written meanwhile", &[CLUSTER], &["as"]).live(),
     verb("panic", "the process panics when it passes this point next; its disks keep what they were given", &[
         ON_NODES, word("point", Takes::OneOf(POINTS), "where in the code"),
+        word("within", Takes::Duration, "after so long without passing there it is called off").or("`5m`"),
     ], &["nodes", "point"]).undone_by("start, for").bites_by("nodes that passed the point"),
     verb("cut", "cuts nodes off from others, or in one direction only", &[
         ON_NODES,

@@ -324,3 +324,10 @@ that = "healthy"
     let held: Vec<bool> = report.expectations.iter().map(|expectation| expectation.held).collect();
     assert_eq!(held, [true, true], "{:?}", report.expectations);
 }
+
+#[test]
+fn a_node_whose_clock_is_behind_clears_away_what_others_have_dated_ahead() {
+    // It took what they wrote for new until its own clock got there, and left a superseded copy alone: seed 6.
+    let text = include_str!("../../../../../scenarios/clocks-apart.toml");
+    assert_held(&run_text(text, 6));
+}

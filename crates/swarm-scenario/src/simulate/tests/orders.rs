@@ -1,6 +1,12 @@
 //! What an operator orders while a cluster runs: it comes true, it can be taken back, and a run says so.
 
 use super::{WORLD, assert_held, run, run_text};
+use crate::report::RunReport;
+
+/// What each order was, and how many states it changed.
+fn orders(report: &RunReport) -> Vec<(&str, u64)> {
+    report.faults.iter().map(|order| (order.what.as_str(), order.effects)).collect()
+}
 
 #[test]
 fn a_retire_that_is_called_off_leaves_the_disk_in_service() {
@@ -31,6 +37,58 @@ cluster = "main"
         3,
     );
     assert_held(&report);
+    assert_eq!(orders(&report), [("retire main/2/1", 1), ("cancel-retire main/2/1", 1)]);
+}
+
+#[test]
+fn an_order_that_changes_nothing_counts_nothing() {
+    let report = run(
+        r#"
+[[step]]
+at = "1s"
+do = "cancel-retire"
+nodes = "main/1"
+[[step]]
+at = "2s"
+do = "set"
+cluster = "main"
+setting = "policy.replicas"
+value = "min:2 max:3 default:3"
+[[step]]
+at = "3s"
+do = "set"
+cluster = "main"
+setting = "policy.replicas"
+value = "min:2 max:3 default:3"
+"#,
+        3,
+    );
+    let effects: Vec<u64> = orders(&report).iter().map(|(_, effects)| *effects).collect();
+    assert_eq!(effects, [0, 1, 0], "{:?}", report.faults);
+}
+
+#[test]
+fn each_goes_through_nodes_or_disks_as_its_phrase_says() {
+    let report = run(
+        r#"
+[[step]]
+after = "ingest ends"
+each = "main/1, main/2"
+do = "retire"
+for = "10s"
+as = "nodes"
+[[step]]
+after = "nodes ends"
+wait = "1m"
+each = "1 of main/3"
+do = "retire"
+for = "10s"
+"#,
+        3,
+    );
+    assert_held(&report);
+    let expected = [("retire main/1", 2), ("retire main/2", 2), ("retire main/3/1", 2)];
+    assert_eq!(orders(&report), expected, "each is retired, and called off");
 }
 
 #[test]
@@ -68,7 +126,14 @@ of = "main"
 metric = "copies moved"
 is = ">= 5"
 "#;
-    assert_held(&run_text(&format!("{world}{steps}"), 3));
+    let report = run_text(&format!("{world}{steps}"), 3);
+    assert_held(&report);
+    let set: Vec<u64> = orders(&report)
+        .iter()
+        .filter(|(what, _)| what.starts_with("set"))
+        .map(|(_, effects)| *effects)
+        .collect();
+    assert_eq!(set, [1, 1], "{:?}", report.faults);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Owns the vocabulary of every other crate. Knows nothing of disks, networks, clocks or dice: values come in, values
 //! go out. None of these types is a wire or disk shape; the crate that owns the wire or the disk has its own.
 
+pub mod feeds;
 pub mod headers;
 pub mod httpdate;
 pub mod id;
@@ -10,6 +11,7 @@ pub mod meta;
 pub mod time;
 pub mod version;
 
+pub use feeds::{FEED_SLOTS_MAX, FeedId, FeedMark, FeedOutcome, FeedSlot, FeedSlots};
 pub use headers::{Header, HeaderList};
 pub use id::{ClusterName, DiskId, Etag, NodeId, ParseIdError, StreamId, Uuid, VolumeId};
 pub use meta::{ObjectKind, ObjectMeta};

@@ -49,7 +49,7 @@ const LAYERS: &[Layer] = &[
         "blake3", "bytes", "crc32c", "futures-util", "rand", "rand_chacha", "thiserror", "tokio", "tracing",
     ] },
     Layer { name: "swarm-client", ours: &["swarm-types", "swarm-env"], others: &[
-        "base64", "bytes", "futures-util", "http", "http-body-util", "hyper", "hyper-util", "thiserror", "tokio",
+        "base64", "bytes", "futures-util", "http", "http-body-util", "hyper", "hyper-util", "md-5", "thiserror", "tokio",
         "tracing",
     ] },
     // Storage.
@@ -62,7 +62,7 @@ const LAYERS: &[Layer] = &[
     ], others: &["bytes", "futures-util", "thiserror", "tokio", "tracing"] },
     Layer { name: "swarm-feeds", ours: &[
         "swarm-types", "swarm-policy", "swarm-erasure", "swarm-plan", "swarm-env", "swarm-store", "swarm-client",
-    ], others: &["bytes", "futures-util", "http", "serde", "serde_json", "thiserror", "tokio", "tracing"] },
+    ], others: &["bytes", "futures-util", "http", "regex", "serde", "serde_json", "thiserror", "tokio", "tracing"] },
     // Node and edge.
     Layer { name: "swarm-node", ours: &[
         "swarm-types", "swarm-policy", "swarm-erasure", "swarm-plan", "swarm-env", "swarm-store", "swarm-health",

@@ -50,6 +50,8 @@ enum Command {
     Ci(ci::Ci),
     /// Check what the compiler does not: layers, module docs, lint opt-in, words that go around the seam.
     Tidy(tidy::Tidy),
+    /// Measure in how many seeds each planted bug is found, and write it into docs/planted-bugs.md.
+    Planted(planted::Measure),
     /// Compare the output of the README's failing scenario with what its command prints now.
     Readme(readme::Readme),
 }
@@ -102,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(more) => workspace.test(&more.arguments),
         Command::Ci(ci) => ci.run(&workspace),
         Command::Tidy(tidy) => tidy.run(&workspace),
+        Command::Planted(measure) => measure.run(&workspace),
         Command::Readme(readme) => readme.run(&workspace),
     }
 }

@@ -13,6 +13,8 @@ use swarm_cluster::live::{
 use swarm_scenario::language::units;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::say::say;
+
 /// A node panicked.
 const FAILED: u8 = 1;
 /// The command line is wrong, or asks for what this machine cannot give.
@@ -142,9 +144,9 @@ impl Up {
         let mut status = match started {
             First::Left(0) => {
                 if self.json {
-                    println!("{}", describe_json(&clusters));
+                    say!("{}", describe_json(&clusters));
                 } else {
-                    print!("{}", describe(&clusters));
+                    say!("{}", describe(&clusters).trim_end());
                 }
                 watch(&clusters, &mut stop).await
             }

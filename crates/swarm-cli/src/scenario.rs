@@ -11,6 +11,8 @@ use swarm_scenario::catalogue::{Catalogue, FOLDER, LoadError, Loaded, TEMPLATE};
 use swarm_scenario::language::words::{self, Word};
 use swarm_scenario::show::show_scenario;
 
+use crate::say::say;
+
 /// The scenario or the command line is wrong.
 const WRONG: u8 = 2;
 
@@ -84,7 +86,7 @@ fn catalogue() -> Catalogue {
 fn show(file: &str) -> ExitCode {
     match catalogue().load(file) {
         Ok(loaded) => {
-            show_scenario(&loaded.scenario).iter().for_each(|line| println!("{line}"));
+            show_scenario(&loaded.scenario).iter().for_each(|line| say!("{line}"));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -106,7 +108,7 @@ fn new(name: &str) -> ExitCode {
     let written = File::create_new(&path).and_then(|mut file| file.write_all(TEMPLATE.as_bytes()));
     match written {
         Ok(()) => {
-            println!("{}", path.display());
+            say!("{}", path.display());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -117,7 +119,7 @@ fn new(name: &str) -> ExitCode {
 }
 
 fn schema() -> ExitCode {
-    println!("{:#}", swarm_scenario::language::schema::schema());
+    say!("{:#}", swarm_scenario::language::schema::schema());
     ExitCode::SUCCESS
 }
 
@@ -139,7 +141,7 @@ fn list(tag: Option<&str>) -> ExitCode {
             Ok(loaded) => {
                 let scenario = loaded.scenario;
                 if tag.is_none_or(|tag| scenario.tags.iter().any(|own| own == tag)) {
-                    println!(
+                    say!(
                         "{:<28} {}  [{}]",
                         scenario.name,
                         scenario.title,
@@ -160,7 +162,7 @@ fn check(files: &[String]) -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for loaded in load_all(files) {
         match loaded {
-            Ok(loaded) => println!("{}: ok", loaded.path),
+            Ok(loaded) => say!("{}: ok", loaded.path),
             Err(error) => {
                 eprintln!("{error}");
                 status = ExitCode::from(WRONG);
@@ -171,9 +173,9 @@ fn check(files: &[String]) -> ExitCode {
 }
 
 fn verbs() -> ExitCode {
-    println!("Verbs (`do`):");
+    say!("Verbs (`do`):");
     for verb in words::VERBS.iter().filter(|verb| verb.word.built) {
-        println!("  {:<16} {}", verb.word.word, verb.word.says);
+        say!("  {:<16} {}", verb.word.word, verb.word.says);
         let mut notes = vec![format!("takes {}", or_nothing(&arguments(verb.arguments)))];
         if !verb.undo.is_empty() {
             notes.push(format!("undone by {}", verb.undo));
@@ -181,31 +183,31 @@ fn verbs() -> ExitCode {
         if !verb.effect.is_empty() {
             notes.push(format!("bites by {}", verb.effect));
         }
-        println!("  {:<16} {}", "", notes.join("; "));
+        say!("  {:<16} {}", "", notes.join("; "));
     }
     not_built(words::VERBS.iter().map(|verb| verb.word));
-    println!("\nSelectors (`nodes`, `disks`, `object`):");
+    say!("\nSelectors (`nodes`, `disks`, `object`):");
     for (form, says) in words::SELECTORS {
-        println!("  {:<34} {says}", form.replace('`', ""));
+        say!("  {:<34} {says}", form.replace('`', ""));
     }
-    println!("\nEvents (`after`, `until`):");
+    say!("\nEvents (`after`, `until`):");
     for event in words::EVENTS {
-        println!("  {:<34} {}", event.form, if event.built { event.says } else { "not yet" });
+        say!("  {:<34} {}", event.form, if event.built { event.says } else { "not yet" });
     }
-    println!("\nSubjects (`that`):");
+    say!("\nSubjects (`that`):");
     for subject in words::SUBJECTS.iter().filter(|subject| subject.word.built) {
-        println!("  {:<16} {}", subject.word.word, subject.word.says);
-        println!("  {:<16} takes {}", "", or_nothing(&arguments(subject.arguments)));
+        say!("  {:<16} {}", subject.word.word, subject.word.says);
+        say!("  {:<16} takes {}", "", or_nothing(&arguments(subject.arguments)));
     }
     not_built(words::SUBJECTS.iter().map(|subject| subject.word));
-    println!("\nMetrics (`metric`):");
+    say!("\nMetrics (`metric`):");
     for metric in words::METRICS {
         let says = if metric.built { metric.says } else { "not yet" };
-        println!("  {:<24} of a {}: {says}", metric.form, metric.of);
+        say!("  {:<24} of a {}: {says}", metric.form, metric.of);
     }
-    println!("\nStates (`state`):");
-    println!("  of a node: {}", words::NODE_STATES.join(", "));
-    println!("  of a disk: {}", words::DISK_STATES.join(", "));
+    say!("\nStates (`state`):");
+    say!("  of a node: {}", words::NODE_STATES.join(", "));
+    say!("  of a disk: {}", words::DISK_STATES.join(", "));
     ExitCode::SUCCESS
 }
 
@@ -217,7 +219,7 @@ fn arguments(words: &[Word]) -> String {
 fn not_built(words: impl Iterator<Item = Word>) {
     let later: Vec<&str> = words.filter(|word| !word.built).map(|word| word.word).collect();
     if !later.is_empty() {
-        println!("  not yet: {}", later.join(", "));
+        say!("  not yet: {}", later.join(", "));
     }
 }
 

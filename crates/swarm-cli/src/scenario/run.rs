@@ -21,6 +21,8 @@ use tracing::Dispatch;
 use super::batch::{self, Job};
 use super::{WRONG, catalogue, load_all};
 
+use crate::say::say;
+
 /// The harness failed, or a fault never bit.
 const HARNESS: u8 = 3;
 /// Failures of one scenario that are told in full.
@@ -107,7 +109,7 @@ impl Run {
         let (from, to) = self.seeds.unwrap_or_else(|| {
             let seed = self.seed.unwrap_or_else(|| {
                 let seed = u64::from(drawn_seed());
-                println!("seed {seed}");
+                say!("seed {seed}");
                 seed
             });
             (seed, seed.saturating_add(1))
@@ -303,7 +305,7 @@ fn carry_out(
     let single = jobs.len() == 1;
     let reports = batch::run_all(jobs, threads.unwrap_or(processors).get(), |_, report| {
         if single {
-            println!("{}", report.line());
+            say!("{}", report.line());
         }
     });
     tell_failures(&reports, single);
@@ -345,19 +347,24 @@ fn tell_failures(reports: &[RunReport], single: bool) {
             continue;
         }
         if !single {
-            println!("\n{}", report.line());
+            say!("\n{}", report.line());
         }
         // What is wrong with a scenario stands in its line, and repeating it would not change it.
         if !matches!(report.verdict, Verdict::Wrong(_)) {
-            report.told().iter().for_each(|line| println!("{line}"));
+            report.told().iter().for_each(|line| say!("{line}"));
         }
     }
 }
 
 fn table(scenarios: &[Arc<Loaded>], reports: &[RunReport]) {
-    println!(
+    say!(
         "\n{:<28} {:>6} {:>6} {:>9} {:>12} {:>10}  failed seeds",
-        "scenario", "held", "failed", "effects", "operations", "wall/run"
+        "scenario",
+        "held",
+        "failed",
+        "effects",
+        "operations",
+        "wall/run"
     );
     for loaded in scenarios {
         let name = &loaded.scenario.name;
@@ -374,7 +381,7 @@ fn table(scenarios: &[Arc<Loaded>], reports: &[RunReport]) {
         let operations: u64 = of.iter().map(|report| report.operations).sum();
         let wall: u128 = of.iter().map(|report| report.wall.as_millis()).sum();
         let runs = of.len().max(1);
-        println!(
+        say!(
             "{name:<28} {held:>6} {:>6} {effects:>9} {:>12} {:>8}ms  {}",
             failed.len(),
             operations / runs as u64,

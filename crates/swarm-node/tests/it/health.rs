@@ -165,7 +165,7 @@ fn what_a_wiped_node_held_is_fully_protected_again_within_a_cycle() {
     let before = story.cluster.filed(2).len();
     story.cluster.wipe(2);
     // The first copies may have come back to it already.
-    assert!(story.cluster.filed(2).len() < before / 2, "it has forgotten everything");
+    assert!(story.cluster.filed(2).len() < before / 2, "most of what it had is gone");
     story.cluster.run_for(CYCLE + Duration::from_secs(10));
     assert!(story.fewest_copies() >= 2, "{:?}", story.census(Form::Sound));
     story.settle();

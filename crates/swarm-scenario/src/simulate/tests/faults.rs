@@ -210,7 +210,7 @@ fn a_quiet_stretch_in_which_clients_work_is_a_mistake_of_the_file() {
 }
 
 #[test]
-fn a_disk_is_pulled_and_comes_back_and_another_is_replaced() {
+fn a_disk_is_pulled_and_comes_back_and_another_has_lost_its_index() {
     bites(
         r#"
 [[step]]

@@ -7,3 +7,4 @@
 
 pub mod definition;
 pub mod scope;
+pub mod table;

@@ -1,0 +1,405 @@
+//! The table of a cluster's feeds, as every node keeps it.
+//!
+//! Any node takes a change; the others learn it within a minute (Understanding Feeds), so that tables may differ meanwhile,
+//! and for longer where nodes cannot hear each other. Tables are therefore merged, never replaced: whatever the order in
+//! which nodes meet, all end with the same table. Of two feeds that two sides gave one number the one created later keeps
+//! it, and the other is created anew by the node that took it; of two changes of one feed the later stands; a deleted feed
+//! stays deleted, and its number is never given again (our choices).
+//!
+//! Bytes: one of version (1), then JSON. Passwords are in clear, as in the vendor's settings object.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use swarm_types::{ClusterName, FeedId, FeedMark, NodeId, Timestamp};
+
+use crate::definition::{self, Definition, DefinitionError, RawFeed};
+
+/// Most feeds that work in one cluster: an object may be bound to so many (Understanding Feeds), and whether two scopes
+/// overlap nobody can say (our choice).
+pub const FEEDS_MAX: usize = swarm_types::FEED_SLOTS_MAX;
+/// Most bytes of a table that a volume keeps.
+pub const TABLE_BYTES_MAX: usize = 32 * 1024;
+/// Most bytes of a table after a change: those of two sides that could not hear each other fit together.
+const CHANGED_BYTES_MAX: usize = TABLE_BYTES_MAX / 2;
+/// First byte of an encoded table.
+const VERSION: u8 = 1;
+
+/// The place of a change among all changes of all feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Change {
+    /// Milliseconds since the epoch by the clock of the node that took it, raised above every change that it knew.
+    pub number: u64,
+    /// Address of that node.
+    pub node: u32,
+}
+
+/// Who takes a change, and when by its own clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Author {
+    /// The node.
+    pub node: NodeId,
+    /// Its wall clock.
+    pub now: Timestamp,
+}
+
+/// What nodes tell each other of their tables: where two differ, the tables do, and are to be merged. The number never
+/// goes back on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct TableVersion {
+    /// Number of the newest change.
+    pub number: u64,
+    /// Checksum of the content; zero of an empty table.
+    pub digest: u32,
+}
+
+/// One feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// Its number.
+    pub id: FeedId,
+    /// When it was created.
+    pub created: Change,
+    /// When it was changed last.
+    pub changed: Change,
+    /// How often everything was to be evaluated anew.
+    pub generation: u64,
+    /// What it carries, and where.
+    pub definition: Definition,
+}
+
+impl Feed {
+    /// The mark of its present evaluation, in the cluster of this name.
+    #[must_use]
+    pub fn mark(&self, cluster: &ClusterName) -> FeedMark {
+        let mut digest = Digest::new();
+        digest.add(cluster.as_str().as_bytes());
+        digest.add(&self.id.0.to_le_bytes());
+        digest.add(&self.created.number.to_le_bytes());
+        digest.add(&self.created.node.to_le_bytes());
+        digest.add(&self.generation.to_le_bytes());
+        // Zero says in the journal that there is no slot.
+        FeedMark(digest.end().max(1))
+    }
+}
+
+/// Why a change was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// There is no such feed.
+    #[error("feed {0} does not exist.")]
+    Unknown(FeedId),
+    /// Another feed has the name.
+    #[error("feed {id} has the name {name:?}")]
+    Taken {
+        /// The name.
+        name: String,
+        /// The feed that has it.
+        id: FeedId,
+    },
+    /// There are as many feeds as may be.
+    #[error("there are {FEEDS_MAX} feeds, and no more may be")]
+    TooMany,
+    /// The definitions together are too long to keep.
+    #[error("the definitions of all feeds take more than {CHANGED_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+/// A text of bytes that is no table.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// It does not begin with a version that is known here.
+    #[error("a feed table of a version that is not known")]
+    Version,
+    /// What follows the version cannot be read.
+    #[error("a feed table that cannot be read")]
+    Malformed(#[from] serde_json::Error),
+    /// A definition in it would not be taken here.
+    #[error("a feed table with a definition that is not taken here")]
+    Definition(#[from] DefinitionError),
+}
+
+/// What a merge did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Merged {
+    /// Whether the table is another now.
+    pub changed: bool,
+    /// Feeds of this table whose number belongs to another now. The node that created one creates it anew.
+    pub lost: Vec<Feed>,
+}
+
+/// What is known of a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Entry {
+    Live(Box<Feed>),
+    Gone { created: Change },
+}
+
+impl Entry {
+    /// The larger stands, in all tables: the later creation, then the deletion, then the later change.
+    fn rank(&self) -> (Change, bool, Change) {
+        match self {
+            Self::Live(feed) => (feed.created, false, feed.changed),
+            Self::Gone { created } => (*created, true, Change::default()),
+        }
+    }
+}
+
+/// All feeds of a cluster, and the numbers of those that were deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Table {
+    entries: BTreeMap<FeedId, Entry>,
+    newest: Change,
+}
+
+impl Table {
+    /// The feed with this number.
+    #[must_use]
+    pub fn get(&self, id: FeedId) -> Option<&Feed> {
+        match self.entries.get(&id) {
+            Some(Entry::Live(feed)) => Some(feed),
+            _ => None,
+        }
+    }
+
+    /// Every feed, by number.
+    pub fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.entries.keys().filter_map(|id| self.get(*id))
+    }
+
+    /// The feeds that work: all, but where two sides that could not hear each other created too many.
+    pub fn working(&self) -> impl Iterator<Item = &Feed> {
+        self.feeds().take(FEEDS_MAX)
+    }
+
+    /// Whether a slot of this feed and mark still says anything, in the cluster of this name.
+    #[must_use]
+    pub fn knows(&self, id: FeedId, mark: FeedMark, cluster: &ClusterName) -> bool {
+        self.get(id).is_some_and(|feed| feed.mark(cluster) == mark)
+    }
+
+    /// Creates a feed, under the number after all that were ever given.
+    ///
+    /// # Errors
+    /// The name is taken, or there is no room for another feed.
+    pub fn create(&mut self, definition: Definition, by: Author) -> Result<FeedId, TableError> {
+        if self.feeds().count() >= FEEDS_MAX {
+            return Err(TableError::TooMany);
+        }
+        let id = match self.entries.last_key_value() {
+            Some((last, _)) => FeedId(last.0.checked_add(1).ok_or(TableError::TooMany)?),
+            None => FeedId(0),
+        };
+        self.name_is_free(&definition.name, id)?;
+        let created = self.next(by);
+        let feed = Feed { id, created, changed: created, generation: 0, definition };
+        self.file(Entry::Live(Box::new(feed)), id, created)?;
+        Ok(id)
+    }
+
+    /// Gives a feed another definition. Everything is evaluated anew if it selects other objects, or goes elsewhere.
+    ///
+    /// # Errors
+    /// There is no such feed, the name is taken, or there is no room.
+    pub fn edit(
+        &mut self,
+        id: FeedId,
+        definition: Definition,
+        by: Author,
+    ) -> Result<(), TableError> {
+        self.name_is_free(&definition.name, id)?;
+        self.change(id, by, |feed| {
+            let anew = !definition.routes_like(&feed.definition);
+            feed.generation = feed.generation.saturating_add(u64::from(anew));
+            feed.definition = definition;
+        })
+    }
+
+    /// Pauses a feed, or lets it go on.
+    ///
+    /// # Errors
+    /// There is no such feed.
+    pub fn pause(&mut self, id: FeedId, paused: bool, by: Author) -> Result<(), TableError> {
+        self.change(id, by, |feed| feed.definition.paused = paused)
+    }
+
+    /// Has everything evaluated anew: the target is asked about every object. For a replication feed, whose target compares
+    /// whatever is sent, that is a refresh too.
+    ///
+    /// # Errors
+    /// There is no such feed.
+    pub fn restart(&mut self, id: FeedId, by: Author) -> Result<(), TableError> {
+        self.change(id, by, |feed| {
+            feed.generation = feed.generation.saturating_add(1);
+        })
+    }
+
+    /// Deletes a feed. What it brought to its target stays there (Managing and Optimizing Feeds).
+    ///
+    /// # Errors
+    /// There is no such feed.
+    pub fn delete(&mut self, id: FeedId, by: Author) -> Result<(), TableError> {
+        let created = self.get(id).ok_or(TableError::Unknown(id))?.created;
+        self.file(Entry::Gone { created }, id, self.next(by))
+    }
+
+    /// Takes over what another node's table has and this has not.
+    pub fn merge(&mut self, other: &Self) -> Merged {
+        let mut merged = Merged::default();
+        for (id, theirs) in &other.entries {
+            let ours = self.entries.get(id);
+            if ours.is_some_and(|ours| ours.rank() >= theirs.rank()) {
+                continue;
+            }
+            merged.changed = true;
+            if let Some(Entry::Live(feed)) = self.entries.insert(*id, theirs.clone())
+                && feed.created != theirs.rank().0
+            {
+                merged.lost.push(*feed);
+            }
+        }
+        merged.changed |= other.newest > self.newest;
+        self.newest = self.newest.max(other.newest);
+        merged
+    }
+
+    /// What to tell other nodes of this table. It is encoded for that: keep the answer.
+    #[must_use]
+    pub fn version(&self) -> TableVersion {
+        if self == &Self::default() {
+            return TableVersion::default();
+        }
+        let mut digest = Digest::new();
+        digest.add(&self.encode());
+        let digest = digest.end();
+        TableVersion { number: self.newest.number, digest: (digest ^ (digest >> 32)) as u32 }
+    }
+
+    /// The table as bytes, the same for equal tables. Longer than [`TABLE_BYTES_MAX`] only if three sides or more that could
+    /// not hear each other filled theirs.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut stored = Stored { newest: self.newest, feeds: Vec::new(), gone: Vec::new() };
+        for (id, entry) in &self.entries {
+            match entry {
+                Entry::Live(feed) => stored.feeds.push(StoredFeed {
+                    id: id.0,
+                    created: feed.created,
+                    changed: feed.changed,
+                    generation: feed.generation,
+                    definition: feed.definition.raw(),
+                }),
+                Entry::Gone { created } => stored.gone.push((id.0, created.number, created.node)),
+            }
+        }
+        let mut bytes = vec![VERSION];
+        serde_json::to_writer(&mut bytes, &stored).expect("numbers and texts go into memory");
+        bytes
+    }
+
+    /// The table of these bytes.
+    ///
+    /// # Errors
+    /// They are none, or of a version or with a definition that is not known here.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let Some((&VERSION, json)) = bytes.split_first() else { return Err(DecodeError::Version) };
+        let stored: Stored = serde_json::from_slice(json)?;
+        let mut table = Self { newest: stored.newest, ..Self::default() };
+        for (id, number, node) in stored.gone {
+            table.entries.insert(FeedId(id), Entry::Gone { created: Change { number, node } });
+        }
+        for StoredFeed { id, created, changed, generation, definition } in stored.feeds {
+            let (id, definition) = (FeedId(id), definition::check_alone(definition)?);
+            let feed = Feed { id, created, changed, generation, definition };
+            table.entries.insert(id, Entry::Live(Box::new(feed)));
+        }
+        Ok(table)
+    }
+
+    fn change(
+        &mut self,
+        id: FeedId,
+        by: Author,
+        change: impl FnOnce(&mut Feed),
+    ) -> Result<(), TableError> {
+        let mut feed = Box::new(self.get(id).ok_or(TableError::Unknown(id))?.clone());
+        feed.changed = self.next(by);
+        change(&mut feed);
+        let changed = feed.changed;
+        self.file(Entry::Live(feed), id, changed)
+    }
+
+    /// Files a change, if it leaves the table short enough.
+    fn file(&mut self, entry: Entry, id: FeedId, change: Change) -> Result<(), TableError> {
+        let frees_room = matches!(entry, Entry::Gone { .. });
+        let mut after = self.clone();
+        after.entries.insert(id, entry);
+        after.newest = change;
+        if !frees_room && after.encode().len() > CHANGED_BYTES_MAX {
+            return Err(TableError::TooLong);
+        }
+        *self = after;
+        Ok(())
+    }
+
+    fn next(&self, by: Author) -> Change {
+        let number = by.now.millis().max(self.newest.number.saturating_add(1));
+        Change { number, node: u32::from(by.node.0) }
+    }
+
+    fn name_is_free(&self, name: &str, id: FeedId) -> Result<(), TableError> {
+        let lower = name.to_lowercase();
+        let has_it = |feed: &&Feed| feed.id != id && feed.definition.name.to_lowercase() == lower;
+        match self.feeds().find(has_it) {
+            Some(other) => Err(TableError::Taken { name: name.to_owned(), id: other.id }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The table as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    newest: Change,
+    feeds: Vec<StoredFeed>,
+    /// Number, and change of the creation, of each feed that was deleted.
+    gone: Vec<(u32, u64, u32)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredFeed {
+    id: u32,
+    created: Change,
+    changed: Change,
+    generation: u64,
+    definition: RawFeed,
+}
+
+/// FNV-1a with a mixer at its end: durable, so the same on every machine and in every version.
+struct Digest(u64);
+
+impl Digest {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    /// Adds a part; its length goes with it, so that parts cannot be cut otherwise.
+    fn add(&mut self, part: &[u8]) {
+        let length = part.len() as u64;
+        for byte in length.to_le_bytes().iter().chain(part) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// The last bytes have reached the low bits only: spreads them.
+    const fn end(self) -> u64 {
+        let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        mixed ^ (mixed >> 33)
+    }
+}
+
+#[cfg(test)]
+mod tests;

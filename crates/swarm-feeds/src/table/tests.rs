@@ -1,0 +1,327 @@
+//! Tests of the feed table: numbers, marks, and the laws of merging.
+
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::definition::tests::least;
+
+fn by(node: u8, ms: u64) -> Author {
+    let now = Timestamp(i64::try_from(ms).expect("small") * 1_000_000);
+    Author { node: NodeId(Ipv4Addr::new(10, 1, 0, node)), now }
+}
+
+fn definition(name: &str) -> Definition {
+    definition::check(least(name), &"east".into()).expect("good")
+}
+
+fn edited(of: &Definition, change: RawFeed) -> Definition {
+    of.edited(change, &"east".into()).expect("good")
+}
+
+fn mark(table: &Table, id: FeedId) -> FeedMark {
+    table.get(id).expect("it is there").mark(&"east".into())
+}
+
+#[test]
+fn numbers_begin_at_zero_and_are_never_given_again() {
+    let mut table = Table::default();
+    assert_eq!(table.create(definition("a"), by(1, 10)), Ok(FeedId(0)));
+    assert_eq!(table.create(definition("b"), by(1, 20)), Ok(FeedId(1)));
+    table.delete(FeedId(1), by(1, 30)).expect("it is there");
+    assert_eq!(table.get(FeedId(1)), None);
+    assert_eq!(table.delete(FeedId(1), by(1, 40)), Err(TableError::Unknown(FeedId(1))));
+    assert_eq!(table.create(definition("b"), by(1, 50)), Ok(FeedId(2)));
+    let again = Table::decode(&table.encode()).expect("a table");
+    assert_eq!(again.clone().create(definition("c"), by(1, 60)), Ok(FeedId(3)));
+    assert_eq!(again, table);
+}
+
+#[test]
+fn there_are_eight_feeds_at_most_with_eight_names() {
+    let mut table = Table::default();
+    for nth in 0..8 {
+        assert_eq!(table.create(definition(&format!("Feed {nth}")), by(1, 1)), Ok(FeedId(nth)));
+    }
+    let before = table.clone();
+    assert_eq!(table.create(definition("ninth"), by(1, 2)), Err(TableError::TooMany));
+    table.delete(FeedId(3), by(1, 3)).expect("it is there");
+    let taken = TableError::Taken { name: "feed 4".to_owned(), id: FeedId(4) };
+    assert_eq!(table.create(definition("feed 4"), by(1, 4)), Err(taken.clone()));
+    assert_eq!(table.edit(FeedId(5), definition("feed 4"), by(1, 4)), Err(taken));
+    assert_eq!(table.edit(FeedId(4), definition("FEED 4"), by(1, 4)), Ok(()));
+    assert_eq!(table.create(definition("ninth"), by(1, 5)), Ok(FeedId(8)));
+    assert_eq!((before.feeds().count(), table.feeds().count()), (8, 8));
+}
+
+#[test]
+fn definitions_that_are_too_long_to_keep_are_refused_and_change_nothing() {
+    let mut table = Table::default();
+    table.create(definition("short"), by(1, 1)).expect("room");
+    let before = table.clone();
+    let mut raw = least("long");
+    let domains = (0..600).map(|nth| format!("domain-{nth:05}.tenants.example.com")).collect();
+    raw.scope = Some(crate::scope::RawScope { domains, ..Default::default() });
+    let long = definition::check(raw, &"east".into()).expect("good");
+    assert_eq!(table.create(long.clone(), by(1, 2)), Err(TableError::TooLong));
+    assert_eq!(table.edit(FeedId(0), long, by(1, 2)), Err(TableError::TooLong));
+    assert_eq!(table, before);
+}
+
+#[test]
+fn only_what_asks_for_a_new_evaluation_changes_the_mark() {
+    let mut table = Table::default();
+    let id = table.create(definition("a"), by(1, 10)).expect("room");
+    let first = mark(&table, id);
+    let renamed = edited(&definition("a"), RawFeed { threads: Some(2), ..RawFeed::default() });
+    table.edit(id, renamed.clone(), by(1, 20)).expect("it is there");
+    table.pause(id, true, by(1, 30)).expect("it is there");
+    assert!(table.get(id).is_some_and(|feed| feed.definition.paused));
+    assert_eq!(mark(&table, id), first);
+    assert!(table.knows(id, first, &"east".into()));
+
+    let fewer = RawFeed { propagate_deletes: Some(false), ..RawFeed::default() };
+    table.edit(id, edited(&renamed, fewer), by(1, 40)).expect("it is there");
+    let second = mark(&table, id);
+    table.restart(id, by(1, 50)).expect("it is there");
+    let third = mark(&table, id);
+    assert!(first != second && second != third && first != third);
+    assert!(!table.knows(id, first, &"east".into()));
+    assert!(!table.knows(id, third, &"west".into()), "the disk of another cluster");
+
+    // Deleted and created again, or created by a cluster that knows nothing of the first: another standing order.
+    for mut other in [table.clone(), Table::default()] {
+        other.delete(id, by(1, 60)).ok();
+        let again = other.create(definition("a"), by(1, 70)).expect("room");
+        assert_ne!(mark(&other, again), first);
+        assert_ne!(mark(&other, again), third);
+    }
+}
+
+#[test]
+fn marks_are_the_same_on_every_machine() {
+    let mut table = Table::default();
+    let id = table.create(definition("a"), by(1, 1_772_323_199_987)).expect("room");
+    assert_eq!(mark(&table, id), FeedMark(0x47e0_8e99_bfe2_2d25));
+}
+
+/// The first version of the bytes. A later version goes on reading it.
+const VERSION_1: &str = concat!(
+    "\u{1}{\"newest\":{\"number\":30,\"node\":167837698},\"feeds\":[{\"id\":1,\"created\":{\"number\":20,\"node\":167837697},",
+    "\"changed\":{\"number\":20,\"node\":167837697},\"generation\":0,\"definition\":{\"name\":\"a\",\"type\":\"replication\",",
+    "\"paused\":false,\"retryWait\":60,\"scope\":{},\"hosts\":[\"10.2.0.11\"],\"port\":80,\"clusterName\":\"west\",\"mode\":\"post\",",
+    "\"threads\":6,\"ssl\":\"none\",\"propagateDeletes\":true}}],\"gone\":[[0,10,167837697]]}",
+);
+
+#[test]
+fn the_bytes_of_version_1_are_read_and_written() {
+    let mut table = Table::default();
+    table.create(definition("b"), by(1, 10)).expect("room");
+    table.create(definition("a"), by(1, 20)).expect("room");
+    table.delete(FeedId(0), by(2, 30)).expect("it is there");
+    assert_eq!(String::from_utf8(table.encode()).as_deref(), Ok(VERSION_1));
+    assert_eq!(Table::decode(VERSION_1.as_bytes()).expect("a table"), table);
+}
+
+#[test]
+fn a_clock_that_is_behind_takes_changes_after_those_it_knows() {
+    let mut table = Table::default();
+    let id = table.create(definition("a"), by(1, 1_000)).expect("room");
+    table.pause(id, true, by(2, 10)).expect("it is there");
+    let changed = table.get(id).expect("it is there").changed;
+    assert!(changed > table.get(id).expect("it is there").created);
+    assert_eq!(table.version().number, 1_001);
+}
+
+#[test]
+fn of_two_feeds_with_one_number_the_later_keeps_it_and_the_other_is_made_anew() {
+    let (mut here, mut there) = (Table::default(), Table::default());
+    here.create(definition("to-west"), by(1, 10)).expect("room");
+    there.create(definition("to-south"), by(2, 20)).expect("room");
+    let before = here.clone();
+    let Merged { changed, lost } = here.merge(&there);
+    assert!(changed);
+    assert_eq!(lost, before.feeds().cloned().collect::<Vec<_>>());
+    assert_eq!(lost[0].created.node, u32::from(by(1, 0).node.0), "who is to create it anew");
+    assert_eq!(here.create(lost[0].definition.clone(), by(1, 30)), Ok(FeedId(1)));
+    assert_eq!(there.merge(&before), Merged::default());
+    assert_eq!(there.merge(&here), Merged { changed: true, lost: vec![] });
+    assert_eq!(here, there);
+    // A node that was away brings the old table: nothing is created a second time.
+    assert_eq!(here.merge(&before), Merged::default());
+}
+
+#[test]
+fn a_deleted_feed_stays_deleted_whatever_another_side_changed() {
+    let mut here = Table::default();
+    let id = here.create(definition("a"), by(1, 10)).expect("room");
+    let mut there = here.clone();
+    here.delete(id, by(1, 20)).expect("it is there");
+    there.restart(id, by(2, 30)).expect("it is there");
+    assert!(there.merge(&here).lost.is_empty());
+    here.merge(&there);
+    assert_eq!((here.get(id), &here), (None, &there));
+}
+
+#[test]
+fn too_many_feeds_of_two_sides_are_kept_and_the_first_eight_work() {
+    let (mut here, mut there) = (Table::default(), Table::default());
+    (0..3).for_each(|nth| drop(here.create(definition(&format!("a{nth}")), by(1, 10))));
+    there.merge(&here);
+    (0..5).for_each(|nth| drop(here.create(definition(&format!("b{nth}")), by(1, 20))));
+    (0..5).for_each(|nth| drop(there.create(definition(&format!("c{nth}")), by(2, 30))));
+    let lost = here.merge(&there).lost;
+    assert_eq!(lost.len(), 5);
+    assert_eq!(here.create(lost[0].definition.clone(), by(1, 40)), Err(TableError::TooMany));
+    there.delete(FeedId(0), by(2, 50)).expect("it is there");
+    let mut third = Table::default();
+    (0..8).for_each(|nth| drop(third.create(definition(&format!("d{nth}")), by(3, 5))));
+    third.delete(FeedId(7), by(3, 6)).expect("it is there");
+    (0..1).for_each(|_| drop(third.create(definition("d9"), by(3, 7))));
+    here.merge(&third);
+    assert_eq!((here.feeds().count(), here.working().count()), (9, 8));
+    assert!(here.working().all(|feed| feed.id < FeedId(8)));
+}
+
+#[test]
+fn tables_that_differ_tell_it_though_their_newest_change_is_the_same() {
+    let mut base = Table::default();
+    let a = base.create(definition("a"), by(1, 10)).expect("room");
+    let (mut here, mut there) = (base.clone(), base);
+    here.pause(a, true, by(1, 20)).expect("it is there");
+    there.create(definition("b"), by(2, 30)).expect("room");
+    let mut both = here.clone();
+    both.merge(&there);
+    assert_eq!(both.version().number, there.version().number);
+    assert_ne!(both.version(), there.version());
+    assert_eq!(Table::default().version(), TableVersion::default());
+}
+
+/// What a side does while the others do not hear it.
+#[derive(Debug, Clone)]
+enum Act {
+    Create(u8),
+    Edit(u32, u8),
+    Pause(u32, bool),
+    Restart(u32),
+    Delete(u32),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => (0..12u8).prop_map(Act::Create),
+        1 => (0..6u32, 0..12u8).prop_map(|(id, name)| Act::Edit(id, name)),
+        1 => (0..6u32, any::<bool>()).prop_map(|(id, paused)| Act::Pause(id, paused)),
+        1 => (0..6u32).prop_map(Act::Restart),
+        2 => (0..6u32).prop_map(Act::Delete),
+    ]
+}
+
+/// Carries acts out one after the other; what a table refuses does not happen.
+fn act_on(table: &mut Table, acts: &[(Act, u64)], node: u8) {
+    for (act, ms) in acts {
+        let (by, before) = (by(node, *ms), table.version().number);
+        let done = match act {
+            Act::Create(name) => table.create(definition(&format!("feed-{name}")), by).map(drop),
+            Act::Edit(id, name) => table.edit(FeedId(*id), definition(&format!("feed-{name}")), by),
+            Act::Pause(id, paused) => table.pause(FeedId(*id), *paused, by),
+            Act::Restart(id) => table.restart(FeedId(*id), by),
+            Act::Delete(id) => table.delete(FeedId(*id), by),
+        };
+        assert_eq!(done.is_ok(), table.version().number > before, "{act:?}: {done:?}");
+    }
+}
+
+/// Three sides of a cluster that had one table and then could not hear each other.
+fn sides() -> impl Strategy<Value = [Table; 3]> {
+    let acts = || prop::collection::vec((act(), 0..40u64), 0..6);
+    (acts(), [acts(), acts(), acts()]).prop_map(|(before, after)| {
+        let mut base = Table::default();
+        act_on(&mut base, &before, 1);
+        let mut node = 1;
+        after.map(|acts| {
+            let mut table = base.clone();
+            act_on(&mut table, &acts, node);
+            node += 1;
+            table
+        })
+    })
+}
+
+fn merged(one: &Table, other: &Table) -> Table {
+    let mut table = one.clone();
+    let changed = table.merge(other).changed;
+    assert_eq!(changed, &table != one);
+    table
+}
+
+proptest! {
+    #[test]
+    fn merging_is_commutative_associative_and_idempotent([a, b, c] in sides()) {
+        prop_assert_eq!(merged(&a, &b), merged(&b, &a));
+        prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+        prop_assert_eq!(&merged(&a, &a), &a);
+        let all = merged(&merged(&a, &b), &c);
+        prop_assert_eq!(&merged(&all, &b), &all);
+        prop_assert!(all.version().number >= a.version().number.max(c.version().number));
+    }
+
+    #[test]
+    fn a_merge_drops_no_feed_without_telling_and_revives_none([a, b, _] in sides()) {
+        let mut table = a.clone();
+        let lost = table.merge(&b).lost;
+        for feed in a.feeds() {
+            let there = table.get(feed.id).is_some_and(|now| now.created == feed.created);
+            let told = lost.iter().any(|one| one.id == feed.id && one.created == feed.created);
+            let deleted = table.entries.get(&feed.id) == Some(&Entry::Gone { created: feed.created });
+            prop_assert!(u8::from(there) + u8::from(told) + u8::from(deleted) == 1, "{feed:?}");
+        }
+        for (id, entry) in a.entries.iter().chain(&b.entries) {
+            if let Entry::Gone { created } = entry {
+                prop_assert!(table.get(*id).is_none_or(|feed| feed.created != *created));
+            }
+        }
+    }
+
+    #[test]
+    fn tables_are_read_as_they_were_written([a, b, c] in sides()) {
+        for table in [&a, &b, &merged(&merged(&a, &b), &c)] {
+            let again = Table::decode(&table.encode()).expect("a table");
+            prop_assert_eq!(&again, table);
+            prop_assert_eq!(again.version(), table.version());
+        }
+        prop_assert_eq!(a.version() == b.version(), a == b);
+    }
+
+    #[test]
+    fn no_number_is_given_twice([a, b, _] in sides(), ms in 0..40u64) {
+        let mut table = merged(&a, &b);
+        if let Ok(id) = table.create(definition("another"), by(9, ms)) {
+            prop_assert!(!a.entries.contains_key(&id) && !b.entries.contains_key(&id));
+        }
+    }
+
+    #[test]
+    fn garbage_is_no_table_and_no_reason_to_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Table::decode(&bytes).is_err());
+        let mut marked = vec![VERSION];
+        marked.extend(&bytes);
+        prop_assert!(Table::decode(&marked).is_err());
+    }
+
+    #[test]
+    fn a_damaged_table_does_not_make_the_reader_panic(
+        [a, _, _] in sides(),
+        at in any::<prop::sample::Index>(),
+        byte: u8,
+        length in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = a.encode();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        drop(Table::decode(&bytes));
+        bytes.truncate(length.index(bytes.len()));
+        prop_assert!(Table::decode(&bytes).is_err());
+    }
+}

@@ -1,8 +1,10 @@
-//! Authentication of the cluster's administrators: Basic credentials of the realm `CAStor administrator`.
+//! Authentication of the cluster's administrators: Digest and Basic credentials of the realm `CAStor administrator`.
 //!
 //! A request is asked for credentials only where it uses a right that needs them: the `admin` argument, creating and
 //! deleting domains, SEND (Defining Swarm Admins, Swarm Users, and Swarm Passwords). Everything else is anonymous, and
 //! credentials that nobody asked for are not looked at.
+
+mod digest;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,40 +13,88 @@ use std::task::{Context, Poll};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use md5::{Digest as _, Md5};
 use swarm_env::{BoxFuture, Env};
+use swarm_node::{Login, LoginNonces};
 use tower::{Layer, Service};
 
 use crate::codec::Response;
 use crate::scsp::Call;
-use crate::status::{self, ADMIN_REALM, Fault};
+use crate::status::{self, ADMIN_REALM, Challenge, Fault};
 
 /// Passwords of administrators by user.
 pub(crate) type Administrators = BTreeMap<String, String>;
 
+/// Who may pass, and what a challenge is made of.
+pub(crate) struct Gate {
+    administrators: Administrators,
+    nonces: LoginNonces,
+    /// Sent with every challenge and back by clients; it says nothing.
+    opaque: String,
+}
+
+impl Gate {
+    pub(crate) fn new(env: &Env, administrators: Administrators) -> Self {
+        let opaque =
+            (u128::from(env.random_u64("opaque")) << 64) | u128::from(env.random_u64("opaque"));
+        let nonces = LoginNonces::new(env);
+        Self { administrators, nonces, opaque: format!("{opaque:032x}") }
+    }
+
+    /// The administrator who sends this request, or what it is asked for instead.
+    fn admit(&self, call: &Call) -> Result<String, Challenge> {
+        let value = call.head.fields().get("authorization");
+        if let Some(user) = administrator(value, &self.administrators) {
+            return Ok(user);
+        }
+        let signed = value.and_then(digest::read);
+        let stale = match signed {
+            Some(signed) if self.has_signed(&signed, call) => match self.judge(&signed.nonce) {
+                Login::Good => return Ok(signed.user),
+                // Whoever knows the password need not ask its user again.
+                Login::Stale => true,
+            },
+            _ => false,
+        };
+        let nonce = format!("{:032x}", self.nonces.issue().0);
+        Err(Challenge { nonce, opaque: self.opaque.clone(), stale })
+    }
+
+    fn has_signed(&self, signed: &digest::Credentials, call: &Call) -> bool {
+        let Some(known) = self.administrators.get(&signed.user) else { return false };
+        let ha1 = match configured_ha1(known) {
+            Some(ha1) => ha1,
+            None => digest::ha1(&signed.user, known),
+        };
+        signed.is_about(call.head.target()) && signed.is_right(call.head.method(), &ha1)
+    }
+
+    fn judge(&self, nonce: &str) -> Login {
+        match u128::from_str_radix(nonce, 16) {
+            Ok(number) if nonce.len() == 32 => self.nonces.judge(number),
+            _ => Login::Stale,
+        }
+    }
+}
+
 /// Lets a call pass if it needs no credentials or has the right ones.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Authenticate<S> {
     env: Env,
-    administrators: Arc<Administrators>,
+    gate: Arc<Gate>,
     inner: S,
 }
 
 /// Makes [`Authenticate`].
 pub(crate) struct AuthenticateLayer {
     pub(crate) env: Env,
-    pub(crate) administrators: Arc<Administrators>,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl<S> Layer<S> for AuthenticateLayer {
     type Service = Authenticate<S>;
 
     fn layer(&self, inner: S) -> Authenticate<S> {
-        Authenticate {
-            env: self.env.clone(),
-            administrators: Arc::clone(&self.administrators),
-            inner,
-        }
+        Authenticate { env: self.env.clone(), gate: Arc::clone(&self.gate), inner }
     }
 }
 
@@ -63,12 +113,13 @@ where
 
     fn call(&mut self, mut call: Call) -> Self::Future {
         if call.needs_admin() {
-            match administrator(call.head.fields().get("authorization"), &self.administrators) {
+            match self.gate.admit(&call) {
                 // Writes under override belong to the administrator (DX Admin Guide).
-                Some(user) => call.owner = Some(format!("{user}@{ADMIN_REALM}")),
-                None => {
-                    let challenge = status::fault(&Fault::Unauthorized, self.env.wall());
-                    return Box::pin(std::future::ready(Ok(challenge)));
+                Ok(user) => call.owner = Some(format!("{user}@{ADMIN_REALM}")),
+                Err(challenge) => {
+                    let fault = Fault::Unauthorized(challenge);
+                    let response = status::fault(&fault, self.env.wall());
+                    return Box::pin(std::future::ready(Ok(response)));
                 }
             }
         }
@@ -76,7 +127,7 @@ where
     }
 }
 
-/// The administrator whose credentials these are: the value of `Authorization`.
+/// The administrator whose Basic credentials these are: the value of `Authorization`.
 pub(crate) fn administrator(
     value: Option<&[u8]>,
     administrators: &Administrators,
@@ -101,12 +152,16 @@ fn basic(value: &[u8]) -> Option<(String, String)> {
 /// A configured password is clear text or `HA1 = MD5(user ":" realm ":" password)` in 32 hexadecimal digits (DX Admin
 /// Guide).
 fn right_password(user: &str, given: &str, known: &str) -> bool {
-    if known.len() == 32 && known.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let ha1 = Md5::digest(format!("{user}:{ADMIN_REALM}:{given}"));
-        let ha1: String = ha1.iter().map(|byte| format!("{byte:02x}")).collect();
-        return same(ha1.as_bytes(), known.to_ascii_lowercase().as_bytes());
+    match configured_ha1(known) {
+        Some(ha1) => same(digest::ha1(user, given).as_bytes(), ha1.as_bytes()),
+        None => same(given.as_bytes(), known.as_bytes()),
     }
-    same(given.as_bytes(), known.as_bytes())
+}
+
+/// The configured password as `HA1` in lower case, if it is no clear text.
+fn configured_ha1(known: &str) -> Option<String> {
+    let is_hash = known.len() == 32 && known.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| known.to_ascii_lowercase())
 }
 
 /// Compares without telling by its time where the difference is.
@@ -132,8 +187,7 @@ mod tests {
     fn a_configured_password_is_clear_text_or_ha1() {
         assert!(right_password("admin", "secret", "secret"));
         assert!(!right_password("admin", "secret", "Secret"));
-        let ha1 = Md5::digest(b"admin:CAStor administrator:secret");
-        let ha1: String = ha1.iter().map(|byte| format!("{byte:02X}")).collect();
+        let ha1 = digest::ha1("admin", "secret").to_ascii_uppercase();
         assert!(right_password("admin", "secret", &ha1));
         assert!(!right_password("admin", "other", &ha1));
         assert!(!right_password("admin", &ha1, &ha1), "the hash is not the password");

@@ -140,7 +140,7 @@ fn serve_scsp(node: &Node, listener: Box<dyn Listener>, doors: &Doors) {
         .layer(stack::UnderstandLayer(env.clone()))
         .layer(auth::AuthenticateLayer {
             env: env.clone(),
-            administrators: Arc::new(node.settings().administrators.clone()),
+            gate: Arc::new(auth::Gate::new(&env, node.settings().administrators.clone())),
         })
         .service(scsp::Scsp::new(node.clone(), rules(node)));
     // Retiring Volumes: a node whose volumes are all retired stops responding. An open connection hears it once more.

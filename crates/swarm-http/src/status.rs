@@ -58,7 +58,7 @@ pub(crate) enum Fault {
     /// Too much metadata.
     MetadataTooLarge(&'static str),
     /// Administrator's credentials are missing or wrong.
-    Unauthorized,
+    Unauthorized(Challenge),
     /// The body does not have the MD5 that the client gave.
     Md5Mismatch,
     /// A chunked write while whole replicas are asked for.
@@ -71,6 +71,17 @@ pub(crate) enum Fault {
     Read(Refusal),
     /// The node refused a write.
     Write(Refusal),
+}
+
+/// What a client needs to sign its next try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Challenge {
+    /// 32 hexadecimal digits.
+    pub(crate) nonce: String,
+    /// 32 hexadecimal digits.
+    pub(crate) opaque: String,
+    /// The password was right and the nonce is not good any more: the user need not be asked again.
+    pub(crate) stale: bool,
 }
 
 struct Verdict {
@@ -108,7 +119,7 @@ fn judge(fault: &Fault) -> Verdict {
         Fault::LengthRequired => verdict(411, "LengthRequired", "Length is required."),
         Fault::ExpectationFailed => verdict(417, "ExpectationFailed", "Expectation cannot be met."),
         Fault::MetadataTooLarge(text) => verdict(400, "MetadataTooLarge", *text),
-        Fault::Unauthorized => verdict(401, "Unauthorized", ""),
+        Fault::Unauthorized(_) => verdict(401, "Unauthorized", ""),
         Fault::Md5Mismatch => closing(400, "ContentMD5Mismatch", "Content-MD5 mismatch."),
         Fault::ErasureCodingRequired => {
             closing(400, "ErasureCodingRequired", "Erasure coding is required for this request.")
@@ -219,8 +230,15 @@ pub(crate) fn fault(fault: &Fault, now: Timestamp) -> Response {
     response.close = verdict.close;
     let fields = &mut response.fields;
     match fault {
-        Fault::Unauthorized => {
-            // Digest is to come; until then the one challenge is the one that can be met.
+        Fault::Unauthorized(Challenge { nonce, opaque, stale }) => {
+            // Digest first: there are clients that read only the first one (SCSP SEND - Legacy shows both).
+            fields.push_fmt(
+                "WWW-Authenticate",
+                format_args!(
+                    "Digest realm=\"{ADMIN_REALM}\", nonce=\"{nonce}\", opaque=\"{opaque}\", \
+                     stale={stale}, qop=\"auth\", algorithm=MD5"
+                ),
+            );
             fields.push_fmt("WWW-Authenticate", format_args!("Basic realm=\"{ADMIN_REALM}\""));
         }
         Fault::Write(Refusal::MissingContext { context }) => {

@@ -30,6 +30,7 @@ pub mod write;
 
 pub use changes::{ChangeError, SettingSource, SettingStatus};
 pub use node::{Node, NodeConfig, StartError, WeakNode};
+pub use nonces::{Login, LoginNonces};
 pub use queues::{Queue, QueueKind};
 pub use settings::{SettingError, Settings};
 pub use slots::{MountStaleError, RetireError};

@@ -1,6 +1,7 @@
-//! The tokens of redirects: issued in bids, checked when the client arrives. They carry their own proof, so that no table
-//! of them is kept: 32 bits of expiry (seconds since the world began) and 96 bits of a hash keyed with a secret that this
-//! incarnation of the node drew at its start. Lifetime and format are our choice.
+//! Tokens that a node hands out and knows again: those of redirects, issued in bids and checked when the client arrives, and
+//! those that administrators sign. They carry their own proof, so that no table of them is kept: 32 bits of expiry (seconds
+//! since the world began) and 96 bits of a hash keyed with a secret that this incarnation of the node drew at its start.
+//! Lifetime and format are our choice.
 
 use swarm_env::Env;
 use swarm_types::StreamId;
@@ -10,6 +11,9 @@ use crate::api::Nonce;
 /// How long a client may take from the redirect to its target.
 const VALID_SECS: u64 = 60;
 
+/// How long an administrator may sign with one token.
+const LOGIN_SECS: u64 = 300;
+
 /// What a token allows its bearer to ask of this node without another auction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -17,6 +21,40 @@ pub(crate) enum Purpose {
     Stream(StreamId),
     /// Create an unnamed object.
     NewUnnamed,
+    /// Show that one knows an administrator's password.
+    Login,
+}
+
+/// The tokens that administrators sign.
+pub struct LoginNonces(Nonces);
+
+/// What a token that an administrator has signed is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// It is from here, and not too old.
+    Good,
+    /// It is too old, or of another life of this node, or of another node.
+    Stale,
+}
+
+impl LoginNonces {
+    /// Draws its secret.
+    #[must_use]
+    pub fn new(env: &Env) -> Self {
+        Self(Nonces::with_secret(env, "login-secret"))
+    }
+
+    /// A new one, good for 300 s.
+    #[must_use]
+    pub fn issue(&self) -> Nonce {
+        self.0.issue(Purpose::Login)
+    }
+
+    /// Judges one that came back.
+    #[must_use]
+    pub fn judge(&self, nonce: u128) -> Login {
+        if self.0.accepts(Purpose::Login, Nonce(nonce)) { Login::Good } else { Login::Stale }
+    }
 }
 
 /// Issues and checks tokens.
@@ -27,13 +65,18 @@ pub(crate) struct Nonces {
 
 impl Nonces {
     pub(crate) fn new(env: &Env) -> Self {
+        Self::with_secret(env, "nonce-secret")
+    }
+
+    fn with_secret(env: &Env, label: &'static str) -> Self {
         let mut secret = [0; 32];
-        env.random_bytes("nonce-secret", &mut secret);
+        env.random_bytes(label, &mut secret);
         Self { env: env.clone(), secret }
     }
 
     pub(crate) fn issue(&self, purpose: Purpose) -> Nonce {
-        let expiry = self.now_secs() + VALID_SECS;
+        let valid = if purpose == Purpose::Login { LOGIN_SECS } else { VALID_SECS };
+        let expiry = self.now_secs() + valid;
         self.sign(purpose, u32::try_from(expiry).unwrap_or(u32::MAX))
     }
 
@@ -52,6 +95,7 @@ impl Nonces {
         match purpose {
             Purpose::Stream(id) => hasher.update(id.as_bytes()),
             Purpose::NewUnnamed => hasher.update(b"new"),
+            Purpose::Login => hasher.update(b"login"),
         };
         let mut mac = [0; 16];
         hasher.finalize_xof().fill(&mut mac[4..]);

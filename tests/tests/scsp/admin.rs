@@ -9,10 +9,17 @@ fn basic(user: &str, password: &str) -> String {
     format!("Authorization: Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// Exactly one challenge, the one that can be met; no triple; an empty text, 53 bytes.
+/// Two challenges, Digest first (SCSP SEND - Legacy); no triple; an empty text, 53 bytes.
 fn assert_challenged(heard: &Heard, why: &str) {
     assert_eq!(heard.line, "401 Unauthorized", "{why}");
-    assert_eq!(heard.all("www-authenticate"), ["Basic realm=\"CAStor administrator\""], "{why}");
+    let challenges = heard.all("www-authenticate");
+    let [digest, basic] = challenges[..] else { panic!("{why}: {challenges:?}") };
+    assert!(
+        digest.starts_with("Digest realm=\"CAStor administrator\", nonce=\""),
+        "{why}: {digest}"
+    );
+    assert!(digest.ends_with("\", stale=false, qop=\"auth\", algorithm=MD5"), "{why}: {digest}");
+    assert_eq!(basic, "Basic realm=\"CAStor administrator\"", "{why}");
     assert_eq!(heard.must("content-length"), "53");
     assert_eq!(heard.text(), "<html><body><h2>CAStor Error</h2><br></body></html>\r\n");
 }
@@ -58,7 +65,7 @@ fn the_argument_admin_needs_the_administrator() {
                 talk.say(crate::talk::request(&line, headers, "")).await;
                 let heard = talk.hear(&line).await;
                 assert_eq!(heard.status, 401, "{line}");
-                assert_eq!(heard.all("www-authenticate").len(), 1);
+                assert_eq!(heard.all("www-authenticate").len(), 2);
             }
         }
         for verb in ["GET", "HEAD", "PUT", "POST", "DELETE"] {

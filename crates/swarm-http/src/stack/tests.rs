@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tower::{ServiceBuilder, ServiceExt as _};
 
 use super::*;
-use crate::auth::AuthenticateLayer;
+use crate::auth::{AuthenticateLayer, Gate};
 use crate::codec::RequestBody;
 use crate::scsp;
 use crate::testing::{self, Hand};
@@ -21,11 +21,18 @@ fn request(line: &str, fields: &[(&str, &str)]) -> Request {
 /// Understands and authenticates, then refuses what is not built; what passes is answered 200 with what it is about.
 async fn ask(line: &str, fields: &[(&str, &str)]) -> Response {
     let (env, _) = testing::env();
-    let administrators = BTreeMap::from([("admin".to_owned(), "secret".to_owned())]);
+    ask_at(&env, &gate(&env), line, fields).await
+}
+
+fn gate(env: &Env) -> Arc<Gate> {
+    Arc::new(Gate::new(env, BTreeMap::from([("admin".to_owned(), "secret".to_owned())])))
+}
+
+async fn ask_at(env: &Env, gate: &Arc<Gate>, line: &str, fields: &[(&str, &str)]) -> Response {
     let clock = env.clone();
     let service = ServiceBuilder::new()
         .layer(UnderstandLayer(env.clone()))
-        .layer(AuthenticateLayer { env, administrators: Arc::new(administrators) })
+        .layer(AuthenticateLayer { gate: Arc::clone(gate), env: env.clone() })
         .service(tower::service_fn(move |call: Call| {
             let answer = scsp::describe(&call);
             let now = clock.wall();
@@ -102,6 +109,77 @@ async fn administrators_are_asked_for_where_their_rights_are_used() {
         ("GET /?domain=acme.example", vec![]),
     ] {
         assert_eq!(check(line, &fields).await.0, 200, "{line} is open to everybody");
+    }
+}
+
+fn hex(text: &str) -> String {
+    use md5::Digest as _;
+    md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A parameter of the Digest challenge, which stands first.
+fn challenged(response: &Response, name: &str) -> String {
+    let challenge = response.fields.text("www-authenticate").expect("a challenge");
+    let challenge = challenge.strip_prefix("Digest ").expect("Digest first");
+    let part = challenge.split(", ").find_map(|part| part.strip_prefix(&format!("{name}=")));
+    part.unwrap_or_else(|| panic!("no {name} in {challenge}")).trim_matches('"').to_owned()
+}
+
+/// What a client sends that knows this password, for this verb and target.
+fn signed(nonce: &str, password: &str, verb: &str, target: &str) -> String {
+    let ha1 = hex(&format!("admin:CAStor administrator:{password}"));
+    let ha2 = hex(&format!("{verb}:{target}"));
+    let response = hex(&format!("{ha1}:{nonce}:00000001:0a4f113b:auth:{ha2}"));
+    format!(
+        "Digest username=\"admin\", realm=\"CAStor administrator\", nonce=\"{nonce}\", nc=00000001, \
+         cnonce=\"0a4f113b\", uri=\"{target}\", response=\"{response}\", qop=\"auth\""
+    )
+}
+
+/// SCSP SEND - Legacy shows the exchange: challenged, signed, let pass.
+#[tokio::test]
+async fn an_administrator_signs_what_it_is_challenged_with() {
+    let (env, hand) = testing::env();
+    let here = gate(&env);
+    let target = "/97f7149dec6cbc0aa1e9425688158969?alias&admin";
+    let try_with = |signed: String| {
+        let (env, here) = (env.clone(), Arc::clone(&here));
+        async move {
+            let line = format!("GET {target}");
+            let fields = [("Host", "h"), ("Authorization", signed.as_str())];
+            ask_at(&env, &here, &line, &fields).await
+        }
+    };
+    let first = try_with("Digest".to_owned()).await;
+    assert_eq!((first.status, challenged(&first, "stale")), (401, "false".to_owned()));
+    let nonce = challenged(&first, "nonce");
+    assert_eq!((nonce.len(), challenged(&first, "opaque").len()), (32, 32));
+    assert_eq!(try_with(signed(&nonce, "secret", "GET", target)).await.status, 200);
+    // After a redirect the old arguments are still signed.
+    let before = "/97f7149dec6cbc0aa1e9425688158969?alias&admin=yes";
+    assert_eq!(try_with(signed(&nonce, "secret", "GET", before)).await.status, 200);
+    for (why, wrong) in [
+        ("password", signed(&nonce, "Secret", "GET", target)),
+        ("verb", signed(&nonce, "secret", "HEAD", target)),
+        (
+            "object",
+            signed(&nonce, "secret", "GET", "/07f7149dec6cbc0aa1e9425688158969?alias&admin"),
+        ),
+        ("user", signed(&nonce, "secret", "GET", target).replace("\"admin\"", "\"root\"")),
+    ] {
+        let refused = try_with(wrong).await;
+        assert_eq!((refused.status, challenged(&refused, "stale")), (401, "false".into()), "{why}");
+    }
+    // The right password for the challenge of another node, or for one that is too old: the user is not asked again.
+    let foreign = "0c6da76911cbf5cd495afbb0c66e6d9a".to_owned();
+    hand.push(Duration::from_secs(299));
+    assert_eq!(try_with(signed(&nonce, "secret", "GET", target)).await.status, 200);
+    hand.push(Duration::from_secs(2));
+    for old in [&nonce, &foreign, &"x".repeat(32), &"1".to_owned()] {
+        let refused = try_with(signed(old, "secret", "GET", target)).await;
+        assert_eq!((refused.status, challenged(&refused, "stale")), (401, "true".into()), "{old}");
+        let fresh = challenged(&refused, "nonce");
+        assert_eq!(try_with(signed(&fresh, "secret", "GET", target)).await.status, 200);
     }
 }
 

@@ -24,7 +24,7 @@ fn fields(response: &Response) -> Vec<(&str, &str)> {
 /// line end that newer nodes send. SCSP SEND: the empty error has 53 bytes.
 #[test]
 fn error_bodies_have_the_documented_lengths() {
-    let empty = fault(&Fault::Unauthorized, NOW);
+    let empty = fault(&Fault::Unauthorized(challenge()), NOW);
     assert_eq!(body(&empty), b"<html><body><h2>CAStor Error</h2><br></body></html>\r\n");
     assert_eq!(body(&empty).len(), 53);
     let not_deletable = fault(&Fault::Read(Refusal::NotDeletable), NOW);
@@ -85,14 +85,28 @@ fn create_only_shows_the_etag_in_its_way() {
     assert_eq!(response.fields.text("ETag"), Some("\"abababababababababababababababab\""));
 }
 
-/// The one challenge of administrators, while there is no Digest.
+fn challenge() -> Challenge {
+    Challenge {
+        nonce: "0c6da76911cbf5cd495afbb0c66e6d9a".into(),
+        opaque: "3e894c0cf7c1ad980e1fd46320307f1a".into(),
+        stale: false,
+    }
+}
+
+/// SCSP SEND - Legacy: Digest, then Basic, as printed there.
 #[test]
-fn the_challenge_is_exactly_one() {
-    let response = fault(&Fault::Unauthorized, NOW);
+fn the_challenges_are_those_of_the_documents() {
+    let response = fault(&Fault::Unauthorized(challenge()), NOW);
     assert_eq!(response.status, 401);
     let all = fields(&response);
     let challenges: Vec<_> = all.iter().filter(|(name, _)| *name == "WWW-Authenticate").collect();
-    assert_eq!(challenges, [&("WWW-Authenticate", "Basic realm=\"CAStor administrator\"")]);
+    let digest = "Digest realm=\"CAStor administrator\", nonce=\"0c6da76911cbf5cd495afbb0c66e6d9a\", \
+                  opaque=\"3e894c0cf7c1ad980e1fd46320307f1a\", stale=false, qop=\"auth\", algorithm=MD5";
+    let expected = [
+        &("WWW-Authenticate", digest),
+        &("WWW-Authenticate", "Basic realm=\"CAStor administrator\""),
+    ];
+    assert_eq!(challenges, expected);
     assert_eq!(response.fields.text("castor-system-error-token"), None);
 }
 
@@ -115,7 +129,7 @@ fn what_ends_the_connection() {
     }
     for keeping in [
         Fault::LengthRequired,
-        Fault::Unauthorized,
+        Fault::Unauthorized(challenge()),
         Fault::Read(Refusal::NotFound),
         Fault::Write(Refusal::Immutable),
         Fault::Write(Refusal::NoSpace),

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::body::{Gate, Outgoing};
 use crate::redirect::Hop;
-use crate::{Error, ErrorKind, Request, Sent, Shared, basic_auth};
+use crate::{Error, ErrorKind, Patience, Request, Sent, Shared};
 
 /// Header fields in an answer; Swarm allows 500 stored ones besides its own.
 const HEADERS_MAX: usize = 600;
@@ -27,29 +27,40 @@ const HEAD_BYTES_MAX: usize = 512 * 1024;
 /// The head of an answer, its body still to come.
 pub(crate) type Answer = hyper::Response<Incoming>;
 
-/// When a whole chain of requests must be over.
+/// When a chain of requests is given up.
 pub(crate) struct Deadline {
     env: Env,
+    patience: Patience,
     at: Instant,
     sleep: Sleep,
+    /// Bytes that had moved when it was set.
+    moved: u64,
     over: bool,
 }
 
 impl Deadline {
-    pub(crate) fn new(env: &Env, patience: Duration) -> Self {
-        let at = env.now() + patience;
-        Self { env: env.clone(), at, sleep: env.sleep_until(at), over: false }
+    pub(crate) fn new(env: &Env, patience: Patience) -> Self {
+        let at = env.now() + patience.span();
+        let sleep = env.sleep_until(at);
+        Self { env: env.clone(), patience, at, sleep, moved: 0, over: false }
     }
 
     pub(crate) fn left(&self) -> Duration {
         self.at.since(self.env.now())
     }
 
-    /// Ready when patience has run out, then and ever after.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.over {
+    /// Ready when patience has run out, then and ever after; `moved` are the bytes of this connection so far.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, moved: u64) -> Poll<()> {
+        while !self.over {
             ready!(self.sleep.as_mut().poll(cx));
-            self.over = true;
+            match self.patience {
+                Patience::Idle(span) if moved != self.moved => {
+                    self.moved = moved;
+                    self.at = self.env.now() + span;
+                    self.sleep = self.env.sleep_until(self.at);
+                }
+                Patience::Idle(_) | Patience::Whole(_) => self.over = true,
+            }
         }
         Poll::Ready(())
     }
@@ -116,7 +127,11 @@ impl Connection {
         let held = !request.body.is_empty()
             && (request.expect || request.body.len() > shared.options.expect_above);
         let gate = Gate::new(!held);
-        let message = compose(request, hop, held, &gate)
+        let authorization = request.auth.as_ref().and_then(|auth| {
+            let Shared { env, challenges, .. } = shared;
+            challenges.authorize(env, self.to, auth, &request.method, &hop.target)
+        });
+        let message = compose(request, hop, held, &gate, authorization)
             .map_err(|why| Error::new(ErrorKind::Protocol(why), self.to, Sent::Nothing))?;
         let mut hold = held.then(|| shared.sleep(shared.options.expect));
         let mut answer = std::pin::pin!(self.sender.try_send_request(message));
@@ -126,7 +141,7 @@ impl Connection {
                 if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                     return Poll::Ready(answer.map_err(|error| ErrorKind::of_hyper(error.error())));
                 }
-                if deadline.poll(cx).is_ready() {
+                if deadline.poll(cx, self.traffic.both()).is_ready() {
                     return Poll::Ready(Err(ErrorKind::Timeout));
                 }
                 match &mut hold {
@@ -139,6 +154,11 @@ impl Connection {
         })
         .await;
         outcome.map_err(|kind| Error::new(kind, self.to, self.sent(&gate)))
+    }
+
+    /// Bytes that have passed in both directions.
+    pub(crate) fn moved(&self) -> u64 {
+        self.traffic.both()
     }
 
     /// Where it leads.
@@ -191,6 +211,7 @@ fn compose(
     hop: &Hop,
     held: bool,
     gate: &Gate,
+    authorization: Option<String>,
 ) -> Result<hyper::Request<Outgoing>, String> {
     let mut builder = hyper::Request::builder().method(&*request.method).uri(&*hop.target);
     let host = request.headers.get("host").filter(|_| !hop.redirected);
@@ -201,8 +222,8 @@ fn compose(
     for header in request.headers.iter().filter(|header| !header.is("host")) {
         builder = builder.header(&*header.name, &*header.value);
     }
-    if let Some((user, password)) = &request.auth {
-        builder = builder.header("authorization", basic_auth(user, password));
+    if let Some(authorization) = authorization {
+        builder = builder.header("authorization", authorization);
     }
     let framed = request.headers.get("content-length").is_some()
         || request.headers.get("transfer-encoding").is_some();
@@ -240,6 +261,10 @@ impl Traffic {
 
     fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    fn both(&self) -> u64 {
+        self.written() + self.read()
     }
 }
 

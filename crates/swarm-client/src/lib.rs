@@ -8,6 +8,7 @@
 mod body;
 mod connection;
 mod error;
+mod login;
 mod pool;
 mod redirect;
 mod request;
@@ -22,10 +23,12 @@ use std::time::Duration;
 use swarm_env::{Env, Sleep};
 
 pub use error::{Error, ErrorKind, Sent};
-pub use request::{Body, MakeBody, Request, basic_auth};
+pub use login::{Auth, Secret, basic_auth};
+pub use request::{Body, MakeBody, OpenSource, Patience, Request, Source};
 pub use response::{BodyReader, Response};
 
 use connection::{Connection, Deadline};
+use login::Challenges;
 use pool::Pool;
 use redirect::Hop;
 
@@ -39,6 +42,7 @@ struct Shared {
     env: Env,
     options: ClientOptions,
     pool: Pool,
+    challenges: Challenges,
 }
 
 /// Limits of a [`Client`].
@@ -74,11 +78,11 @@ impl Client {
     #[must_use]
     pub fn new(env: Env, options: ClientOptions) -> Self {
         let pool = Pool::new(options.idle_per_address, options.idle_for);
-        Self { shared: Arc::new(Shared { env, options, pool }) }
+        Self { shared: Arc::new(Shared { env, options, pool, challenges: Challenges::default() }) }
     }
 
     /// Sends a request and follows its redirects; completes with the head of the last answer. Its body is read, within
-    /// the same patience, through [`Response::body`].
+    /// the same patience, through [`Response::body`]. A server that wants a signature gets one, once for each hop.
     ///
     /// # Errors
     /// See [`ErrorKind`]; [`Error::sent`] says whether the server may have acted upon the request.
@@ -86,12 +90,22 @@ impl Client {
         let mut deadline = Deadline::new(&self.shared.env, request.patience);
         let mut hop = Hop::first(&request);
         let mut hops = Vec::new();
+        let mut challenged = false;
         loop {
-            hops.push(hop.to);
+            if !challenged {
+                hops.push(hop.to);
+            }
             let exchange = self.exchange(&request, &hop, &mut deadline).await;
             let (connection, answer) =
                 exchange.map_err(|error| error.on_hop(hop.to, hops.len()))?;
             let mut response = Response::new(connection, answer, deadline, &hops, self);
+            if !challenged && self.is_to_be_signed(&request, &response) {
+                challenged = true;
+                response.body.drain().await;
+                deadline = response.body.into_deadline();
+                continue;
+            }
+            challenged = false;
             let Some(next) = redirect::next_hop(&request, &hop, &response, hops.len())? else {
                 response.body.settle().await;
                 return Ok(response);
@@ -105,6 +119,18 @@ impl Client {
     /// Closes the connections that are kept for further requests, of all clones of this client.
     pub fn close_idle(&self) {
         self.shared.pool.clear();
+    }
+
+    /// Closes those of them that have been idle for longer than this.
+    pub fn close_idle_for(&self, longer_than: Duration) {
+        self.shared.pool.prune(&self.shared.env, longer_than);
+    }
+
+    /// True if the answer asks for a signature that can be given.
+    fn is_to_be_signed(&self, request: &Request, response: &Response) -> bool {
+        response.status == 401
+            && matches!(request.auth, Some(Auth::Digest { .. }))
+            && self.shared.challenges.learn(response.served_by, &response.headers)
     }
 
     /// One request and the head of its answer, on a pooled connection if there is one. A pooled connection may have

@@ -49,6 +49,19 @@ impl Pool {
         youngest.map(|idle| idle.connection)
     }
 
+    /// Closes the connections that have been idle for longer than this.
+    pub(crate) fn prune(&self, env: &Env, longer_than: Duration) {
+        let now = env.now();
+        let old: Vec<Idle> = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_old = |idle: &mut Idle| now.since(idle.since) > longer_than;
+            let old = idle.values_mut().flat_map(|kept| kept.extract_if(.., is_old)).collect();
+            idle.retain(|_, kept| !kept.is_empty());
+            old
+        };
+        drop(old);
+    }
+
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
         let all = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,14 +1,16 @@
 //! What a caller asks for.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use swarm_env::BoxFuture;
 use swarm_types::HeaderList;
+
+use crate::Auth;
 
 /// A request. It can be sent more than once: a redirect resends all of it.
 #[derive(Clone)]
@@ -28,14 +30,44 @@ pub struct Request {
     pub expect: bool,
     /// How many redirects to follow; 0 returns them to the caller.
     pub follow: usize,
-    /// How long the whole chain may take, the body of the last answer included.
-    pub patience: Duration,
-    /// User and password for `Authorization: Basic`, resent on every hop.
-    pub auth: Option<(String, String)>,
+    /// When it is given up.
+    pub patience: Patience,
+    /// Credentials, resent on every hop.
+    pub auth: Option<Auth>,
+}
+
+/// When a request is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// The whole chain may take this long, the body of the last answer included.
+    Whole(Duration),
+    /// For this long not a byte has moved in either direction; it is noticed at twice that time at the latest. A transfer over
+    /// a slow way may take any time.
+    Idle(Duration),
+}
+
+impl Patience {
+    pub(crate) const fn span(self) -> Duration {
+        match self {
+            Self::Whole(span) | Self::Idle(span) => span,
+        }
+    }
 }
 
 /// Makes a piece of a generated body: the bytes at this offset, at most that many, at least one.
 pub type MakeBody = Arc<dyn Fn(u64, usize) -> Bytes + Send + Sync>;
+
+/// A body that is read somewhere while it is sent.
+pub trait Source: Send {
+    /// The next piece, not empty; `None` at the end.
+    ///
+    /// # Errors
+    /// It cannot be read: the request fails, and its connection is closed.
+    fn next(&mut self) -> BoxFuture<'_, io::Result<Option<Bytes>>>;
+}
+
+/// Opens a body that is read while it is sent, once for each hop.
+pub type OpenSource = Arc<dyn Fn() -> Box<dyn Source> + Send + Sync>;
 
 /// The body of a request.
 #[derive(Clone, Default)]
@@ -51,6 +83,13 @@ pub enum Body {
         length: u64,
         /// Makes its pieces.
         make: MakeBody,
+    },
+    /// A body that is read while it is sent: it never lies in memory as a whole.
+    Source {
+        /// Its length in bytes; a source that ends elsewhere fails the request.
+        length: u64,
+        /// Opens it.
+        open: OpenSource,
     },
     /// A client that vanishes: announces `length`, sends `after` bytes, then nothing until patience runs out.
     Stalls {
@@ -70,7 +109,9 @@ impl Body {
         match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Stream { length, .. } | Self::Stalls { length, .. } => *length,
+            Self::Stream { length, .. }
+            | Self::Source { length, .. }
+            | Self::Stalls { length, .. } => *length,
         }
     }
 
@@ -115,7 +156,7 @@ impl Request {
             body: Body::Empty,
             expect: false,
             follow: Self::FOLLOW,
-            patience: Self::PATIENCE,
+            patience: Patience::Whole(Self::PATIENCE),
             auth: None,
         }
     }
@@ -136,8 +177,8 @@ impl Request {
 
     /// With these credentials.
     #[must_use]
-    pub fn auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.auth = Some((user.into(), password.into()));
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = Some(auth);
         self
     }
 
@@ -148,10 +189,10 @@ impl Request {
         self
     }
 
-    /// With this patience.
+    /// With this patience for the whole chain.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.patience = Patience::Whole(patience);
         self
     }
 }
@@ -161,10 +202,4 @@ impl fmt::Debug for Request {
         // The password must not reach a log.
         write!(f, "{} http://{}{} {:?}", self.method, self.to, self.target, self.body)
     }
-}
-
-/// Value of an `Authorization` field with these credentials.
-#[must_use]
-pub fn basic_auth(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }

@@ -168,7 +168,8 @@ impl BodyReader {
                     return Poll::Ready(Some(Err(kind)));
                 }
                 Poll::Pending => {
-                    return self.deadline.poll(cx).map(|()| Some(Err(ErrorKind::Timeout)));
+                    let moved = connection.moved();
+                    return self.deadline.poll(cx, moved).map(|()| Some(Err(ErrorKind::Timeout)));
                 }
             }
         }

@@ -10,7 +10,9 @@ use swarm_env::{Env, Stream};
 use swarm_sim::Sim;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::{Body, Client, ClientOptions, ErrorKind, Request, Sent};
+use crate::{
+    Auth, Body, Client, ClientOptions, ErrorKind, Patience, Request, Secret, Sent, Source,
+};
 
 const SERVER: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -203,6 +205,10 @@ where
     runtime.block_on(test(Setup::new(servers, client.env().clone(), options)));
 }
 
+fn ann() -> Auth {
+    Auth::Basic { user: "ann".into(), password: "secret".into() }
+}
+
 /// A generated body whose every byte tells its place.
 fn pattern(length: u64) -> Body {
     Body::Stream { length, make: Arc::new(|at, wanted| pattern_bytes(at, wanted.min(10_000))) }
@@ -250,7 +256,7 @@ fn a_redirect_resends_verb_body_and_credentials() {
         _ => vec![Take, Say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")],
     };
     check(script, async |setup: Setup| {
-        let request = setup.post("/b", "precious").auth("ann", "secret").header("Host", "d");
+        let request = setup.post("/b", "precious").auth(ann()).header("Host", "d");
         let response = setup.client.send(request).await.expect("an answer");
         assert_eq!(response.status, 201);
         assert_eq!(response.hops, setup.servers);
@@ -523,6 +529,166 @@ fn nonsense_is_a_protocol_error() {
 
 #[test]
 fn a_password_is_never_shown() {
-    let request = Request::new(([127, 0, 0, 1], 80).into(), "GET", "/").auth("ann", "secret");
+    let request = Request::new(([127, 0, 0, 1], 80).into(), "GET", "/").auth(ann());
     assert!(!format!("{request:?}").contains("secret"));
+}
+
+fn ann_signs() -> Auth {
+    Auth::Digest { user: "ann".into(), secret: Secret::Clear("secret".into()) }
+}
+
+/// The nonce and the number of its use in a signature.
+fn signature(seen: &Seen) -> Option<(&str, &str)> {
+    let signed = header(&seen.head, "authorization")?.strip_prefix("Digest username=\"ann\", ")?;
+    let part = |name: &str| signed.split(", ").find_map(|part| part.strip_prefix(name));
+    Some((part("nonce=")?.trim_matches('"'), part("nc=")?))
+}
+
+#[test]
+fn a_server_that_wants_a_signature_gets_one_and_is_not_asked_again() {
+    let script: Script = |seen| match (seen.server, signature(seen)) {
+        (0, None) => vec![
+            Take,
+            Say(
+                "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nWWW-Authenticate: Digest realm=\"r\", \
+                 nonce=\"n0\", qop=\"auth\"\r\nWWW-Authenticate: Basic realm=\"r\"\r\n\r\nno",
+            ),
+        ],
+        (0, Some(_)) => vec![
+            Take,
+            Point("HTTP/1.1 307 Moved\r\nContent-Length: 0\r\nLocation: http://{1}/b?x\r\n\r\n"),
+        ],
+        // The second server's challenge is too old after one use.
+        (_, Some(("n1", "00000001"))) => {
+            vec![Take, Say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")]
+        }
+        _ => vec![
+            Take,
+            Say(
+                "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Digest realm=\"r\", \
+                 nonce=\"n1\", stale=true, qop=\"auth\"\r\n\r\n",
+            ),
+        ],
+    };
+    check(script, async |setup: Setup| {
+        for round in 0..2 {
+            let request = setup.post("/b", "precious").auth(ann_signs());
+            let response = setup.client.send(request).await.expect("an answer");
+            assert_eq!(response.status, 201, "round {round}");
+            assert_eq!(response.hops, setup.servers, "a server that challenges is one hop");
+        }
+        let seen = setup.seen();
+        let asked: Vec<_> = seen.iter().map(|seen| (seen.server, signature(seen))).collect();
+        let expected = [
+            (0, None),
+            (0, Some(("n0", "00000001"))),
+            (1, None),
+            (1, Some(("n1", "00000001"))),
+            (0, Some(("n0", "00000002"))),
+            (1, Some(("n1", "00000002"))),
+            (1, Some(("n1", "00000001"))),
+        ];
+        assert_eq!(asked, expected);
+        assert!(seen.iter().all(|seen| seen.body == b"precious"), "all of it every time");
+        assert!(!seen.iter().any(|seen| seen.head.contains("secret")));
+    });
+}
+
+#[test]
+fn a_wrong_password_is_refused_once_for_each_request() {
+    let script: Script = |_| {
+        vec![Say(
+            "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Digest realm=\"r\", \
+             nonce=\"n\"\r\n\r\n",
+        )]
+    };
+    check(script, async |setup: Setup| {
+        let response =
+            setup.client.send(setup.get("/").auth(ann_signs())).await.expect("an answer");
+        assert_eq!((response.status, setup.seen().len()), (401, 2), "unsigned, and signed");
+        let response = setup.client.send(setup.get("/")).await.expect("an answer");
+        assert_eq!((response.status, setup.seen().len()), (401, 3), "nobody to sign");
+    });
+}
+
+/// Gives pieces of a pattern, each after a while.
+struct Slow {
+    env: Env,
+    at: u64,
+    pieces: u64,
+    wait: Duration,
+}
+
+const SLOW_PIECE: u64 = 1000;
+
+impl Source for Slow {
+    fn next(&mut self) -> swarm_env::BoxFuture<'_, std::io::Result<Option<Bytes>>> {
+        Box::pin(async move {
+            self.env.sleep(self.wait).await;
+            if self.pieces == 0 {
+                return Err(std::io::Error::other("the disk is gone"));
+            }
+            self.pieces -= 1;
+            let piece = pattern_bytes(self.at, 1000);
+            self.at += SLOW_PIECE;
+            Ok(Some(piece))
+        })
+    }
+}
+
+fn slow(env: &Env, pieces: u64, wait: Duration, length: u64) -> Body {
+    let env = env.clone();
+    let open =
+        move || -> Box<dyn Source> { Box::new(Slow { env: env.clone(), at: 0, pieces, wait }) };
+    Body::Source { length, open: Arc::new(open) }
+}
+
+#[test]
+fn a_body_is_read_while_it_is_sent_for_as_long_as_it_moves() {
+    let script: Script = |_| vec![Take, Say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")];
+    check(script, async |setup: Setup| {
+        // It takes five times the patience; between two pieces it is never at its end.
+        let body = slow(&setup.env, 20, PATIENCE / 4, 20_000);
+        let request =
+            Request { patience: Patience::Idle(PATIENCE), ..setup.post("/a", body.clone()) };
+        let response = setup.client.send(request).await.expect("an answer");
+        assert_eq!((response.status, setup.seen()[0].body.len()), (201, 20_000));
+        assert_eq!(setup.seen()[0].body, pattern_bytes(0, 20_000));
+        let whole = setup.client.send(setup.post("/a", body)).await.expect_err("too long");
+        assert!(matches!(whole.kind, ErrorKind::Timeout), "{whole}");
+        let still = slow(&setup.env, 20, PATIENCE * 3, 20_000);
+        let request = Request { patience: Patience::Idle(PATIENCE), ..setup.post("/a", still) };
+        let error = setup.client.send(request).await.expect_err("nothing moves");
+        assert!(matches!(error.kind, ErrorKind::Timeout), "{error}");
+    });
+}
+
+#[test]
+fn a_body_that_cannot_be_read_fails_its_request() {
+    let script: Script = |_| vec![Take, Say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")];
+    check(script, async |setup: Setup| {
+        for (pieces, length) in [(2, 5000), (3, 2500)] {
+            let body = slow(&setup.env, pieces, Duration::ZERO, length);
+            let failed = setup.client.send(setup.post("/a", body)).await;
+            assert!(failed.is_err(), "{pieces} pieces for {length} bytes: {failed:?}");
+        }
+        let (status, _) = setup.fetch(setup.post("/a", "x")).await;
+        assert_eq!(status, 201, "on another connection");
+    });
+}
+
+#[test]
+fn connections_that_are_idle_for_long_can_be_closed() {
+    let script: Script = |_| vec![Say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")];
+    check(script, async |setup: Setup| {
+        setup.fetch(setup.get("/")).await;
+        setup.env.sleep(Duration::from_millis(50)).await;
+        setup.client.close_idle_for(Duration::from_secs(60));
+        setup.fetch(setup.get("/")).await;
+        setup.env.sleep(Duration::from_millis(50)).await;
+        setup.client.close_idle_for(Duration::from_millis(10));
+        setup.fetch(setup.get("/")).await;
+        let connections: Vec<usize> = setup.seen().iter().map(|seen| seen.connection).collect();
+        assert_eq!(connections, [1, 1, 2]);
+    });
 }

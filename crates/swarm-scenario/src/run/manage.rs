@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use swarm_client::Request;
 use swarm_cluster::{DiskRef, Life, NodeRef};
 
-use super::setup::ADMIN;
+use super::setup::admin;
 use super::{Run, faults, lock};
 use crate::language::model::Retire;
 use crate::language::tell::listed;
@@ -174,8 +174,7 @@ async fn ask(
             request =
                 request.header("Content-Type", "application/json").body(Bytes::from(text.clone()));
         }
-        let request = Request { auth: Some((ADMIN.0.to_owned(), ADMIN.1.to_owned())), ..request };
-        let answered = run.management.send(request).await;
+        let answered = run.management.send(request.auth(admin())).await;
         let why = match answered {
             Ok(mut response) => {
                 let said = response.body.collect(ANSWER_MAX).await.unwrap_or_default();

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarm_client::{Body, Error, Request, Response};
+use swarm_client::{Auth, Body, Error, Request, Response};
 use swarm_cluster::NodeRef;
 use swarm_types::{HeaderList, Instant};
 
@@ -34,7 +34,7 @@ pub(crate) struct Order {
     pub(crate) retry: Retry,
     pub(crate) patience: Duration,
     /// User and password.
-    pub(crate) auth: Option<(String, String)>,
+    pub(crate) auth: Option<Auth>,
     /// Headers besides those that the object's writes always carry.
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -286,7 +286,7 @@ pub(crate) async fn plain(
     node: &NodeRef,
     wanted: &Wanted,
     target: String,
-    auth: Option<(String, String)>,
+    auth: Option<Auth>,
 ) -> Done {
     let mut request = Request::new(run.world.scsp(node), wanted.method.clone(), target);
     request.auth = auth;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_client::Auth;
+
 use super::operate::{Ask, Ended, Order, perform};
 use super::{Run, idle, lock, watch};
 use crate::language::model::{Context, Retry, RetryOn, Via};
@@ -14,8 +16,11 @@ const HEALTHY_WITHIN: Duration = Duration::from_secs(600);
 /// Contexts are created before anything breaks, so a few tries are plenty.
 const TRIES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The administrator that every node knows from the start (Defining Swarm Admins and Users).
-pub(crate) const ADMIN: (&str, &str) = ("admin", "ourpwdofchoicehere");
+pub(crate) fn admin() -> Auth {
+    Auth::Basic { user: "admin".to_owned(), password: "ourpwdofchoicehere".to_owned() }
+}
 
 /// Waits for healthy clusters and creates the contexts.
 ///
@@ -66,7 +71,7 @@ async fn create(run: &Arc<Run>, context: &Context, target: String) -> Result<(),
         first: run.first_node(&context.on, &Via::AnyNode),
         retry: Retry { times: TRIES, on },
         patience: PATIENCE,
-        auth: Some((ADMIN.0.to_owned(), ADMIN.1.to_owned())),
+        auth: Some(admin()),
         headers: vec![("Content-Type".to_owned(), "application/castorcontext".to_owned())],
     };
     let done = perform(run, &order).await;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_client::Auth;
 use swarm_cluster::{Cut, DiskRef, Ending, NodeRef};
 use swarm_types::Instant;
 
@@ -584,9 +585,9 @@ async fn request(run: &Arc<Run>, number: usize, step: &Step, wanted: &Request) {
     }
 }
 
-fn credentials(wanted: &Request) -> Option<(String, String)> {
+fn credentials(wanted: &Request) -> Option<Auth> {
     let (user, password) = wanted.auth.as_deref()?.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
+    Some(Auth::Basic { user: user.to_owned(), password: password.to_owned() })
 }
 
 async fn on_object(run: &Arc<Run>, step: &Step, wanted: &Request) -> Done {

@@ -5,6 +5,10 @@
 //! when an object is tried again ([`backoff`]), when the target is left alone ([`blockade`]), and what is shown of all that
 //! ([`stats`]). Nothing here waits, sends, reads a clock or throws dice: times and draws come in, decisions go out.
 
+pub mod backoff;
+pub mod blockade;
 pub mod definition;
+pub mod result;
 pub mod scope;
+pub mod stats;
 pub mod table;

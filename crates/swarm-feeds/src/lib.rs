@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod blockade;
 pub mod definition;
+pub mod lanes;
 pub mod result;
 pub mod scope;
 pub mod stats;

@@ -1,0 +1,288 @@
+//! Tests of the lanes: order, bounds, and that nothing is forgotten without a word.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(number: u64) -> StreamId {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    StreamId::from_bytes(bytes)
+}
+
+fn at(secs: u64) -> Instant {
+    Instant(secs * 1_000_000_000)
+}
+
+fn offer(number: u64, lane: Lane, due: u64) -> Offer {
+    Offer { id: id(number), version: Version(1), lane, due: at(due), first: true, big: false }
+}
+
+fn lanes() -> Lanes {
+    Lanes::new(Limits { urgent: 4, fresh: 4, backlog: 4, retry: 4 })
+}
+
+/// What is next, one after the other, each done at once.
+fn drained(lanes: &mut Lanes, now: u64) -> Vec<u64> {
+    let mut order = Vec::new();
+    while let Some(work) = lanes.next(at(now), 1) {
+        let number =
+            work.id.as_bytes()[8..].iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+        order.push(number);
+        lanes.done(work.id);
+    }
+    order
+}
+
+#[test]
+fn contexts_go_first_then_new_writes_the_backlog_and_what_failed() {
+    let mut lanes = lanes();
+    for (number, lane) in
+        [(1, Lane::Retry), (2, Lane::Backlog), (3, Lane::Fresh), (4, Lane::Urgent)]
+    {
+        assert_eq!(lanes.offer(offer(number, lane, 0)), Offered::Taken);
+    }
+    lanes.offer(offer(5, Lane::Urgent, 9));
+    assert_eq!(drained(&mut lanes, 0), [4, 3, 2, 1], "the fifth is not due");
+    assert_eq!(drained(&mut lanes, 9), [5]);
+    assert_eq!((lanes.waiting(), lanes.busy(), lanes.bytes()), (0, 0, 0));
+}
+
+#[test]
+fn within_a_lane_the_longest_due_goes_first() {
+    let mut lanes = lanes();
+    for (number, due) in [(1, 7), (2, 3), (3, 5)] {
+        lanes.offer(offer(number, Lane::Fresh, due));
+    }
+    assert_eq!(drained(&mut lanes, 2), [0; 0]);
+    assert_eq!(drained(&mut lanes, 10), [2, 3, 1]);
+}
+
+#[test]
+fn one_pick_in_sixteen_goes_to_whoever_waits_behind() {
+    let mut lanes = Lanes::new(Limits::default());
+    for number in 0..100 {
+        lanes.offer(offer(number, Lane::Fresh, 0));
+    }
+    lanes.offer(offer(500, Lane::Retry, 0));
+    lanes.offer(offer(501, Lane::Retry, 0));
+    lanes.offer(offer(400, Lane::Backlog, 0));
+    let order = drained(&mut lanes, 0);
+    assert_eq!([order[15], order[31], order[47]], [500, 501, 400]);
+}
+
+#[test]
+fn a_stream_is_never_under_way_twice_and_a_newer_version_follows() {
+    let mut lanes = lanes();
+    lanes.offer(offer(1, Lane::Fresh, 0));
+    assert_eq!(lanes.offer(offer(1, Lane::Backlog, 0)), Offered::Known);
+    let work = lanes.next(at(0), 8).expect("it is due");
+    assert_eq!(lanes.offer(offer(1, Lane::Backlog, 0)), Offered::Known);
+    assert_eq!(lanes.next(at(0), 8), None);
+    let newer = Offer { version: Version(2), ..offer(1, Lane::Fresh, 0) };
+    assert_eq!(lanes.offer(newer), Offered::Taken);
+    assert_eq!(lanes.offer(newer), Offered::Known);
+    assert_eq!(lanes.next(at(0), 8), None);
+    lanes.done(work.id);
+    assert_eq!(lanes.next(at(0), 8).map(|work| work.version), Some(Version(2)));
+
+    lanes.offer(Offer { version: Version(3), ..newer });
+    lanes.retry(id(1), at(3600));
+    let next = lanes.next(at(0), 8).map(|work| work.version);
+    assert_eq!(next, Some(Version(3)), "the failure was of the older");
+    lanes.retry(id(1), at(60));
+    assert_eq!((lanes.next(at(59), 8), lanes.waiting()), (None, 1));
+    assert!(lanes.next(at(60), 8).is_some());
+}
+
+#[test]
+fn a_waiting_stream_moves_forward_never_back() {
+    let mut lanes = lanes();
+    lanes.offer(offer(1, Lane::Retry, 900));
+    lanes.offer(offer(2, Lane::Fresh, 0));
+    assert_eq!(lanes.offer(offer(1, Lane::Retry, 950)), Offered::Known);
+    assert_eq!(lanes.offer(offer(1, Lane::Urgent, 0)), Offered::Known);
+    assert_eq!(lanes.offer(offer(1, Lane::Backlog, 0)), Offered::Known);
+    assert_eq!(drained(&mut lanes, 0), [1, 2], "a SEND does not wait for the next try");
+    assert_eq!(lanes.waiting(), 0);
+}
+
+#[test]
+fn large_bodies_hold_half_of_the_transfers_at_most() {
+    let mut lanes = Lanes::new(Limits::default());
+    let big = |number| Offer { big: true, ..offer(number, Lane::Fresh, 0) };
+    for number in 0..10 {
+        lanes.offer(big(number));
+    }
+    for number in 10..20 {
+        lanes.offer(offer(number, Lane::Backlog, 0));
+    }
+    let picked: Vec<Work> = std::iter::from_fn(|| lanes.next(at(0), 6)).collect();
+    let number_of_big = picked.iter().filter(|work| work.id < id(10)).count();
+    assert_eq!((picked.len(), number_of_big), (6, 3));
+    lanes.done(picked[5].id);
+    assert_eq!(lanes.next(at(0), 6).map(|work| work.id), Some(id(13)));
+    lanes.done(picked[0].id);
+    assert_eq!(lanes.next(at(0), 6).map(|work| work.id), Some(id(3)));
+
+    let mut alone = Lanes::new(Limits::default());
+    alone.offer(big(1));
+    assert!(alone.next(at(0), 1).is_some(), "a single thread carries large bodies too");
+}
+
+#[test]
+fn what_is_due_earlier_takes_the_place_of_what_is_due_later() {
+    let mut lanes = lanes();
+    for number in 0..4 {
+        lanes.offer(offer(number, Lane::Fresh, 300));
+    }
+    assert!(!lanes.take_overflowed());
+    assert_eq!(lanes.offer(offer(9, Lane::Fresh, 301)), Offered::Full);
+    assert!(lanes.take_overflowed() && !lanes.take_overflowed());
+    assert_eq!(lanes.offer(offer(9, Lane::Fresh, 0)), Offered::Taken);
+    assert!(lanes.take_overflowed(), "another was dropped for it");
+    assert_eq!(drained(&mut lanes, 300), [9, 0, 1, 2]);
+}
+
+#[test]
+fn a_stream_keeps_its_place_where_a_better_one_is_not_free() {
+    let mut lanes = lanes();
+    for number in 0..4 {
+        lanes.offer(offer(number, Lane::Urgent, 0));
+    }
+    lanes.offer(offer(9, Lane::Backlog, 0));
+    assert_eq!(lanes.offer(offer(9, Lane::Urgent, 5)), Offered::Known);
+    assert!(!lanes.take_overflowed());
+    let order = drained(&mut lanes, 5);
+    assert_eq!((order.len(), order[4]), (5, 9));
+}
+
+#[test]
+fn a_newer_version_does_not_lose_the_place_that_the_older_had() {
+    let mut lanes = lanes();
+    lanes.offer(offer(1, Lane::Urgent, 0));
+    let later = Offer { version: Version(2), first: false, ..offer(1, Lane::Fresh, 300) };
+    assert_eq!(lanes.offer(later), Offered::Taken);
+    let work = lanes.next(at(0), 1);
+    assert_eq!(work, Some(Work { id: id(1), version: Version(2), first: false }));
+}
+
+/// Failure matrix: a backlog of any length. Ten million streams are offered, as a walk, new writes and retries would.
+#[test]
+fn ten_million_offers_stay_within_the_bound() {
+    const STREAMS: u64 = 10_000_000;
+    const THREADS: usize = 6;
+    let mut lanes = Lanes::new(Limits::default());
+    let bound = Limits::default().bytes(THREADS);
+    assert!(8 * bound < 56 << 20, "eight feeds of {bound} bytes");
+    let (mut most, mut picked) = (0, 0u64);
+    for number in 0..STREAMS {
+        // Ids come in no order: an odd factor spreads them.
+        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let lane = Lane::ALL[(spread >> 62) as usize];
+        let due = at(number / 1_000 + (spread >> 32) % 300);
+        let big = spread.is_multiple_of(50);
+        lanes.offer(Offer { due, big, ..offer(spread, lane, 0) });
+        let now = at(number / 1_000);
+        let work = if number.is_multiple_of(3) { lanes.next(now, THREADS) } else { None };
+        if let Some(work) = work {
+            picked += 1;
+            match work.id.as_bytes()[15] % 4 {
+                0 => lanes.retry(work.id, now + Duration::from_secs(60)),
+                _ => lanes.done(work.id),
+            }
+        }
+        most = most.max(lanes.bytes());
+    }
+    assert!(most <= bound, "{most} of {bound} bytes");
+    assert!(most > bound / 2 && picked > STREAMS / 4, "{most} bytes, {picked} picked");
+    assert!(lanes.take_overflowed());
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Offer(Offer),
+    Next(u64),
+    Done(usize),
+    Retry(usize, u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let lane = prop::sample::select(Lane::ALL.to_vec());
+    let offered = (0..24u64, 1..4u64, lane, 0..20u64, any::<bool>(), any::<bool>()).prop_map(
+        |(number, version, lane, due, first, big)| {
+            let version = Version(version);
+            Act::Offer(Offer { version, first, big, ..offer(number, lane, due) })
+        },
+    );
+    prop_oneof![
+        4 => offered,
+        2 => (0..20u64).prop_map(Act::Next),
+        1 => (0..8usize).prop_map(Act::Done),
+        1 => (0..8usize, 0..20u64).prop_map(|(nth, due)| Act::Retry(nth, due)),
+    ]
+}
+
+/// Notes the newest version of a stream that was worked on.
+fn begin(begun: &mut BTreeMap<StreamId, Version>, work: Work) {
+    let version = begun.entry(work.id).or_default();
+    *version = work.version.max(*version);
+}
+
+proptest! {
+    #[test]
+    fn bounds_hold_and_nothing_is_forgotten_without_a_word(acts in prop::collection::vec(act(), 0..200)) {
+        const THREADS: usize = 4;
+        let limits = Limits { urgent: 3, fresh: 5, backlog: 2, retry: 4 };
+        let mut lanes = Lanes::new(limits);
+        // The newest version of each stream that was offered, and those that came to an end or began.
+        let mut newest: BTreeMap<StreamId, Version> = BTreeMap::new();
+        let mut begun: BTreeMap<StreamId, Version> = BTreeMap::new();
+        let mut under_way: Vec<Work> = Vec::new();
+        let mut overflowed = false;
+        for act in acts {
+            match act {
+                Act::Offer(offer) => {
+                    lanes.offer(offer);
+                    let known = newest.entry(offer.id).or_insert(offer.version);
+                    *known = offer.version.max(*known);
+                }
+                Act::Next(now) => if let Some(work) = lanes.next(at(now), THREADS) {
+                    prop_assert!(under_way.iter().all(|other| other.id != work.id));
+                    begin(&mut begun, work);
+                    under_way.push(work);
+                },
+                Act::Done(nth) => if nth < under_way.len() {
+                    lanes.done(under_way.swap_remove(nth).id);
+                },
+                Act::Retry(nth, due) => if nth < under_way.len() {
+                    lanes.retry(under_way.swap_remove(nth).id, at(due));
+                },
+            }
+            overflowed |= lanes.take_overflowed();
+            prop_assert!(lanes.bytes() <= limits.bytes(THREADS));
+            prop_assert_eq!(lanes.busy(), under_way.len());
+            for lane in Lane::ALL {
+                let [small, large] = &lanes.queues[lane as usize];
+                prop_assert!(small.len() + large.len() <= limits.of(lane));
+            }
+            let queued: usize = lanes.queues.iter().flatten().map(BTreeSet::len).sum();
+            prop_assert_eq!(queued, lanes.waiting());
+        }
+        // Whatever is left can be worked off; unless something was dropped, the newest of everything has begun by then.
+        under_way.into_iter().for_each(|work| lanes.done(work.id));
+        while let Some(work) = lanes.next(at(100), THREADS) {
+            begin(&mut begun, work);
+            lanes.done(work.id);
+        }
+        overflowed |= lanes.take_overflowed();
+        prop_assert_eq!((lanes.waiting(), lanes.busy()), (0, 0));
+        if !overflowed {
+            for (id, version) in newest {
+                prop_assert!(begun.get(&id) >= Some(&version), "{:?} {:?}", id, version);
+            }
+        }
+    }
+}

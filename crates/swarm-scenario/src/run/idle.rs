@@ -75,11 +75,14 @@ fn report(run: &Run, found: Vec<String>) {
 
 fn surplus_tasks(run: &Run) -> Vec<String> {
     let idle = lock(&run.idle_tasks).clone();
-    let judged = running(run).into_iter().filter_map(|node| {
-        let surplus = tasks::judge(idle.get(&node)?, &run.world.tasks(&node)?);
-        Some(surplus.into_iter().map(move |what| format!("{node} {what}")))
-    });
-    judged.flatten().collect()
+    let both: Vec<_> = running(run)
+        .into_iter()
+        .filter_map(|node| {
+            let (before, now) = (idle.get(&node)?.clone(), run.world.tasks(&node)?);
+            Some((node, before, now))
+        })
+        .collect();
+    tasks::judge(&both)
 }
 
 /// Looks at all queues now and then, until the run is over.

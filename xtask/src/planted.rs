@@ -34,9 +34,8 @@ const PLANTED: &[Planted] = &[
     planted("delete-not-made-up-for", "late-return", "0..2", "protected"),
     planted("inherit-lifepoint", "lifepoints", "0..2", "obeyed"),
     planted("scrub-skips-last-block", "rot", "0..2", "protected"),
-    planted("forget-deletes-early", "late-return", "0..2", "durable"),
-    // An object must have been deleted, or replaced and deleted, while one of ten disks had it: one run in four shows it.
-    planted("mount-stale", "stale-volume-returns", "0..12", "durable"),
+    planted("forget-deletes-early", "late-return", "0..2", "no resurrection"),
+    planted("mount-stale", "stale-volume-returns", "0..2", "no resurrection"),
     planted("two-on-one-node", "disk-moves", "0..2", "protected"),
     planted("quarantined-counts", "rot", "0..2", "protected"),
     planted("hints-vouch", "late-return", "0..2", "protected"),

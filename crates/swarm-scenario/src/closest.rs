@@ -12,7 +12,7 @@ use swarm_types::{Instant, Stamp};
 
 use crate::damage::DamageLedger;
 use crate::ledger::{Act, Entry, Ledger, Object, ObjectNumber};
-use crate::oracle::image;
+use crate::oracle::image::Volume;
 use crate::reach::{NodeNumber, NodeSet};
 
 /// An object with few usable copies.
@@ -36,7 +36,7 @@ pub(crate) struct Closest {
 pub(crate) struct Census {
     /// The nodes with an undamaged copy.
     holders: BTreeMap<Stamp, NodeSet>,
-    /// Nodes with a disk whose journal cannot be read from outside: what they hold is what answers said.
+    /// Nodes with a disk of which nobody knows what is on it: what they hold is what answers said.
     unread: NodeSet,
 }
 
@@ -92,19 +92,15 @@ impl Closest {
 }
 
 impl Census {
-    /// Reads the journal of one disk of a running node.
+    /// Takes what is known to be on one disk of a running node.
     pub(crate) fn take(
         &mut self,
         node: NodeNumber,
         disk: &dyn Image,
+        volume: &Volume,
         ledger: &Ledger,
         damage: &DamageLedger,
     ) {
-        let volume = match image::read(disk) {
-            Ok(volume) => volume,
-            Err(image::Fault::Blank) => return,
-            Err(image::Fault::Damaged(_)) => return self.unread.insert(node),
-        };
         let wanted: BTreeMap<Stamp, &Entry> =
             counting(ledger).map(|(_, write, stamp)| (stamp, write)).collect();
         for (stream, extent, stamp) in volume.versions() {
@@ -114,6 +110,13 @@ impl Census {
                 self.holders.entry(stamp).or_default().insert(node);
             }
         }
+    }
+}
+
+impl Census {
+    /// Nobody knows what is on a disk of this node.
+    pub(crate) fn cannot_read(&mut self, node: NodeNumber) {
+        self.unread.insert(node);
     }
 }
 

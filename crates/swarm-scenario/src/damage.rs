@@ -1,25 +1,56 @@
 //! The damage ledger: what faults really destroyed, so that a legal loss and a bug can be told apart.
 //!
-//! Two questions are kept apart. *Destroyed* is a version of which, after some destruction, no disk had a whole copy any
-//! more: whoever destroyed looked at all disks, so that copies which moved since the acknowledgement count. *Intact* is what
-//! an answer left on the nodes that it named, as far as one can tell without looking: there a replica counts as lost if its
-//! own bytes were hit, or everything on its node was, and a journal that was hit counts from the next time its node stops,
-//! since until then nobody reads it.
+//! Two questions are kept apart. *Taken* is what each destruction took from a disk, and what of it no disk had any more
+//! afterwards: whoever destroyed looked at all disks, so that copies which moved since the acknowledgement count. A version
+//! is legally lost if the last of its copies was taken and as many in all as were demanded, a delete likewise: what nodes
+//! had dropped before by themselves is not made good by the fault that took the rest. *Intact* is what an answer left on the
+//! nodes that it named, as far as one can tell without looking: there a replica counts as lost if its own bytes were hit, or
+//! everything on its node was, and a journal that was hit counts from the next time its node stops, since until then nobody
+//! reads it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use swarm_cluster::DiskRef;
 use swarm_types::{Instant, Stamp};
 
-use crate::ledger::Entry;
-use crate::reach::NodeNumber;
+use crate::ledger::{Entry, Outcome};
+use crate::oracle::image::Id;
+use crate::reach::{NodeNumber, NodeSet};
 
 #[derive(Debug, Default)]
 pub(crate) struct DamageLedger {
     losses: Vec<Loss>,
     /// Nodes whose journal was hit and has not been read since.
     journals: BTreeSet<NodeNumber>,
-    /// The acknowledged versions of which nothing whole was left.
-    destroyed: BTreeSet<Stamp>,
+    taken: Vec<Taken>,
+    /// The versions of which nothing whole was left, and the fewest copies of each that had ever been demanded by then.
+    destroyed: BTreeMap<Stamp, usize>,
+}
+
+/// What one destruction took from the disks of one node.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    pub(crate) node: NodeNumber,
+    pub(crate) at: Instant,
+    /// The disk that is gone with it and may come back.
+    pub(crate) disk: Option<DiskRef>,
+    /// The versions of which it took a whole copy.
+    pub(crate) copies: BTreeSet<Stamp>,
+    /// The streams of which it took a record, of a version or of a delete, and how new that was.
+    pub(crate) records: BTreeMap<Id, Stamp>,
+    /// Those of them of which no disk had a record so new any more.
+    pub(crate) last: BTreeMap<Id, Stamp>,
+}
+
+/// What destructions left of a delete.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Buried {
+    /// The nodes that lost a record of it, or of something newer.
+    pub(crate) from: NodeSet,
+    /// How many such records were taken.
+    pub(crate) taken: usize,
+    /// The last one was among them.
+    pub(crate) is_forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -39,7 +70,7 @@ enum Lost {
 }
 
 impl DamageLedger {
-    /// All disks of the node are blank, or one of them is gone.
+    /// All disks of the node are blank, or nobody knows what was on the one that was hit.
     pub(crate) fn wiped(&mut self, at: Instant, node: NodeNumber) {
         self.losses.push(Loss { node, at, what: Lost::Everything });
     }
@@ -70,13 +101,33 @@ impl DamageLedger {
         }
     }
 
-    /// Of these versions no disk has a whole copy any more.
-    pub(crate) fn destroyed(&mut self, versions: impl IntoIterator<Item = Stamp>) {
-        self.destroyed.extend(versions);
+    /// Something was destroyed; of these versions no disk has a whole copy any more, though so many were demanded at least.
+    pub(crate) fn took(&mut self, taken: Taken, destroyed: BTreeMap<Stamp, usize>) {
+        self.taken.push(taken);
+        self.destroyed.extend(destroyed);
     }
 
-    /// True if a whole copy of what this acknowledged write left must be on some disk: faults have never left none, and not
-    /// all of its nodes were hit while it was under way.
+    /// A disk that was gone is back, with these whole copies and these records.
+    pub(crate) fn returned(
+        &mut self,
+        disk: &DiskRef,
+        copies: &BTreeSet<Stamp>,
+        records: &BTreeMap<Id, Stamp>,
+    ) {
+        let is_here =
+            |stream: &Id, stamp: &Stamp| records.get(stream).is_some_and(|own| own >= stamp);
+        for taken in &mut self.taken {
+            if taken.disk.as_ref() == Some(disk) {
+                taken.copies.retain(|stamp| !copies.contains(stamp));
+                taken.records.retain(|stream, stamp| !is_here(stream, stamp));
+            }
+            taken.last.retain(|stream, stamp| !is_here(stream, stamp));
+        }
+        self.destroyed.retain(|stamp, _| !copies.contains(stamp));
+    }
+
+    /// True if a whole copy of what this acknowledged write left must be on some disk: faults have never left none, or
+    /// took fewer than were demanded, and not all of its nodes were hit while it was under way.
     pub(crate) fn left_some(&self, entry: &Entry) -> bool {
         let Some(stamp) = entry.write_stamp() else { return false };
         let ended = entry.ended.unwrap_or(Instant(u64::MAX));
@@ -84,7 +135,34 @@ impl DamageLedger {
             let mut of_node = self.losses.iter().filter(|loss| loss.node == *node);
             of_node.any(|loss| loss.at >= entry.sent && loss.at <= ended)
         };
-        !self.destroyed.contains(&stamp) && !entry.holders().iter().all(hit_meanwhile)
+        let is_lost = self.destroyed.get(&stamp).is_some_and(|demanded| {
+            let taken = self.taken.iter().filter(|taken| taken.copies.contains(&stamp)).count();
+            taken >= replicas(entry).min(*demanded)
+        });
+        !is_lost && !entry.holders().iter().all(hit_meanwhile)
+    }
+
+    /// What destructions since then left of a delete: of the records under these streams that are newer than what lay below
+    /// it.
+    pub(crate) fn buried(
+        &self,
+        streams: &BTreeSet<Id>,
+        below: Option<Stamp>,
+        since: Instant,
+    ) -> Buried {
+        let mut left = Buried::default();
+        let tell = |records: &BTreeMap<Id, Stamp>| {
+            let newer = |stream| records.get(stream).is_some_and(|stamp| Some(*stamp) > below);
+            streams.iter().any(newer)
+        };
+        for taken in self.taken.iter().filter(|taken| taken.at >= since) {
+            if tell(&taken.records) {
+                left.from.insert(taken.node);
+                left.taken += 1;
+            }
+            left.is_forgotten |= tell(&taken.last);
+        }
+        left
     }
 
     /// True if nothing had been damaged by then.
@@ -111,8 +189,17 @@ impl DamageLedger {
     }
 }
 
+/// With how many replicas a write was acknowledged.
+fn replicas(entry: &Entry) -> usize {
+    match entry.outcome {
+        Outcome::Acknowledged { replicas, .. } => usize::try_from(replicas).unwrap_or(usize::MAX),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use swarm_cluster::NodeRef;
     use swarm_types::{Etag, Version};
 
     use super::*;
@@ -175,16 +262,100 @@ mod tests {
         assert!(!ledger.is_intact(NODE, &Entry { outcome: unstamped, ..delete }));
     }
 
+    const STREAM: Id = [5; 16];
+
+    /// A destruction that takes a copy and the record of this version, the last ones or not.
+    fn taken(version: u64, secs: u64, node: usize, last: bool) -> Taken {
+        let records = BTreeMap::from([(STREAM, stamp(version))]);
+        Taken {
+            node: NodeNumber(node),
+            at: at(secs),
+            disk: Some(disk(node)),
+            copies: BTreeSet::from([stamp(version)]),
+            last: if last { records.clone() } else { BTreeMap::new() },
+            records,
+        }
+    }
+
+    fn disk(node: usize) -> DiskRef {
+        let node = u32::try_from(node).expect("few") + 1;
+        DiskRef { node: NodeRef { cluster: "main".to_owned(), node }, disk: 1 }
+    }
+
+    /// Nothing whole is left of this version, of which at least so many copies had been demanded.
+    fn none_left(version: u64, demanded: usize) -> BTreeMap<Stamp, usize> {
+        BTreeMap::from([(stamp(version), demanded)])
+    }
+
+    fn replicated(version: u64, sent: u64, ended: u64, replicas: u32) -> Entry {
+        let stamp = Some(stamp(version));
+        let holders = vec![NODE, NodeNumber(1)];
+        let outcome = Outcome::Acknowledged { stamp, holders, replicas };
+        Entry { outcome, ..write(version, sent, ended) }
+    }
+
     #[test]
     fn a_write_is_lost_when_no_disk_has_it_whatever_became_of_its_first_holders() {
         let mut ledger = DamageLedger::default();
         ledger.wiped(at(50), NODE);
         assert!(ledger.left_some(&write(1, 40, 41)), "somebody had made another copy");
         assert!(!ledger.left_some(&write(2, 49, 51)), "under way, and its only node was hit");
-        ledger.destroyed([stamp(1)]);
+        ledger.took(taken(1, 50, 0, true), none_left(1, 1));
         assert!(!ledger.left_some(&write(1, 40, 41)));
         let delete = Entry { act: Act::Delete, ..write(3, 40, 41) };
         assert!(!ledger.left_some(&delete), "a delete leaves no copy");
+    }
+
+    #[test]
+    fn a_copy_that_nodes_had_dropped_is_not_excused_by_the_fault_that_took_the_other() {
+        let write = replicated(1, 40, 41, 2);
+        let mut ledger = DamageLedger::default();
+        ledger.took(taken(1, 50, 0, true), none_left(1, 2));
+        assert!(ledger.left_some(&write), "two were promised, one was taken, and none is left");
+        ledger.took(taken(1, 60, 1, true), none_left(1, 2));
+        assert!(!ledger.left_some(&write), "two were taken, one after the other");
+        let mut ledger = DamageLedger::default();
+        ledger.took(taken(1, 50, 0, true), none_left(1, 1));
+        assert!(!ledger.left_some(&write), "one was enough by then");
+    }
+
+    #[test]
+    fn what_comes_back_on_its_disk_was_never_lost() {
+        let write = replicated(1, 40, 41, 2);
+        let mut ledger = DamageLedger::default();
+        ledger.took(taken(1, 50, 0, false), BTreeMap::new());
+        ledger.took(taken(1, 60, 1, true), none_left(1, 2));
+        let streams = BTreeSet::from([STREAM]);
+        assert!(!ledger.left_some(&write));
+        assert!(ledger.buried(&streams, None, at(0)).is_forgotten);
+        let records = BTreeMap::from([(STREAM, stamp(1))]);
+        ledger.returned(&disk(0), &BTreeSet::from([stamp(1)]), &records);
+        assert!(ledger.left_some(&write));
+        let left = ledger.buried(&streams, None, at(0));
+        assert_eq!(
+            (left.taken, left.is_forgotten),
+            (1, false),
+            "that of the other disk stays taken"
+        );
+        ledger.took(taken(1, 70, 2, true), none_left(1, 2));
+        assert!(!ledger.left_some(&write), "two again, and none left");
+    }
+
+    #[test]
+    fn a_delete_is_forgotten_when_its_last_record_is_taken_and_by_nothing_older_or_earlier() {
+        let (streams, delete) = (BTreeSet::from([STREAM]), stamp(5));
+        let mut ledger = DamageLedger::default();
+        ledger.took(taken(9, 50, 0, false), BTreeMap::new());
+        let left = ledger.buried(&streams, Some(delete), at(40));
+        assert_eq!((left.taken, left.is_forgotten), (1, false), "another one is left");
+        ledger.took(taken(5, 60, 1, true), BTreeMap::new());
+        let left = ledger.buried(&streams, Some(delete), at(40));
+        assert!(!left.is_forgotten, "what lay below the delete tells nothing of it");
+        ledger.took(taken(9, 70, 1, true), BTreeMap::new());
+        let left = ledger.buried(&streams, Some(delete), at(40));
+        assert_eq!((left.from.len(), left.taken, left.is_forgotten), (2, 2, true));
+        assert!(!ledger.buried(&streams, Some(delete), at(80)).is_forgotten, "before the delete");
+        assert!(!ledger.buried(&BTreeSet::new(), None, at(0)).is_forgotten, "of other streams");
     }
 
     #[test]

@@ -124,11 +124,6 @@ impl Object {
         self.intents.get(&content)
     }
 
-    /// The newest version that was acknowledged.
-    pub(crate) fn newest_stamp(&self) -> Option<Stamp> {
-        self.history.iter().filter_map(Entry::write_stamp).max()
-    }
-
     /// The write that a content belongs to.
     pub(crate) fn length_of(&self, content: u32) -> Option<u64> {
         self.history.iter().find_map(|entry| match entry.act {

@@ -162,6 +162,14 @@ impl Reach {
         self.troubles[trouble.0].to.get_or_insert(at);
     }
 
+    /// Whatever is still in force is over. True if there was anything.
+    pub(crate) fn all_over(&mut self, at: Instant) -> bool {
+        let mut open = self.troubles.iter_mut().filter(|trouble| trouble.to.is_none()).peekable();
+        let any = open.peek().is_some();
+        open.for_each(|trouble| trouble.to = Some(at));
+        any
+    }
+
     /// True if nothing was ever wrong, up to `at`.
     pub(crate) fn was_always_well(&self, at: Instant) -> bool {
         self.damage.is_empty_until(at) && self.troubles.iter().all(|trouble| trouble.from > at)
@@ -266,6 +274,15 @@ mod tests {
         assert_eq!(shown(reach.always(NodeNumber(0), at(216), at(216))), [1, 2, 3]);
         assert_eq!(shown(reach.always(NodeNumber(1), at(150), at(150))), [] as [usize; 0]);
         assert!(!reach.was_always_well(at(300)));
+    }
+
+    #[test]
+    fn nothing_is_excused_any_more_when_all_is_over() {
+        let mut reach = reach();
+        reach.copies_out(at(100), NodeNumber(1));
+        assert_eq!(shown(reach.always(NodeNumber(0), at(500), at(501))), [1, 3]);
+        assert!(reach.all_over(at(600)) && !reach.all_over(at(700)));
+        assert_eq!(shown(reach.always(NodeNumber(0), at(616), at(617))), [1, 2, 3]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod answers;
 mod board;
+mod copies;
 mod drive;
 mod expect;
 mod faults;
@@ -40,6 +41,8 @@ use swarm_types::Instant;
 
 pub(crate) use drive::{RunResult, drive};
 pub(crate) use expect::Expected;
+
+use copies::{Known, NotRead};
 
 use crate::closest::{Census, Closest};
 use crate::language::model::{Event, Scenario, Start, Via, When, Window};
@@ -285,13 +288,19 @@ impl Run {
         if lock(&self.closest).is_at_the_bottom() {
             return;
         }
-        let up = self.running();
+        let (up, known) = (self.running(), Known::of(self));
         let ledger = lock(&self.ledger);
         let reach = lock(&self.reach);
         let mut census = Census::default();
         for node in reach.nodes().filter(|node| up.contains(*node)) {
             for disk in self.world.disks(reach.node(node)) {
-                census.take(node, &*self.world.image(&disk), &ledger, &reach.damage);
+                match known.read(self, &disk) {
+                    Ok(disk) => {
+                        census.take(node, &*disk.image, &disk.volume, &ledger, &reach.damage);
+                    }
+                    Err(NotRead::Nothing) => {}
+                    Err(NotRead::Unknown) => census.cannot_read(node),
+                }
             }
         }
         lock(&self.closest).look(&ledger, &reach.damage, &census, up, self.now());

@@ -153,22 +153,10 @@ fn an_overwrite_counts_with_its_own_copies() {
 
 #[test]
 fn a_disk_that_cannot_be_read_holds_what_answers_said() {
-    /// Bytes that begin like a superblock and are none.
-    struct Unreadable;
-    impl Image for Unreadable {
-        fn len(&self) -> u64 {
-            1 << 20
-        }
-        fn read(&self, _: u64, out: &mut [u8]) {
-            for (byte, of) in out.iter_mut().zip(b"SWARMVOL".iter().cycle()) {
-                *byte = *of;
-            }
-        }
-    }
     let mut story = Story::new();
     story.write("a", 1, 10, &[0, 1]);
     let mut census = Census::default();
-    census.take(NodeNumber(0), &Unreadable, &story.ledger, &story.damage);
+    census.cannot_read(NodeNumber(0));
     let up = nodes(&[0]);
     story.closest.look(&story.ledger, &story.damage, &census, up, at(20));
     assert_eq!(story.told(), (1, "a", 20));

@@ -8,7 +8,7 @@ use std::ops::Range;
 use swarm_cluster::Image;
 use swarm_types::{Etag, Stamp, Version};
 
-const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 const BODY_BLOCK: usize = 65_536;
 const GROUP_HEAD: usize = 72;
 const PAYLOAD_MAX: usize = 786_432;
@@ -185,6 +185,11 @@ pub(crate) fn read(image: &dyn Image) -> Result<Volume, Fault> {
     };
     walk(image, &superblock, &half, &mut volume)?;
     Ok(volume)
+}
+
+/// Where bodies lie, if a superblock says so.
+pub(crate) fn data_region(image: &dyn Image) -> Option<Range<u64>> {
+    superblock(image).ok().map(|superblock| superblock.data)
 }
 
 /// A volume as its index tells it: what its node goes by when damage has hit the journal.

@@ -96,6 +96,20 @@ impl Intent {
         let in_force = self.lifepoints.iter().find(|(end, _)| end.is_none_or(|end| now < end));
         in_force.and_then(|(_, says)| says.copies)
     }
+
+    /// What [`Self::copies`] said at any instant up to this one.
+    pub(crate) fn copies_until(&self, until: Timestamp) -> Vec<Option<Copies>> {
+        let begins = self
+            .lifepoints
+            .iter()
+            .map(|(end, _)| *end)
+            .take_while(|end| end.is_some_and(|end| end <= until));
+        [Timestamp(i64::MIN)]
+            .into_iter()
+            .chain(begins.flatten())
+            .map(|at| self.copies(at))
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +169,20 @@ mod tests {
         assert_eq!(three.copies(at(1_060)), None);
         assert_eq!(three.copies(at(1_120)), Some(Copies::Coded { k: 5, p: 2 }));
         assert_eq!(intent(&["[+60s] reps=3"]).copies(at(1_060)), None);
+    }
+
+    #[test]
+    fn what_was_ever_asked_for_is_known_up_to_an_instant() {
+        let three = intent(&["[+60s] reps=3", "[+120s] deletable=no", "[] reps=1"]);
+        assert_eq!(three.copies_until(at(1_059)), [Some(Copies::Whole(3))]);
+        assert_eq!(three.copies_until(at(1_060)), [Some(Copies::Whole(3)), None]);
+        let all = [Some(Copies::Whole(3)), None, Some(Copies::Whole(1))];
+        assert_eq!(three.copies_until(at(9_999)), all);
+        assert_eq!(
+            intent(&["[+60s] reps=3"]).copies_until(at(2_000)),
+            [Some(Copies::Whole(3)), None]
+        );
+        assert_eq!(intent(&[]).copies_until(at(0)), [None]);
     }
 
     #[test]

@@ -279,6 +279,31 @@ fn a_chain_that_breaks_in_the_middle_is_damage() {
 }
 
 #[test]
+fn a_journal_that_cannot_be_read_is_excused_by_damage_to_it_or_to_a_superblock_only() {
+    let mut writer = sample();
+    writer.bytes[3 * 4096 + 80] ^= 1;
+    let image = Bytes(writer.bytes);
+    let told = |damage: &[Damage]| judge(&image, None, claimed(), damage).len();
+    assert_eq!(told(&[rot(DATA)]), 1, "that was a body");
+    assert_eq!(told(&[rot(3 * 4096)]), 0);
+    assert_eq!(told(&[rot(DEVICE - 4096)]), 0, "and so may a superblock be to blame");
+    let wiped = Damage { kind: DamageKind::Wiped, ranges: Vec::new(), ..rot(0) };
+    assert_eq!(told(&[rot(3 * 4096), wiped.clone()]), 1, "that was before it was blank");
+    assert_eq!(told(&[wiped, rot(3 * 4096)]), 0);
+}
+
+#[test]
+fn a_disk_without_a_superblock_is_excused_by_damage_to_one() {
+    let mut writer = sample();
+    let device = writer.bytes.len();
+    writer.bytes[100] ^= 1;
+    writer.bytes[device - 4000] ^= 1;
+    let image = Bytes(writer.bytes);
+    let told = |damage: &[Damage]| judge(&image, None, claimed(), damage).len();
+    assert_eq!((told(&[]), told(&[rot(3 * 4096)]), told(&[rot(0)])), (1, 1, 0));
+}
+
+#[test]
 fn where_the_journal_is_damaged_the_index_tells_what_is_filed() {
     let mut writer = sample();
     let (index, whole) = (writer.index(), read(&Bytes(writer.bytes.clone())).expect("sound"));

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use swarm_cluster::{Damage, Image};
+use swarm_cluster::{Damage, DamageKind, Image};
 
-use super::image::{self, Extent, Fault, Id, Volume, crc, number32, number64};
+use super::image::{self, BLOCK, Extent, Fault, Id, Volume, crc, number32, number64};
 
 /// What a node tells of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +23,10 @@ pub(crate) fn judge(
     claimed: Claimed,
     damage: &[Damage],
 ) -> Vec<String> {
-    let rotten: Vec<Range<u64>> = damage
-        .iter()
-        .flat_map(|damage| damage.ranges.iter().map(|(offset, length)| *offset..offset + length))
-        .collect();
+    let rotten = hit(damage);
     let volume = match image::read(image) {
         Ok(volume) => volume,
-        // Damage outside the extents may be in the journal; it excuses that the journal cannot be read.
-        Err(_) if !rotten.is_empty() => return Vec::new(),
+        Err(_) if may_be_unreadable(image, damage) => return Vec::new(),
         Err(Fault::Blank) => return vec!["the disk is blank".to_owned()],
         Err(Fault::Damaged(why)) => return vec![format!("the journal cannot be read: {why}")],
     };
@@ -40,6 +36,30 @@ pub(crate) fn judge(
         found.extend(index_against_journal(&volume, index));
     }
     found
+}
+
+/// True if damage excuses that nobody can read the journal of a disk: it has met the journal or a superblock.
+pub(crate) fn may_be_unreadable(image: &dyn Image, damage: &[Damage]) -> bool {
+    let outside = match image::data_region(image) {
+        Some(data) => [0..data.start, data.end..image.len()],
+        // Without a superblock nobody knows where the journal ends; what matters then is what became of the superblocks.
+        None => [0..BLOCK, image.len().saturating_sub(2 * BLOCK)..image.len()],
+    };
+    hit(damage)
+        .iter()
+        .any(|hit| outside.iter().any(|range| hit.start < range.end && range.start < hit.end))
+}
+
+/// What damage has hit on one disk since it was blank.
+fn hit(damage: &[Damage]) -> Vec<Range<u64>> {
+    let mut hit = Vec::new();
+    for damage in damage {
+        if damage.kind == DamageKind::Wiped {
+            hit.clear();
+        }
+        hit.extend(damage.ranges.iter().map(|(offset, length)| *offset..offset + length));
+    }
+    hit
 }
 
 fn space(volume: &Volume, claimed: Claimed) -> Vec<String> {

@@ -7,14 +7,15 @@ use swarm_client::Response;
 use swarm_cluster::NodeRef;
 use swarm_types::{HeaderList, Instant, Stamp};
 
+use super::copies::Known;
 use super::faults::disks::note_damage;
 use super::operate::{Ask, Order};
-use super::scope::Faults;
+use super::scope::{Faults, streams};
 use super::{Run, lock, obeyed};
 use crate::body::Verifier;
 use crate::ledger::legal::{self, Illegal, Seen, Window};
 use crate::ledger::{Entry, Object, ObjectNumber};
-use crate::oracle::image;
+use crate::oracle::image::Id;
 use crate::reach::{NodeNumber, NodeSet, Reach};
 use crate::verdict::Invariant;
 use crate::wire::{self, Broken};
@@ -52,15 +53,13 @@ pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) 
     if !(is_write && (200..300).contains(&status)) {
         return;
     }
-    let (acknowledged, below) = {
+    let acknowledged = {
         let ledger = lock(&run.ledger);
-        let reach = lock(&run.reach);
-        let history = &ledger.object(order.object).history;
-        let scope = Faults::of_nobody(&reach, history);
-        let below = legal::out_of_order(history, entry, &scope)
-            .filter(|earlier| is_on_disk(run, &reach, history, *earlier, scope.in_reach_of(entry)));
-        (history[entry].stamp().is_some() && !history[entry].holders().is_empty(), below)
+        let entry = &ledger.object(order.object).history[entry];
+        entry.stamp().is_some() && !entry.holders().is_empty()
     };
+    let below = misplaced(run, order.object, entry, &BTreeSet::new())
+        .and_then(|_| misplaced(run, order.object, entry, &streams(run, order.object, None)));
     if !acknowledged {
         run.violation(
             Invariant::Durable,
@@ -74,6 +73,23 @@ pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) 
             "acknowledged with a version below one that was acknowledged before and could be known";
         run.violation(Invariant::Durable, Some(order.object), what, Some(earlier));
     }
+}
+
+/// What a write that was just acknowledged wrongly lies below, knowing this of faults that made deletes forgotten.
+fn misplaced(
+    run: &Run,
+    object: ObjectNumber,
+    entry: usize,
+    streams: &BTreeSet<Id>,
+) -> Option<usize> {
+    let known = Known::of(run);
+    let ledger = lock(&run.ledger);
+    let reach = lock(&run.reach);
+    let history = &ledger.object(object).history;
+    let scope = Faults::of_nobody(&reach, history, streams);
+    legal::out_of_order(history, entry, &scope).filter(|earlier| {
+        is_on_disk(run, &known, &reach, history, *earlier, scope.in_reach_of(entry))
+    })
 }
 
 /// Judges a read that brought no whole answer: before anything was ever wrong there is no excuse.
@@ -277,12 +293,18 @@ pub(crate) fn judge_seen(
     what: &str,
 ) {
     let window = Window { started, ended: run.now() };
-    if judged(run, object, nodes, window, seen).is_none() {
+    if judged(run, object, nodes, window, seen, &BTreeSet::new()).is_none() {
         return;
     }
     // What disks destroy by themselves gets into the books when somebody asks.
     note_damage(run);
-    let Some((illegal, asked, legal)) = judged(run, object, nodes, window, seen) else { return };
+    let stamp = match seen {
+        Seen::Content { stamp, .. } => Some(stamp),
+        Seen::Absent => None,
+    };
+    let streams = streams(run, object, stamp);
+    let judged = judged(run, object, nodes, window, seen, &streams);
+    let Some((illegal, asked, legal)) = judged else { return };
     let (invariant, why, against) = explain(illegal);
     let what = format!(
         "{asked} {what}: {why}; legal: {}",
@@ -298,14 +320,16 @@ fn judged(
     nodes: &[NodeNumber],
     window: Window,
     seen: Seen,
+    streams: &BTreeSet<Id>,
 ) -> Option<(Illegal, String, String)> {
+    let known = Known::of(run);
     let ledger = lock(&run.ledger);
     let reach = lock(&run.reach);
-    let scope = Faults::of_read(&ledger, &reach, object, nodes, window);
+    let scope = Faults::of_read(&ledger, &reach, object, nodes, window, streams);
     let history = &ledger.object(object).history;
     let illegal = legal::judge(history, window, &scope, seen).err()?;
     if let Illegal::Lost { write: missed } | Illegal::Stale { newer: missed } = illegal
-        && !is_on_disk(run, &reach, history, missed, scope.in_reach())
+        && !is_on_disk(run, &known, &reach, history, missed, scope.in_reach())
     {
         return None;
     }
@@ -322,6 +346,7 @@ fn judged(
 /// has at all was lost, and that excuses nobody.
 fn is_on_disk(
     run: &Run,
+    known: &Known,
     reach: &Reach,
     history: &[Entry],
     entry: usize,
@@ -333,10 +358,7 @@ fn is_on_disk(
     let stamps = history.iter().filter_map(Entry::write_stamp);
     let wanted: BTreeSet<Stamp> = stamps.filter(|stamp| *stamp >= oldest).collect();
     let has = |node: &NodeNumber| {
-        run.world.disks(reach.node(*node)).iter().any(|disk| {
-            let disk = run.world.image(disk);
-            image::read(&*disk).is_ok_and(|volume| volume.holds_whole(&*disk, &wanted))
-        })
+        known.on(run, [reach.node(*node).clone()]).any(|disk| disk.holds_whole(&wanted))
     };
     let (near, far): (Vec<NodeNumber>, Vec<NodeNumber>) =
         reach.nodes().partition(|node| in_reach.contains(*node));

@@ -11,12 +11,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use swarm_cluster::{Action, DiskRef, Life, NodeRef, Point};
+use swarm_cluster::{Action, Damage, DamageKind, DiskRef, Life, NodeRef, Point};
 use swarm_types::Instant;
 
+use super::copies::Known;
 use super::{Run, lock};
 use crate::language::model::Power;
 use crate::language::tell::listed;
+use crate::oracle::image;
 use crate::reach::TroubleNumber;
 
 /// How often somebody looks whether a node has passed the point where it is to panic.
@@ -50,7 +52,7 @@ pub(crate) struct InForce {
     pulled: BTreeMap<DiskRef, disks::Pulled>,
     /// How much of the world's damage is in the books.
     damage_seen: usize,
-    known: losses::Known,
+    pub(crate) known: Known,
 }
 
 /// A node that is off.
@@ -108,14 +110,36 @@ impl InForce {
     }
 }
 
-/// The disks that steps have taken out or damaged, and those that are refused: what is wrong with them stays so.
+/// The disks that steps have taken out or whose bytes are damaged, and those that are refused: what is wrong with them stays
+/// so.
 pub(crate) fn broken_for_good(run: &Run) -> BTreeSet<String> {
     let refused = losses::refused(run);
+    let damaged = damaged(&run.world.damage(), |disk| image::read(&*run.world.image(disk)).is_ok());
     let state = lock(&run.steps);
     let gone = state.faults.pulled.keys().chain(&refused);
-    gone.map(ToString::to_string)
-        .chain(run.world.damage().iter().map(|damage| damage.disk.to_string()))
-        .collect()
+    gone.chain(&damaged).map(ToString::to_string).collect()
+}
+
+/// The disks that have damaged bytes and have not been made blank since. What a disk only said it had leaves a volume that
+/// can be used wherever its journal can be read.
+fn damaged(damage: &[Damage], is_readable: impl Fn(&DiskRef) -> bool) -> BTreeSet<DiskRef> {
+    let (mut damaged, mut lied) = (BTreeSet::new(), BTreeSet::new());
+    for Damage { disk, kind, .. } in damage {
+        match kind {
+            DamageKind::Rot | DamageKind::Unreadable | DamageKind::Misdirected => {
+                damaged.insert(disk.clone());
+            }
+            DamageKind::Unsynced => {
+                lied.insert(disk.clone());
+            }
+            DamageKind::Wiped => {
+                damaged.remove(disk);
+                lied.remove(disk);
+            }
+        }
+    }
+    damaged.extend(lied.into_iter().filter(|disk| !is_readable(disk)));
+    damaged
 }
 
 /// Opens a line of the account.
@@ -193,11 +217,11 @@ async fn switch_off(
             lock(&run.reach).over(run.now(), older.trouble);
         }
     }
-    let disks = run.world.disks(node);
+    let (disks, since) = (run.world.disks(node), run.now());
     // A process that ends takes nothing with it that a disk has; with the power goes what a disk only said it had.
-    let had = match power {
-        Power::Wipe | Power::PowerOff => losses::listed(run, &disks),
-        _ => BTreeSet::new(),
+    let before = match power {
+        Power::Wipe | Power::PowerOff => losses::held(run, &disks),
+        _ => Vec::new(),
     };
     let action = match power {
         Power::Kill => Action::Kill(node.clone()),
@@ -216,9 +240,15 @@ async fn switch_off(
         Err(_) if run.world.life(node) == Life::Off => {}
         Err(why) => return Err(why),
     }
-    let damaged = disks::note_damage(run);
-    if damaged || power == Power::Wipe {
-        losses::book(run, had);
+    disks::note_damage(run);
+    let lied = |damage: &Damage| {
+        damage.kind == DamageKind::Unsynced && damage.at >= since && disks.contains(&damage.disk)
+    };
+    if power == Power::Wipe {
+        losses::blank(run, &disks);
+    }
+    if power == Power::Wipe || run.world.damage().iter().any(lied) {
+        losses::book(run, node, &before, None);
     }
     if power != Power::Pause {
         losses::stopped(run, node);
@@ -280,7 +310,8 @@ fn forget_settings(run: &Run, cluster: &str) {
 
 /// Starts a node that is off, lets a paused one go on, and leaves a running one alone.
 pub(crate) async fn switch_on(run: &Arc<Run>, node: &NodeRef) -> Result<(), String> {
-    match run.world.life(node) {
+    let life = run.world.life(node);
+    match life {
         Life::Running => {}
         Life::Paused => drop(run.world.apply(Action::Resume(node.clone())).await?),
         Life::Off => drop(run.world.apply(Action::Start(node.clone())).await?),
@@ -288,8 +319,10 @@ pub(crate) async fn switch_on(run: &Arc<Run>, node: &NodeRef) -> Result<(), Stri
     let off = lock(&run.steps).faults.off.remove(node);
     if let Some(Off { trouble, since }) = off {
         lock(&run.reach).over(run.now(), trouble);
-        let away = run.now().since(since);
-        losses::returned(run, &node.cluster, &run.world.disks(node), away);
+        // A process that stood still has mounted nothing anew.
+        if life == Life::Off {
+            losses::returned(run, node, run.now().since(since));
+        }
     }
     count(run);
     Ok(())
@@ -371,4 +404,32 @@ pub(crate) async fn mend_all(run: &Arc<Run>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_broken_for_good_by_damaged_bytes_until_it_is_made_blank() {
+        let of = |kinds: &[DamageKind], is_readable: bool| {
+            let node = NodeRef { cluster: "main".to_owned(), node: 1 };
+            let disk = DiskRef { node, disk: 1 };
+            let damage = |kind: &DamageKind| Damage {
+                at: Instant(1),
+                disk: disk.clone(),
+                kind: *kind,
+                ranges: Vec::new(),
+            };
+            let damage: Vec<Damage> = kinds.iter().map(damage).collect();
+            damaged(&damage, |_| is_readable).contains(&disk)
+        };
+        use DamageKind::{Misdirected, Rot, Unreadable, Unsynced, Wiped};
+        for kind in [Rot, Unreadable, Misdirected] {
+            assert!(of(&[kind], true) && of(&[Wiped, kind], true), "{kind:?}");
+            assert!(!of(&[kind, Wiped], true), "{kind:?}");
+        }
+        assert!(!of(&[Wiped], false), "such a volume can be used");
+        assert!(!of(&[Unsynced], true) && of(&[Unsynced], false) && !of(&[Unsynced, Wiped], false));
+    }
 }

@@ -11,6 +11,7 @@ use super::{Run, faults, lock, watch};
 use crate::language::model::Retry;
 use crate::ledger::ObjectNumber;
 use crate::oracle::tidy::{self, Claimed};
+use crate::reach::GRACE;
 use crate::verdict::Invariant;
 
 /// Reading at rest takes no longer, whatever the disks.
@@ -36,6 +37,11 @@ pub(crate) async fn come_to_rest(run: &Arc<Run>) -> Result<(), String> {
             rested &= quiet;
         }
         if rested {
+            // Whoever is at rest has no trouble any more: from here on nothing is excused.
+            let was_open = lock(&run.reach).all_over(run.now());
+            if was_open {
+                run.env().sleep(GRACE + LOOK_EVERY).await;
+            }
             return Ok(());
         }
         run.pause(run.rest_look_every()).await;

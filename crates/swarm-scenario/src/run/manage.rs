@@ -103,6 +103,11 @@ async fn ask_volumes(
             let after = volume_states(run, &node).await;
             let changed = after.iter().filter(|(disk, state)| before.get(*disk) != Some(state));
             faults::changed(run, line, changed.count() as u64);
+            if what == VolumeOrder::MountStale {
+                let taken =
+                    |disk: &str| after.get(disk).is_some_and(|state| state != "unavailable");
+                faults::losses::accepted(run, taken);
+            }
         }
         note(run, step, answered);
     }

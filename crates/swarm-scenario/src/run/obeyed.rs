@@ -4,17 +4,19 @@
 //! `deletable=no` is not deleted by a client, and nothing else refuses to be. Whether the bytes of what has ended are
 //! gone is told from the disks at rest, in `protection.rs`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use swarm_types::{HeaderList, Instant, Timestamp, httpdate};
 
 use super::operate::{Ask, Order};
-use super::scope::Faults;
+use super::scope::{Faults, streams};
 use super::{Run, lock};
 use crate::language::lifepoint;
 use crate::language::model::{Scenario, Verb};
 use crate::ledger::legal::{self, Window};
 use crate::ledger::{Clocks, Object, ObjectNumber};
+use crate::oracle::image::Id;
 use crate::oracle::lifepoint::{Intent, Locked};
 use crate::verdict::Invariant;
 
@@ -178,20 +180,23 @@ pub(crate) fn judge_delete(
         return;
     }
     let heard = run.now();
-    let wrong = {
+    let wrong = |streams: &BTreeSet<Id>| {
         let ledger = lock(&run.ledger);
         let reach = lock(&run.reach);
         let object = ledger.object(order.object);
         let asked = &object.history[entry];
         let window = Window { started: asked.sent, ended: heard };
-        let scope = Faults::of_read(&ledger, &reach, order.object, &asked.nodes, window);
+        let scope = Faults::of_read(&ledger, &reach, order.object, &asked.nodes, window, streams);
         let (contents, _) = legal::legal_outcomes(&object.history, window, &scope);
-        let Some((from, to)) = node_time(headers, asked.sent, heard) else { return };
+        let (from, to) = node_time(headers, asked.sent, heard)?;
         let intents: Vec<Option<&Intent>> =
             contents.iter().map(|content| object.intent(*content)).collect();
         wrong_delete(&intents, status, from, to)
     };
-    if let Some(what) = wrong {
+    // Where faults made an earlier delete forgotten, what it deleted may be what is deleted now.
+    if wrong(&BTreeSet::new()).is_some()
+        && let Some(what) = wrong(&streams(run, order.object, None))
+    {
         run.violation(Invariant::Obeyed, Some(order.object), what, Some(entry));
     }
 }

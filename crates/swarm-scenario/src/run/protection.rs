@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_cluster::{ClusterSpec, Life, NodeRef};
+use swarm_cluster::{ClusterSpec, Damage, DiskRef, Life, NodeRef};
 use swarm_types::{Stamp, Timestamp};
 
 use super::watch::LOOK_EVERY;
 use super::{Run, lock, obeyed, watch};
 use crate::language::lifepoint::Copies;
-use crate::ledger::Act;
-use crate::oracle::image;
+use crate::ledger::{Act, ObjectNumber};
 use crate::oracle::lifepoint::Intent;
 use crate::oracle::protected::{self, Care, Demand, Finding, Seen, Service, Volumes};
 use crate::oracle::record::Object;
+use crate::oracle::{image, tidy};
 use crate::verdict::Invariant;
 
 /// How often disks are looked at before what was seen counts.
@@ -76,17 +76,67 @@ struct Demands {
     intents: BTreeMap<Stamp, Intent>,
     /// What changed after the one and before the other is not judged.
     since: Timestamp,
-    now: Timestamp,
+    until: Timestamp,
+}
+
+/// The settings of a cluster, with what steps have changed.
+fn settings(run: &Run, cluster: &str) -> BTreeMap<String, String> {
+    let mut settings = run.settings(cluster).clone();
+    for ((of, name), value) in &lock(&run.steps).changed {
+        if of == cluster {
+            settings.insert(name.clone(), value.clone());
+        }
+    }
+    settings
+}
+
+/// The fewest copies that were ever demanded of these versions, as far as clients were told of them: by the settings as they
+/// were at first or are now, and by any lifepoint that may have come into force.
+pub(crate) fn least_demanded(run: &Run, stamps: &BTreeSet<Stamp>) -> BTreeMap<Stamp, usize> {
+    let mut least: BTreeMap<Stamp, usize> =
+        stamps.iter().map(|stamp| (*stamp, usize::MAX)).collect();
+    if stamps.is_empty() {
+        return least;
+    }
+    let policies: BTreeMap<&String, [Policy; 2]> = run
+        .scenario
+        .clusters
+        .keys()
+        .map(|cluster| {
+            let both = [run.settings(cluster), &settings(run, cluster)].map(Policy::of);
+            (cluster, both)
+        })
+        .collect();
+    let (_, ahead) = obeyed::off_max(&run.scenario);
+    let until = run.env().wall() + ahead;
+    let ledger = lock(&run.ledger);
+    let contexts: BTreeSet<ObjectNumber> =
+        ledger.numbers().flat_map(|number| ledger.object(number).parents.clone()).collect();
+    for number in ledger.numbers() {
+        let object = ledger.object(number);
+        for entry in &object.history {
+            let Some(least) = entry.write_stamp().and_then(|stamp| least.get_mut(&stamp)) else {
+                continue;
+            };
+            let Act::Write { content, .. } = entry.act else { continue };
+            let intent = object.intent(content).cloned().unwrap_or_default();
+            let demanded = policies[&object.cluster].iter().flat_map(|policy| {
+                if contexts.contains(&number) {
+                    return vec![policy.contexts];
+                }
+                intent.copies_until(until).into_iter().map(|asked| policy.copies(asked)).collect()
+            });
+            // Nobody knows what a file wrote as it pleased.
+            let fewest = if intent.may_end_at_any_time() { Some(1) } else { demanded.min() };
+            *least = fewest.and_then(|copies| usize::try_from(copies).ok()).unwrap_or(*least);
+        }
+    }
+    least
 }
 
 impl Demands {
     fn new(run: &Run, cluster: &str) -> Self {
-        let mut settings = run.settings(cluster).clone();
-        for ((of, name), value) in &lock(&run.steps).changed {
-            if of == cluster {
-                settings.insert(name.clone(), value.clone());
-            }
-        }
+        let settings = settings(run, cluster);
         let cycle = settings.get("health.cycleTime").and_then(|text| text.trim().parse().ok());
         let slack = CYCLES_TO_ACT * Duration::from_secs(cycle.unwrap_or(21_600));
         let ledger = lock(&run.ledger);
@@ -101,15 +151,10 @@ impl Demands {
                 }
             }
         }
-        let now = run.env().wall();
-        let slack = i64::try_from(slack.as_nanos()).unwrap_or(i64::MAX);
         // By the clocks of some nodes it may be later, and by those of others earlier.
         let (behind, ahead) = obeyed::off_max(&run.scenario);
-        let nanos = |off: Duration| i64::try_from(off.as_nanos()).unwrap_or(i64::MAX);
-        let since = now.0.saturating_sub(slack).saturating_sub(nanos(behind));
-        let now = now.0.saturating_add(slack).saturating_add(nanos(ahead));
-        let (since, now) = (Timestamp(since), Timestamp(now));
-        Self { policy: Policy::of(&settings), intents, since, now }
+        let (since, until) = unsure(run.env().wall(), slack, behind, ahead);
+        Self { policy: Policy::of(&settings), intents, since, until }
     }
 
     fn of(&self, object: &Object, stamp: Stamp) -> Demand {
@@ -126,12 +171,25 @@ impl Demands {
         };
         match intent.ends_at() {
             Some(ends) if ends <= self.since => return Demand::Ended,
-            Some(ends) if ends <= self.now => return Demand::Unsure,
+            Some(ends) if ends <= self.until => return Demand::Unsure,
             _ => {}
         }
-        let [then, soon] = [self.since, self.now].map(|at| self.policy.copies(intent.copies(at)));
+        let [then, soon] = [self.since, self.until].map(|at| self.policy.copies(intent.copies(at)));
         if then == soon { copies(soon) } else { Demand::Unsure }
     }
+}
+
+/// What changed after the one and before the other may or may not be in force: it came no longer ago than a node may need to
+/// act upon it, or has come by the clock of some nodes only. What is still to come binds nobody.
+fn unsure(
+    now: Timestamp,
+    slack: Duration,
+    behind: Duration,
+    ahead: Duration,
+) -> (Timestamp, Timestamp) {
+    let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+    let since = now.0.saturating_sub(nanos(slack)).saturating_sub(nanos(behind));
+    (Timestamp(since), Timestamp(now.0.saturating_add(nanos(ahead))))
 }
 
 fn copies(count: u32) -> Demand {
@@ -198,6 +256,7 @@ async fn gather(run: &Run, cluster: &str, off: Off) -> Result<Volumes, String> {
     let spec = &run.scenario.clusters[cluster];
     let mut seen = Vec::new();
     let mut unread = BTreeSet::new();
+    let damage = run.world.damage();
     for node in run.world.nodes(cluster) {
         if off == Off::Missing && run.world.life(&node) == Life::Off {
             continue;
@@ -216,12 +275,8 @@ async fn gather(run: &Run, cluster: &str, off: Off) -> Result<Volumes, String> {
             let image = run.world.image(&disk);
             let volume = match image::read(&*image) {
                 Ok(volume) => volume,
-                // It holds nothing, whatever its node says of it; unless damage has made it look so.
-                Err(image::Fault::Blank)
-                    if !run.world.damage().iter().any(|damage| damage.disk == disk) =>
-                {
-                    continue;
-                }
+                // It holds nothing that counts, whatever its node says of it; unless damage has made it look so.
+                Err(_) if !tidy::may_be_unreadable(&*image, &of_disk(&damage, &disk)) => continue,
                 // A journal that cannot be read from outside is *tidy*'s to judge; its node goes by the index then.
                 Err(_) => {
                     let index = run.world.index(&disk);
@@ -239,6 +294,10 @@ async fn gather(run: &Run, cluster: &str, off: Off) -> Result<Volumes, String> {
         }
     }
     Ok(Volumes { seen, unread })
+}
+
+fn of_disk(damage: &[Damage], disk: &DiskRef) -> Vec<Damage> {
+    damage.iter().filter(|damage| damage.disk == *disk).cloned().collect()
 }
 
 /// Judges the disks of every cluster at rest.
@@ -279,6 +338,14 @@ mod tests {
             subcluster_of(&scenario.clusters["main"], &node)
         };
         assert_eq!([of(1), of(2), of(3)], ["rack-a", "", "rack-b"]);
+    }
+
+    #[test]
+    fn what_is_still_to_come_is_judged_as_it_is_and_what_has_just_come_is_not() {
+        let at = |secs: i64| Timestamp::from_secs(secs);
+        let secs = Duration::from_secs;
+        assert_eq!(unsure(at(10_000), secs(1200), secs(0), secs(0)), (at(8_800), at(10_000)));
+        assert_eq!(unsure(at(10_000), secs(1200), secs(30), secs(60)), (at(8_770), at(10_060)));
     }
 
     #[test]

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use swarm_types::Instant;
+use swarm_types::{Instant, Stamp};
 
+use super::copies::Known;
+use super::{Run, lock};
+use crate::damage::Buried;
 use crate::ledger::legal::{Scope, Window};
-use crate::ledger::{Act, Entry, Ledger, ObjectNumber};
+use crate::ledger::{Act, Entry, Ledger, Object, ObjectNumber};
+use crate::oracle::image::Id;
 use crate::reach::{NodeNumber, NodeSet, Reach};
 
 /// Where a delete is acknowledged, at least so many nodes hold its tombstone if so many could be reached (our choice).
@@ -39,32 +43,52 @@ struct EntryFacts {
     /// So many of them may be out of reach before it can be missed: none of a write's holders needs to be in reach
     /// beyond one; a delete's tombstones are on some nodes, nobody knows which.
     missing_max: usize,
-    /// It is a write of which some disk of the cluster must have a whole copy, wherever copies have moved since.
+    /// Some disk of the cluster must have a whole copy of what was written, wherever copies have moved since, or a
+    /// record of the delete.
     somewhere: bool,
 }
 
+/// The streams that the versions of an object are filed under, as far as disks tell now. It takes a look at all of them, which
+/// is for those who are about to complain.
+pub(crate) fn streams(run: &Run, object: ObjectNumber, seen: Option<Stamp>) -> BTreeSet<Id> {
+    let (cluster, mut stamps): (String, BTreeSet<Stamp>) = {
+        let ledger = lock(&run.ledger);
+        let object = ledger.object(object);
+        (object.cluster.clone(), object.history.iter().filter_map(Entry::write_stamp).collect())
+    };
+    stamps.extend(seen);
+    let (known, mut streams) = (Known::of(run), BTreeSet::new());
+    for disk in known.on(run, run.world.nodes(&cluster)) {
+        let versions = disk.volume.versions();
+        streams.extend(versions.filter(|(.., stamp)| stamps.contains(stamp)).map(|(id, ..)| *id));
+    }
+    streams
+}
+
 impl Faults {
-    /// The scope of a read of `object` through `nodes`.
+    /// The scope of a read of `object` through `nodes`. Of the deletes under these streams it is known whether faults made
+    /// them forgotten; without any, that is never so.
     pub(crate) fn of_read(
         ledger: &Ledger,
         reach: &Reach,
         object: ObjectNumber,
         nodes: &[NodeNumber],
         window: Window,
+        streams: &BTreeSet<Id>,
     ) -> Self {
         let reading = View::of(reach, nodes, window.started, window.ended);
         let object = ledger.object(object);
-        let entries = object.history.iter().map(|entry| EntryFacts::of(reach, entry)).collect();
-        let parents_in_reach = object.parents.iter().all(|parent| {
-            let writes = ledger
-                .object(*parent)
-                .history
-                .iter()
-                .filter(|entry| entry.ended.is_some_and(|ended| ended <= window.started));
-            writes
-                .map(|entry| EntryFacts::of(reach, entry))
-                .any(|facts| facts.is_seen_from(reading))
-        });
+        let entries = facts(reach, &object.history, streams);
+        let is_found = |parent: &Object| {
+            let facts = facts(reach, &parent.history, &BTreeSet::new());
+            let is_write = |entry: &Entry| matches!(entry.act, Act::Write { .. });
+            parent.history.iter().zip(facts).any(|(entry, facts)| {
+                is_write(entry)
+                    && entry.ended.is_some_and(|ended| ended <= window.started)
+                    && facts.is_seen_from(reading)
+            })
+        };
+        let parents_in_reach = object.parents.iter().all(|parent| is_found(ledger.object(*parent)));
         let may_have_ended = |entry: &Entry| match entry.act {
             Act::Write { content, .. } => ledger.may_have_ended(object, content, window.ended),
             Act::Delete => false,
@@ -85,9 +109,9 @@ impl Faults {
         (!view.all).then_some(view.in_reach)
     }
 
-    /// For judgements in which nobody reads.
-    pub(crate) fn of_nobody(reach: &Reach, history: &[Entry]) -> Self {
-        let entries = history.iter().map(|entry| EntryFacts::of(reach, entry)).collect();
+    /// For judgements in which nobody reads; streams as in [`Self::of_read`].
+    pub(crate) fn of_nobody(reach: &Reach, history: &[Entry], streams: &BTreeSet<Id>) -> Self {
+        let entries = facts(reach, history, streams);
         Self { reading: View::default(), parents_in_reach: false, entries, ended: BTreeSet::new() }
     }
 }
@@ -115,6 +139,11 @@ impl Scope for Faults {
 }
 
 impl View {
+    /// What whoever carried out an operation could reach.
+    fn by(reach: &Reach, entry: &Entry) -> Self {
+        Self::of(reach, &entry.nodes, entry.sent, entry.ended.unwrap_or(Instant(u64::MAX)))
+    }
+
     fn of(reach: &Reach, nodes: &[NodeNumber], from: Instant, to: Instant) -> Self {
         let Some(first) = nodes.first() else { return Self::default() };
         let in_reach = nodes
@@ -125,33 +154,49 @@ impl View {
     }
 }
 
-impl EntryFacts {
-    fn of(reach: &Reach, entry: &Entry) -> Self {
-        let ended = entry.ended.unwrap_or(Instant(u64::MAX));
-        let view = View::of(reach, &entry.nodes, entry.sent, ended);
-        let intact = reach.intact(entry);
-        let somewhere = reach.damage.left_some(entry);
-        if matches!(entry.act, Act::Write { .. }) {
-            let holders: NodeSet = entry.holders().iter().copied().collect();
-            let holders = if somewhere { holders.and(intact) } else { NodeSet::default() };
-            let missing_max = holders.len().saturating_sub(1);
-            return Self { view, holders, missing_max, somewhere };
+/// What is known of the entries of one history.
+fn facts(reach: &Reach, history: &[Entry], streams: &BTreeSet<Id>) -> Vec<EntryFacts> {
+    let lost = |entry: &&Entry| entry.write_stamp().is_some() && !reach.damage.left_some(entry);
+    // What a lost version took the place of was dropped for its sake.
+    let lost = history.iter().filter(lost).filter_map(Entry::write_stamp).max();
+    let of = |entry: &Entry| match entry.act {
+        Act::Write { .. } => EntryFacts::of_write(reach, entry, lost),
+        Act::Delete => {
+            // What it lies above tells nothing of it.
+            let before =
+                history.iter().filter(|other| other.ended.is_some_and(|ended| ended <= entry.sent));
+            let below = before.filter_map(Entry::write_stamp).max();
+            EntryFacts::of_delete(reach, entry, reach.damage.buried(streams, below, entry.sent))
         }
-        let possible = entry
-            .nodes
-            .last()
-            .map_or_else(NodeSet::default, |node| reach.ever(*node, entry.sent, ended));
-        let certain = entry
-            .nodes
-            .last()
-            .map_or(0, |node| reach.always(*node, entry.sent, ended).len().min(TOMBSTONES_MIN));
-        let damaged = possible.without(intact).len();
-        if certain <= damaged {
-            // All tombstones may be among what was damaged, or nobody knows that there are any.
+    };
+    history.iter().map(of).collect()
+}
+
+impl EntryFacts {
+    fn of_write(reach: &Reach, entry: &Entry, lost: Option<Stamp>) -> Self {
+        let view = View::by(reach, entry);
+        let is_dropped = entry.write_stamp() < lost;
+        let somewhere = reach.damage.left_some(entry) && !is_dropped;
+        let holders: NodeSet = entry.holders().iter().copied().collect();
+        let holders = if somewhere { holders.and(reach.intact(entry)) } else { NodeSet::default() };
+        Self { view, holders, missing_max: holders.len().saturating_sub(1), somewhere }
+    }
+
+    fn of_delete(reach: &Reach, entry: &Entry, left: Buried) -> Self {
+        let view = View::by(reach, entry);
+        let ended = entry.ended.unwrap_or(Instant(u64::MAX));
+        let Some(node) = entry.nodes.last() else {
+            return Self { view, holders: NodeSet::default(), missing_max: 0, somewhere: false };
+        };
+        let certain = reach.always(*node, entry.sent, ended).len().min(TOMBSTONES_MIN);
+        // A fault that took the last record excuses nobody who had dropped the others.
+        let somewhere = certain > 0 && !(left.is_forgotten && left.taken >= certain);
+        if certain <= left.taken {
+            // All tombstones may be among what was taken, or nobody knows that there are any.
             return Self { view, holders: NodeSet::default(), missing_max: 0, somewhere };
         }
-        let missing_max = certain - damaged - 1;
-        Self { view, holders: possible.and(intact), missing_max, somewhere }
+        let holders = reach.ever(*node, entry.sent, ended).without(left.from);
+        Self { view, holders, missing_max: certain - left.taken - 1, somewhere }
     }
 
     /// True if somebody who reaches these nodes must find what the operation left.
@@ -159,5 +204,120 @@ impl EntryFacts {
         let named =
             self.holders.len() > 0 && self.holders.without(view.in_reach).len() <= self.missing_max;
         named || (self.somewhere && view.all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use swarm_cluster::NodeRef;
+    use swarm_types::{Etag, Version};
+
+    use super::*;
+    use crate::damage::Taken;
+    use crate::ledger::Outcome;
+    use crate::ledger::legal::{Illegal, Seen, judge};
+
+    const STREAM: Id = [5; 16];
+
+    fn at(secs: u64) -> Instant {
+        Instant(secs * 1_000_000_000)
+    }
+
+    fn stamp(version: u64) -> Stamp {
+        Stamp { version: Version(version), etag: Etag::from_bytes([1; 16]) }
+    }
+
+    /// A cluster of five nodes and the history of one object.
+    struct Story {
+        ledger: Ledger,
+        reach: Reach,
+        object: ObjectNumber,
+    }
+
+    impl Story {
+        fn new() -> Self {
+            let node = |node| NodeRef { cluster: "main".to_owned(), node };
+            let mut ledger = Ledger::new(1);
+            let object = ledger.add(Object::new("a", "main", Some("/a".to_owned())));
+            Self { ledger, reach: Reach::new((1..=5).map(node).collect()), object }
+        }
+
+        fn ended(&mut self, act: Act, secs: u64, outcome: Outcome) {
+            let entry = self.ledger.sent(self.object, act, at(secs), NodeNumber(2));
+            self.ledger.ended(self.object, entry, at(secs + 1), Vec::new(), outcome);
+        }
+
+        fn write(&mut self, content: u32, version: u64, secs: u64) {
+            let (stamp, holders) = (Some(stamp(version)), vec![NodeNumber(0), NodeNumber(1)]);
+            let outcome = Outcome::Acknowledged { stamp, holders, replicas: 2 };
+            self.ended(Act::Write { content, length: 1 }, secs, outcome);
+        }
+
+        fn delete(&mut self, secs: u64) {
+            let outcome = Outcome::Acknowledged { stamp: None, holders: Vec::new(), replicas: 0 };
+            self.ended(Act::Delete, secs, outcome);
+        }
+
+        /// A fault takes what a disk of this node has of this version: the last of it, or not.
+        fn take(&mut self, node: usize, version: u64, secs: u64, is_last: bool) {
+            let records = BTreeMap::from([(STREAM, stamp(version))]);
+            let (last, gone) = match is_last {
+                true => (records.clone(), BTreeMap::from([(stamp(version), 2)])),
+                false => (BTreeMap::new(), BTreeMap::new()),
+            };
+            let copies = BTreeSet::from([stamp(version)]);
+            let (node, at) = (NodeNumber(node), at(secs));
+            self.reach.damage.took(Taken { node, at, disk: None, copies, records, last }, gone);
+        }
+
+        fn judged(&self, seen: Seen) -> Result<(), Illegal> {
+            let window = Window { started: at(900), ended: at(901) };
+            let (nodes, streams) = ([NodeNumber(3)], BTreeSet::from([STREAM]));
+            let (ledger, reach) = (&self.ledger, &self.reach);
+            let scope = Faults::of_read(ledger, reach, self.object, &nodes, window, &streams);
+            judge(&ledger.object(self.object).history, window, &scope, seen)
+        }
+    }
+
+    const OLD: fn() -> Seen = || Seen::Content { content: 1, stamp: stamp(10) };
+
+    #[test]
+    fn a_delete_counts_however_many_disks_are_lost_while_one_remembers_it() {
+        let mut story = Story::new();
+        story.write(1, 10, 1);
+        story.delete(3);
+        for (node, secs) in [(0, 10), (1, 20), (2, 30)] {
+            story.take(node, 20, secs, false);
+        }
+        assert_eq!(story.judged(OLD()), Err(Illegal::Resurrected { delete: 1 }));
+        story.take(3, 20, 40, true);
+        assert_eq!(story.judged(OLD()), Ok(()), "nobody knows of it any more");
+    }
+
+    #[test]
+    fn a_fault_that_takes_the_last_record_of_a_delete_excuses_nobody_who_had_dropped_the_other() {
+        let mut story = Story::new();
+        story.write(1, 10, 1);
+        story.delete(3);
+        story.take(0, 20, 10, true);
+        assert_eq!(story.judged(OLD()), Err(Illegal::Resurrected { delete: 1 }));
+        story.take(1, 10, 20, true);
+        let told = story.judged(OLD());
+        assert_eq!(told, Err(Illegal::Resurrected { delete: 1 }), "that was what it deleted");
+    }
+
+    #[test]
+    fn what_a_lost_version_had_replaced_is_not_demanded() {
+        let mut story = Story::new();
+        story.write(1, 10, 1);
+        story.write(2, 20, 3);
+        story.take(0, 20, 10, false);
+        assert_eq!(story.judged(OLD()), Err(Illegal::Stale { newer: 1 }));
+        assert_eq!(story.judged(Seen::Absent), Err(Illegal::Lost { write: 1 }));
+        story.take(1, 20, 20, true);
+        assert_eq!(story.judged(OLD()), Ok(()), "perhaps somebody had kept it");
+        assert_eq!(story.judged(Seen::Absent), Ok(()));
     }
 }

@@ -267,14 +267,35 @@ impl Rest {
             return Err(format!("quiet for less than {}", units::show(REST)));
         }
         let missing = walks().find_map(|(disk, walks)| {
-            // The cycle that was under way at first does not count.
-            let whole = walks.cycles.saturating_sub(quiet.cycles.get(disk).copied()? + 1);
-            let seen = whole.min(walks.quiet_cycles);
+            let seen = quiet_seen(quiet.cycles.get(disk).copied(), walks);
             (seen < QUIET_CYCLES).then(|| {
                 format!("{seen} quiet health cycles of {QUIET_CYCLES} so far on disk {disk}")
             })
         });
         self.quiet = Some(quiet);
         missing.map_or(Ok(()), Err)
+    }
+}
+
+/// How many whole quiet cycles a volume has had since it had completed so many; since its first one where it was not walked
+/// yet.
+fn quiet_seen(before: Option<u64>, walks: Walks) -> u64 {
+    // The cycle that was under way at first does not count.
+    let whole = before.map_or(walks.cycles, |before| walks.cycles.saturating_sub(before + 1));
+    whole.min(walks.quiet_cycles)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_that_appears_in_quiet_times_must_be_walked_too() {
+        let walks = |cycles, quiet_cycles| Walks { cycles, quiet_cycles };
+        assert_eq!(quiet_seen(None, walks(0, 0)), 0);
+        assert_eq!(quiet_seen(None, walks(2, 2)), 2);
+        assert_eq!(quiet_seen(Some(7), walks(8, 8)), 0, "that one was under way");
+        assert_eq!(quiet_seen(Some(7), walks(10, 1)), 1);
+        assert_eq!(quiet_seen(Some(7), walks(3, 3)), 0, "it was counted anew");
     }
 }

@@ -1,6 +1,6 @@
 //! What steps do to disks, and what of that destroyed which replicas: the damage ledger is written here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarm_cluster::{Action, Damage, DamageKind, DiskFault, DiskRef, NodeRef};
@@ -10,6 +10,7 @@ use super::{Of, apply_reversible, begin, count, losses, note, reverse, undone};
 use crate::language::tell::{listed, show_disk_fault, show_share};
 use crate::oracle::image;
 use crate::reach::TroubleNumber;
+use crate::run::copies::Disk;
 use crate::run::watch::{self, LOOK_EVERY};
 use crate::run::{Run, lock};
 
@@ -43,8 +44,10 @@ pub(crate) async fn damage(
     let word = if how == Blocks::Rotten { "rot" } else { "unreadable" };
     let line = begin(run, step, format!("{word} {}, {}", listed(disks), show_share(share_ppm)));
     for disk in disks {
+        let node = node_with(run, disk);
         // The journal as it was tells what lies where; afterwards it may be damaged itself.
-        let before = image::read(&*run.world.image(disk));
+        let before = losses::held(run, [disk]);
+        let was_readable = image::read(&*run.world.image(disk)).is_ok();
         let disk_of_action = disk.clone();
         let applied = run
             .world
@@ -60,22 +63,19 @@ pub(crate) async fn damage(
             .rfind(|damage| damage.disk == *disk)
             .map(|damage| damage.ranges.clone())
             .unwrap_or_default();
-        let node = run.number(&node_with(run, disk));
-        match before {
-            Ok(volume) => {
+        let number = run.number(&node);
+        match before.first() {
+            Some(Disk { volume, .. }) => {
                 let (hit, journal) = volume.hit_by(&ranges);
-                lock(&run.reach).damage.rotten(applied.at, node, hit.clone(), journal);
-                if journal {
-                    losses::journal_hit(run, disk, volume);
+                lock(&run.reach).damage.rotten(applied.at, number, hit, journal);
+                if journal && was_readable {
+                    losses::journal_hit(run, disk, Arc::clone(volume));
                 }
-                losses::book(run, hit);
             }
-            // Its journal was hit before.
-            Err(_) => {
-                lock(&run.reach).damage.wiped(applied.at, node);
-                losses::book(run, losses::listed(run, [disk]));
-            }
+            // Nobody knew what was on it.
+            None => lock(&run.reach).damage.wiped(applied.at, number),
         }
+        losses::book(run, &node, &before, None);
         run.look_for_close_call();
     }
     Ok(line)
@@ -97,11 +97,18 @@ pub(crate) async fn fault(
         let trouble = {
             let node = run.number(&node_with(run, disk));
             let mut reach = lock(&run.reach);
-            // A disk that only lies does what it is asked until the power goes.
-            if fault == DiskFault::LieAboutSyncs {
-                reach.disturbed(run.now())
-            } else {
-                reach.copies_out(run.now(), node)
+            match fault {
+                // A disk that only lies does what it is asked until the power goes, and one that takes no writes delivers
+                // what it has.
+                DiskFault::LieAboutSyncs
+                | DiskFault::FailWrites { .. }
+                | DiskFault::FailSyncs { .. }
+                | DiskFault::ReadOnly
+                | DiskFault::Full { .. } => reach.disturbed(run.now()),
+                DiskFault::Slow { .. }
+                | DiskFault::Stalled
+                | DiskFault::FailReads { .. }
+                | DiskFault::Misdirect { .. } => reach.copies_out(run.now(), node),
             }
         };
         let action = Action::DiskFault { disk: disk.clone(), fault };
@@ -119,15 +126,17 @@ pub(crate) async fn heal(run: &Arc<Run>, disks: &[DiskRef]) -> Result<(), String
     reverse(run, numbers).await
 }
 
-/// The copies on a disk count again when its node has its volumes: one that met errors may have closed them.
+/// The copies on a disk count again when its node has its volume: one that met errors may have closed it.
 pub(super) fn end_when_well(run: &Arc<Run>, disk: &DiskRef, trouble: TroubleNumber) {
-    let (run_of_task, node) = (Arc::clone(run), node_with(run, disk));
+    let (run_of_task, node, disk) = (Arc::clone(run), node_with(run, disk), disk.to_string());
     drop(run.env().spawn("disk healed", async move {
         loop {
             let status = watch::status(&run_of_task, &node).await;
-            let is_well = |state: &str| matches!(state, "ok" | "idle" | "retired");
-            let well = status
-                .is_ok_and(|status| status.volumes.iter().all(|volume| is_well(&volume.state)));
+            let is_well = |volume: &watch::VolumeStatus| {
+                volume.disk == disk
+                    && matches!(volume.state.as_str(), "ok" | "idle" | "retiring" | "retired")
+            };
+            let well = status.is_ok_and(|status| status.volumes.iter().any(is_well));
             if well || run_of_task.is_rested() {
                 break;
             }
@@ -139,14 +148,19 @@ pub(super) fn end_when_well(run: &Arc<Run>, disk: &DiskRef, trouble: TroubleNumb
     }));
 }
 
-/// A disk goes: its copies are gone for good as far as answers named them, and for a moment the node may still say that it
-/// has them.
-fn without_copies(run: &Run, node: &NodeRef) {
+/// A disk goes: its copies are gone as far as answers named them, and for a moment the node may still say that it has them.
+fn without_copies(run: &Run, node: &NodeRef, before: &[Disk]) {
     let number = run.number(node);
     let mut reach = lock(&run.reach);
     let trouble = reach.copies_out(run.now(), number);
     reach.over(run.now(), trouble);
-    reach.damage.wiped(run.now(), number);
+    match before.first() {
+        Some(disk) => {
+            let replicas = disk.volume.versions().map(|(_, _, stamp)| stamp).collect();
+            reach.damage.rotten(run.now(), number, replicas, false);
+        }
+        None => reach.damage.wiped(run.now(), number),
+    }
 }
 
 /// Pulls disks out of their nodes.
@@ -157,13 +171,14 @@ pub(crate) async fn pull(run: &Arc<Run>, step: usize, disks: &[DiskRef]) -> Resu
     let line = begin(run, step, format!("pull-disk {}", listed(disks)));
     for disk in disks {
         let Some(from) = run.world.plugged_into(disk) else { continue };
-        let (had, since) = (losses::listed(run, [disk]), run.now());
-        without_copies(run, &from);
+        let (before, since) = (losses::held(run, [disk]), run.now());
+        without_copies(run, &from, &before);
         let applied = run.world.apply(Action::PullDisk(disk.clone())).await?;
         note(run, line, applied.number);
-        lock(&run.steps).faults.pulled.insert(disk.clone(), Pulled { from, since, line });
+        let pulled = Pulled { from: from.clone(), since, line };
+        lock(&run.steps).faults.pulled.insert(disk.clone(), pulled);
         note_damage(run);
-        losses::book(run, had);
+        losses::book(run, &from, &before, Some(disk));
         run.look_for_close_call();
     }
     count(run);
@@ -208,8 +223,7 @@ pub(crate) async fn plug_in(
         }
         if let Some(Pulled { since, line, .. }) = pulled {
             undone(run, line);
-            let (cluster, away) = (into.cluster.clone(), run.now().since(since));
-            losses::returned(run, &cluster, std::slice::from_ref(disk), away);
+            losses::plugged_in(run, disk, &into, run.now().since(since));
         }
     }
     count(run);
@@ -228,12 +242,13 @@ pub(crate) async fn replace(
     let line = begin(run, step, format!("replace-disk {}", listed(disks)));
     for disk in disks {
         let Some(node) = run.world.plugged_into(disk) else { continue };
-        let had = losses::listed(run, [disk]);
-        without_copies(run, &node);
+        let before = losses::held(run, [disk]);
+        without_copies(run, &node, &before);
         let applied = run.world.apply(Action::ReplaceDisk(disk.clone())).await?;
         note(run, line, applied.number);
+        losses::blank(run, [disk]);
         note_damage(run);
-        losses::book(run, had);
+        losses::book(run, &node, &before, None);
         run.look_for_close_call();
     }
     Ok(line)
@@ -256,41 +271,53 @@ pub(crate) async fn lose_index(
     Ok(line)
 }
 
-/// Books what disks destroyed by themselves since the last time: blocks that went astray, syncs that were a lie. True if
-/// there was such a lie.
-pub(crate) fn note_damage(run: &Run) -> bool {
+/// Books what disks destroyed by themselves since the last time: blocks that went astray, syncs that were a lie. What such a
+/// lie took is for whoever cut the power to say, who knows what was there before.
+pub(crate) fn note_damage(run: &Run) {
     let damage = run.world.damage();
     let new: Vec<Damage> = {
         let mut state = lock(&run.steps);
         let seen = std::mem::replace(&mut state.faults.damage_seen, damage.len());
         damage.into_iter().skip(seen).collect()
     };
-    let mut lied = false;
     for damage in new {
         let node = node_with(run, &damage.disk);
-        let number = run.number(&node);
         match damage.kind {
             // Whoever did it has booked it, with the journal as it was before.
             DamageKind::Rot | DamageKind::Wiped | DamageKind::Unreadable => {}
-            DamageKind::Misdirected => {
-                let volume = image::read(&*run.world.image(&damage.disk));
-                match volume {
-                    Ok(volume) => {
-                        let (hit, journal) = volume.hit_by(&damage.ranges);
-                        lock(&run.reach).damage.rotten(damage.at, number, hit, journal);
-                    }
-                    Err(_) => lock(&run.reach).damage.wiped(damage.at, number),
-                }
-                losses::book(run, losses::listed(run, [&damage.disk]));
-            }
+            DamageKind::Misdirected => misdirected(run, &node, &damage),
             DamageKind::Unsynced => {
-                lied = true;
                 let left = whole_on(run, &node, &damage.disk);
+                let number = run.number(&node);
                 lock(&run.reach).damage.all_but(damage.at, number, left);
             }
         }
     }
-    lied
+}
+
+/// Blocks went astray on a disk.
+fn misdirected(run: &Run, node: &NodeRef, damage: &Damage) {
+    let number = run.number(node);
+    let image = run.world.image(&damage.disk);
+    let index = || {
+        // What the node knows, though its journal is hit.
+        let index = run.world.index(&damage.disk)?;
+        image::read_index(&*image, &index).ok()
+    };
+    if image::read(&*image).is_err()
+        && let Some(volume) = index()
+    {
+        losses::journal_hit(run, &damage.disk, Arc::new(volume));
+    }
+    let held = losses::held(run, [&damage.disk]);
+    let Some(disk) = held.first() else {
+        return lock(&run.reach).damage.wiped(damage.at, number);
+    };
+    let (hit, journal) = disk.volume.hit_by(&damage.ranges);
+    lock(&run.reach).damage.rotten(damage.at, number, hit.clone(), journal);
+    let whole = disk.copies();
+    let copies = hit.into_iter().filter(|stamp| !whole.contains(stamp)).collect();
+    losses::took(run, node, copies, BTreeMap::new(), None);
 }
 
 /// The versions of which a node has whole copies, on its disks and on this one.

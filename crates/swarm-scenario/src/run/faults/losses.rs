@@ -1,119 +1,157 @@
-//! What destruction left: the versions of which no disk has a whole copy any more go into the damage ledger, and no others.
+//! What destruction took from disks, and what it left nowhere: the damage ledger is told.
 //!
-//! Copies move, so only the disks tell where they are. Before something is destroyed the journals that it meets tell what was
-//! there; afterwards every disk of every node is searched for another whole copy. A journal that was hit counts as it was
-//! until its node stops, for the node goes by what it knows. What lies on a disk that no node has, or that was away for so
-//! long that its node refuses it, does not count.
+//! Before something is destroyed the disks that it meets are read; afterwards they are read again, and every disk of every
+//! node is searched for another whole copy of what they lost, or for another record that is as new.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_cluster::{DiskRef, Image, NodeRef};
+use swarm_cluster::{DiskRef, NodeRef};
 use swarm_types::Stamp;
 
-use crate::oracle::image::{self, Volume};
-use crate::run::{Run, lock};
+use crate::damage::Taken;
+use crate::oracle::image::{self, Id, Volume};
+use crate::run::copies::{Disk, Known, everywhere};
+use crate::run::{Run, lock, protection};
 
 /// Unless the file says otherwise (Settings Reference, disk.obsoleteTimeout).
 const OBSOLETE: Duration = Duration::from_secs(1_209_600);
-
-/// What is known of disks beyond what can be read on them.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// Journals as they were before damage hit them, of nodes that have not stopped since.
-    journals: BTreeMap<DiskRef, Volume>,
-    /// Disks that their node refuses for their age.
-    refused: BTreeSet<DiskRef>,
-}
 
 /// The disks that their node refuses for their age.
 pub(crate) fn refused(run: &Run) -> BTreeSet<DiskRef> {
     lock(&run.steps).faults.known.refused.clone()
 }
 
-/// The acknowledged versions that disks list, before something happens to them.
-pub(crate) fn listed<'a>(
-    run: &Run,
-    disks: impl IntoIterator<Item = &'a DiskRef>,
-) -> BTreeSet<Stamp> {
-    let mut stamps = BTreeSet::new();
-    for disk in disks {
-        let image = run.world.image(disk);
-        if let Some(volume) = volume(run, disk, &*image) {
-            stamps.extend(volume.versions().map(|(_, _, stamp)| stamp));
-        }
-    }
-    stamps
+/// Disks before something happens to them.
+pub(crate) fn held<'a>(run: &Run, disks: impl IntoIterator<Item = &'a DiskRef>) -> Vec<Disk> {
+    let known = Known::of(run);
+    disks.into_iter().filter_map(|disk| known.read(run, disk).ok()).collect()
 }
 
-/// Something was destroyed, and with it copies of these versions: books those that are whole nowhere.
-pub(crate) fn book(run: &Run, mut had: BTreeSet<Stamp>) {
-    {
-        let ledger = lock(&run.ledger);
-        let stamps: BTreeSet<Stamp> =
-            ledger.numbers().filter_map(|number| ledger.object(number).newest_stamp()).collect();
-        had.retain(|stamp| stamps.contains(stamp));
-    }
-    let nodes = run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster));
-    for disk in nodes.flat_map(|node| run.world.disks(&node)) {
-        if had.is_empty() {
-            return;
-        }
-        if lock(&run.steps).faults.known.refused.contains(&disk) {
-            continue;
-        }
-        let image = run.world.image(&disk);
-        if let Some(volume) = volume(run, &disk, &*image) {
-            for (stream, extent, stamp) in volume.versions() {
-                if had.contains(&stamp) && volume.is_whole(&*image, stream, extent) {
-                    had.remove(&stamp);
-                }
+/// Something has happened to these disks of a node: books what they lost. `gone` is the disk that went with it and may come
+/// back.
+pub(crate) fn book(run: &Run, node: &NodeRef, before: &[Disk], gone: Option<&DiskRef>) {
+    let known = Known::of(run);
+    let (mut copies, mut records) = (BTreeSet::new(), BTreeMap::new());
+    for before in before {
+        let now = known.read(run, &before.disk).ok();
+        for (stream, filed) in &before.volume.filed {
+            let kept = now.as_ref().and_then(|now| Some((now, now.volume.filed.get(stream)?)));
+            if kept.is_none_or(|(_, kept)| kept.version() < filed.version()) {
+                records.insert(*stream, filed.version());
+            }
+            let Some(extent) = filed.extent else { continue };
+            // What took its place is no loss.
+            let is_kept = kept.is_some_and(|(now, kept)| {
+                kept.version() > filed.version()
+                    || kept.extent.is_some_and(|extent| now.is_whole(stream, &extent))
+            });
+            if !is_kept && before.is_whole(stream, &extent) {
+                copies.insert(filed.version());
             }
         }
     }
-    lock(&run.reach).damage.destroyed(had);
+    took(run, node, copies, records, gone);
+}
+
+/// A node has lost these copies and records: books them, and those that are nowhere else.
+pub(crate) fn took(
+    run: &Run,
+    node: &NodeRef,
+    copies: BTreeSet<Stamp>,
+    records: BTreeMap<Id, Stamp>,
+    gone: Option<&DiskRef>,
+) {
+    let (mut missing, mut last) = (copies.clone(), records.clone());
+    let known = Known::of(run);
+    for disk in known.on(run, everywhere(run)) {
+        if missing.is_empty() && last.is_empty() {
+            break;
+        }
+        for (stream, filed) in &disk.volume.filed {
+            let stamp = filed.version();
+            if last.get(stream).is_some_and(|taken| stamp >= *taken) {
+                last.remove(stream);
+            }
+            if missing.contains(&stamp)
+                && filed.extent.is_some_and(|extent| disk.is_whole(stream, &extent))
+            {
+                missing.remove(&stamp);
+            }
+        }
+    }
+    let destroyed = protection::least_demanded(run, &missing);
+    let (node, at, disk) = (run.number(node), run.now(), gone.cloned());
+    if !copies.is_empty() || !records.is_empty() {
+        let taken = Taken { node, at, disk, copies, records, last };
+        lock(&run.reach).damage.took(taken, destroyed);
+    }
 }
 
 /// A journal was hit; this is what it said.
-pub(crate) fn journal_hit(run: &Run, disk: &DiskRef, before: Volume) {
+pub(crate) fn journal_hit(run: &Run, disk: &DiskRef, before: Arc<Volume>) {
     lock(&run.steps).faults.known.journals.insert(disk.clone(), before);
 }
 
 /// The node has stopped: what it starts from is what its disks say.
 pub(crate) fn stopped(run: &Run, node: &NodeRef) {
-    let mut had = BTreeSet::new();
-    for disk in run.world.disks(node) {
-        let before = lock(&run.steps).faults.known.journals.remove(&disk);
-        if let Some(before) = before
-            && image::read(&*run.world.image(&disk)).is_err()
-        {
-            had.extend(before.versions().map(|(_, _, stamp)| stamp));
-        }
+    let disks = run.world.disks(node);
+    let mut before = held(run, &disks);
+    for disk in &disks {
+        lock(&run.steps).faults.known.journals.remove(disk);
     }
-    if !had.is_empty() {
-        book(run, had);
-    }
+    before.retain(|disk| image::read(&*disk.image).is_err());
+    book(run, node, &before, None);
 }
 
-/// Disks are back after so long.
-pub(crate) fn returned(run: &Run, cluster: &str, disks: &[DiskRef], away: Duration) {
-    let limit = run.settings(cluster).get("disk.obsoleteTimeout");
-    let limit = limit.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-    if away < limit.unwrap_or(OBSOLETE) {
+/// A node is back after so long, with its disks.
+pub(crate) fn returned(run: &Run, node: &NodeRef, away: Duration) {
+    if away < obsolete(run, &node.cluster) {
         return;
     }
-    let had = listed(run, disks);
-    lock(&run.steps).faults.known.refused.extend(disks.iter().cloned());
-    book(run, had);
+    for disk in run.world.disks(node) {
+        let before = held(run, [&disk]);
+        lock(&run.steps).faults.known.refused.insert(disk.clone());
+        book(run, node, &before, Some(&disk));
+    }
 }
 
-fn volume(run: &Run, disk: &DiskRef, image: &dyn Image) -> Option<Volume> {
-    match image::read(image) {
-        Ok(volume) => {
-            // Compaction may have written the journal anew.
-            lock(&run.steps).faults.known.journals.remove(disk);
-            Some(volume)
-        }
-        Err(_) => lock(&run.steps).faults.known.journals.get(disk).cloned(),
+/// A disk that was pulled is back after so long.
+pub(crate) fn plugged_in(run: &Run, disk: &DiskRef, into: &NodeRef, away: Duration) {
+    lock(&run.steps).faults.known.journals.remove(disk);
+    if away < obsolete(run, &into.cluster) {
+        counts_again(run, disk);
+    } else {
+        lock(&run.steps).faults.known.refused.insert(disk.clone());
     }
+}
+
+/// A node takes these volumes, by the names of their disks: none of them is refused any more.
+pub(crate) fn accepted(run: &Run, takes: impl Fn(&str) -> bool) {
+    for disk in refused(run).into_iter().filter(|disk| takes(&disk.to_string())) {
+        lock(&run.steps).faults.known.refused.remove(&disk);
+        counts_again(run, &disk);
+    }
+}
+
+/// These disks are blank: nobody refuses them, and nothing is known of them.
+pub(crate) fn blank<'a>(run: &Run, disks: impl IntoIterator<Item = &'a DiskRef>) {
+    let mut state = lock(&run.steps);
+    for disk in disks {
+        state.faults.known.refused.remove(disk);
+        state.faults.known.journals.remove(disk);
+    }
+}
+
+fn counts_again(run: &Run, disk: &DiskRef) {
+    if let Ok(disk) = Known::of(run).read(run, disk) {
+        lock(&run.reach).damage.returned(&disk.disk, &disk.copies(), &disk.records());
+    }
+}
+
+fn obsolete(run: &Run, cluster: &str) -> Duration {
+    let limit = run.settings(cluster).get("disk.obsoleteTimeout");
+    let limit = limit.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    limit.unwrap_or(OBSOLETE)
 }

@@ -532,12 +532,25 @@ pub(crate) mod tests {
         let renamed = RawFeed { remote_auth: auth("root", "***"), ..RawFeed::default() };
         let renamed = definition.edited(renamed, &east).expect("good").remote_auth.expect("login");
         assert_eq!((renamed.user.as_str(), renamed.password.clear()), ("root", "ourpwd"));
+        let changed = RawFeed { remote_auth: auth("admin", "another"), ..RawFeed::default() };
+        let changed = definition.edited(changed, &east).expect("good").remote_auth.expect("login");
+        assert_eq!(changed.password.clear(), "another");
         let ours = RawFeed { remote_auth: Some(RawAuth::default()), ..RawFeed::default() };
         let ours = definition.edited(ours, &east).expect("good");
         assert_eq!(ours.remote_auth, None);
         let unknown = RawFeed { remote_auth: auth("root", "***"), ..RawFeed::default() };
         assert!(ours.edited(unknown.clone(), &east).is_err());
         assert!(checked(RawFeed { remote_auth: unknown.remote_auth, ..least("x") }).is_err());
+    }
+
+    #[test]
+    fn an_empty_change_changes_nothing() {
+        let json = r#"{"name":"x","type":"replication","paused":true,"retryWait":7,"mode":"get","hosts":["h"],"port":81,
+            "clusterName":"west","threads":2,"propagateDeletes":false,"scope":{"domains":["a.com"],"untenanted":true},
+            "remoteAuth":{"user":"admin","password":"ourpwd"}}"#;
+        let definition = checked(serde_json::from_str(json).expect("JSON")).expect("good");
+        let after = definition.edited(RawFeed::default(), &"east".into());
+        assert_eq!(after, Ok(definition));
     }
 
     #[test]

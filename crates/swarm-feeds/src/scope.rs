@@ -366,6 +366,7 @@ mod tests {
             ("a**", "a quantifier after a quantifier"),
             ("a{2}+", "a quantifier after a quantifier"),
             ("[[:alpha:]]", "a class within a class"),
+            ("[][a]]", "a class within a class"),
             ("[a-z&&b]", "an operation on classes"),
             ("[a*", "a class without an end"),
             (r"\<a*", "an escape that is not known here"),

@@ -343,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_rate_is_what_came_in_the_last_ten_parts(counts in prop::collection::vec((0..400u64, 0..9u64), 0..60)) {
+        fn the_rate_is_what_came_in_the_last_ten_parts(counts in prop::collection::vec((0..1_500u64, 0..9u64), 0..60)) {
             let (mut rate, mut now, mut all) = (Rate::default(), 0, Vec::new());
             for (wait, streams) in counts {
                 now += wait;

@@ -193,7 +193,9 @@ impl Table {
         self.name_is_free(&definition.name, id)?;
         let created = self.next(by);
         let feed = Feed { id, created, changed: created, generation: 0, definition };
-        self.file(Entry::Live(Box::new(feed)), id, created)?;
+        let before = self.clone();
+        self.file(Entry::Live(Box::new(feed)), id, created);
+        self.short_enough_or(before)?;
         Ok(id)
     }
 
@@ -208,11 +210,13 @@ impl Table {
         by: Author,
     ) -> Result<(), TableError> {
         self.name_is_free(&definition.name, id)?;
+        let before = self.clone();
         self.change(id, by, |feed| {
             let anew = !definition.routes_like(&feed.definition);
             feed.generation = feed.generation.saturating_add(u64::from(anew));
             feed.definition = definition;
-        })
+        })?;
+        self.short_enough_or(before)
     }
 
     /// Pauses a feed, or lets it go on.
@@ -240,7 +244,8 @@ impl Table {
     /// There is no such feed.
     pub fn delete(&mut self, id: FeedId, by: Author) -> Result<(), TableError> {
         let created = self.get(id).ok_or(TableError::Unknown(id))?.created;
-        self.file(Entry::Gone { created }, id, self.next(by))
+        self.file(Entry::Gone { created }, id, self.next(by));
+        Ok(())
     }
 
     /// Takes over what another node's table has and this has not.
@@ -326,19 +331,22 @@ impl Table {
         feed.changed = self.next(by);
         change(&mut feed);
         let changed = feed.changed;
-        self.file(Entry::Live(feed), id, changed)
+        self.file(Entry::Live(feed), id, changed);
+        Ok(())
     }
 
-    /// Files a change, if it leaves the table short enough.
-    fn file(&mut self, entry: Entry, id: FeedId, change: Change) -> Result<(), TableError> {
-        let frees_room = matches!(entry, Entry::Gone { .. });
-        let mut after = self.clone();
-        after.entries.insert(id, entry);
-        after.newest = change;
-        if !frees_room && after.encode().len() > CHANGED_BYTES_MAX {
+    fn file(&mut self, entry: Entry, id: FeedId, change: Change) {
+        self.entries.insert(id, entry);
+        self.newest = change;
+    }
+
+    /// Undoes a change that makes the table too long. One that makes a longer one shorter stands.
+    fn short_enough_or(&mut self, before: Self) -> Result<(), TableError> {
+        let length = self.encode().len();
+        if length > CHANGED_BYTES_MAX && length > before.encode().len() {
+            *self = before;
             return Err(TableError::TooLong);
         }
-        *self = after;
         Ok(())
     }
 

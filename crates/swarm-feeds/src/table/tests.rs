@@ -60,13 +60,38 @@ fn definitions_that_are_too_long_to_keep_are_refused_and_change_nothing() {
     let mut table = Table::default();
     table.create(definition("short"), by(1, 1)).expect("room");
     let before = table.clone();
-    let mut raw = least("long");
-    let domains = (0..600).map(|nth| format!("domain-{nth:05}.tenants.example.com")).collect();
-    raw.scope = Some(crate::scope::RawScope { domains, ..Default::default() });
-    let long = definition::check(raw, &"east".into()).expect("good");
-    assert_eq!(table.create(long.clone(), by(1, 2)), Err(TableError::TooLong));
-    assert_eq!(table.edit(FeedId(0), long, by(1, 2)), Err(TableError::TooLong));
+    let too_long = long("long", 600);
+    assert_eq!(table.create(too_long.clone(), by(1, 2)), Err(TableError::TooLong));
+    assert_eq!(table.edit(FeedId(0), too_long, by(1, 2)), Err(TableError::TooLong));
     assert_eq!(table, before);
+}
+
+/// A definition with so many domains of 40 bytes or so.
+fn long(name: &str, domains: usize) -> Definition {
+    let domains = (0..domains).map(|nth| format!("domain-{nth:05}.tenants.{name}.example.com"));
+    let scope = crate::scope::RawScope { domains: domains.collect(), ..Default::default() };
+    definition::check(RawFeed { scope: Some(scope), ..least(name) }, &"east".into()).expect("good")
+}
+
+#[test]
+fn a_table_that_grew_too_long_by_a_merge_can_still_be_worked_with() {
+    let (mut here, mut there) = (Table::default(), Table::default());
+    here.create(long("a", 300), by(1, 9)).expect("room");
+    there.create(definition("b"), by(2, 2)).expect("room");
+    let id = there.create(long("c", 300), by(2, 3)).expect("room");
+    here.merge(&there);
+    let length = here.encode().len();
+    assert!((CHANGED_BYTES_MAX..=TABLE_BYTES_MAX).contains(&length), "{length} bytes");
+    assert_eq!(here.create(definition("d"), by(1, 10)), Err(TableError::TooLong));
+    assert_eq!(here.edit(id, long("c", 301), by(1, 11)), Err(TableError::TooLong));
+    for paused in [true, false] {
+        assert_eq!(here.pause(id, paused, by(1, 12)), Ok(()));
+    }
+    assert_eq!(here.restart(id, by(1, 13)), Ok(()));
+    assert_eq!(here.edit(id, long("c", 299), by(1, 14)), Ok(()), "it gets shorter");
+    assert_eq!(Table::decode(&here.encode()).expect("a table"), here);
+    assert_eq!(here.delete(id, by(1, 15)), Ok(()));
+    assert_eq!(here.create(definition("d"), by(1, 16)), Ok(FeedId(2)));
 }
 
 #[test]

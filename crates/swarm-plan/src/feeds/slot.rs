@@ -44,9 +44,8 @@ pub fn settle(
         }
         Settled::NotBlamed => return None,
     };
-    let known = before.is_some_and(|slot| {
-        slot.feed == feed && slot.mark == mark && slot.outcome == outcome && outcome.is_final()
-    });
+    let known = before
+        .is_some_and(|slot| slot.feed == feed && slot.mark == mark && slot.outcome == outcome);
     (!known).then_some(FeedSlot { feed, mark, outcome, status, at: now })
 }
 

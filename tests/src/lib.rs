@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_client::{Client, ClientOptions, Request, Response};
+use swarm_client::{Auth, Client, ClientOptions, Request, Response};
 use swarm_cluster::sim::{Finished, RunOptions, run};
 use swarm_cluster::{ClusterSpec, DiskKind, LinkSpec, World, WorldSpec};
 
@@ -77,7 +77,7 @@ impl Harness {
         let context =
             |request: Request| request.header("Content-Type", "application/castorcontext");
         let domain = context(self.request(1, "POST", "/?domain=acme.example"))
-            .auth("admin", "ourpwdofchoicehere");
+            .auth(Auth::basic("admin", "ourpwdofchoicehere"));
         assert_eq!(self.send(domain).await.status, 201);
         let bucket = context(self.request(1, "POST", "/scans?domain=acme.example"));
         assert_eq!(self.send(bucket).await.status, 201);

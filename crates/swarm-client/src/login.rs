@@ -45,6 +45,13 @@ pub enum Secret {
     Ha1(String),
 }
 
+impl Auth {
+    /// A user and a password that may be said.
+    pub fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
+        Self::Basic { user: user.into(), password: password.into() }
+    }
+}
+
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Neither password nor hash must reach a log.

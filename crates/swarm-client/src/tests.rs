@@ -206,7 +206,7 @@ where
 }
 
 fn ann() -> Auth {
-    Auth::Basic { user: "ann".into(), password: "secret".into() }
+    Auth::basic("ann", "secret")
 }
 
 /// A generated body whose every byte tells its place.

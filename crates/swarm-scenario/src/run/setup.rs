@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The administrator that every node knows from the start (Defining Swarm Admins and Users).
 pub(crate) fn admin() -> Auth {
-    Auth::Basic { user: "admin".to_owned(), password: "ourpwdofchoicehere".to_owned() }
+    Auth::basic("admin", "ourpwdofchoicehere")
 }
 
 /// Waits for healthy clusters and creates the contexts.

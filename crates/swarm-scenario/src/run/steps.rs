@@ -587,7 +587,7 @@ async fn request(run: &Arc<Run>, number: usize, step: &Step, wanted: &Request) {
 
 fn credentials(wanted: &Request) -> Option<Auth> {
     let (user, password) = wanted.auth.as_deref()?.split_once(':')?;
-    Some(Auth::Basic { user: user.to_owned(), password: password.to_owned() })
+    Some(Auth::basic(user, password))
 }
 
 async fn on_object(run: &Arc<Run>, step: &Step, wanted: &Request) -> Done {

@@ -28,6 +28,9 @@ const CYCLES_TO_ACT: u32 = 2;
 /// Unless the file says otherwise (Policies for replicas; contexts: our reading of scsp.defaultContextReplicas).
 const DEFAULT: Policy = Policy { min: 2, max: 16, default: 2, contexts: 3 };
 
+/// `scsp.maxContextReplicas` unless the file says otherwise.
+const CONTEXTS_MAX: u32 = 16;
+
 /// What a cluster's settings demand.
 #[derive(Debug, Clone, Copy)]
 struct Policy {
@@ -40,9 +43,10 @@ struct Policy {
 impl Policy {
     fn of(settings: &BTreeMap<String, String>) -> Self {
         let mut policy = DEFAULT;
-        if let Some(contexts) = settings.get("scsp.defaultContextReplicas") {
-            policy.contexts = contexts.trim().parse().unwrap_or(policy.contexts);
-        }
+        let number = |name: &str| settings.get(name).and_then(|text| text.trim().parse().ok());
+        let most = number("scsp.maxContextReplicas").unwrap_or(CONTEXTS_MAX);
+        let contexts = number("scsp.defaultContextReplicas").unwrap_or(policy.contexts);
+        policy.contexts = contexts.min(most).max(1);
         for word in settings.get("policy.replicas").map_or("", String::as_str).split_whitespace() {
             let Some((key, Ok(value))) = word.split_once(':').map(|(key, v)| (key, v.parse()))
             else {
@@ -328,6 +332,20 @@ pub(crate) async fn judge(run: &Arc<Run>) {
 mod tests {
     use super::*;
     use crate::language;
+
+    #[test]
+    fn contexts_have_as_many_copies_as_both_settings_allow() {
+        let contexts = |settings: &[(&str, &str)]| {
+            let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            Policy::of(&settings.collect()).contexts
+        };
+        let (default, most) = ("scsp.defaultContextReplicas", "scsp.maxContextReplicas");
+        assert_eq!(contexts(&[]), 3);
+        assert_eq!(contexts(&[(default, "5")]), 5);
+        assert_eq!(contexts(&[(default, "5"), (most, "4")]), 4);
+        assert_eq!(contexts(&[(most, "2")]), 2);
+        assert_eq!(contexts(&[("policy.replicas", "min:4 max:5 default:4")]), 3);
+    }
 
     #[test]
     fn a_node_is_in_the_subcluster_that_the_file_names() {

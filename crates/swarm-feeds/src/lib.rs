@@ -3,7 +3,7 @@
 //! Owns what a feed is ([`definition`], [`scope`]), the table of a cluster's feeds as every node keeps it ([`table`]), and
 //! the decisions of the engine: what waits and what is next ([`lanes`]), what an answer of the target means ([`result`]),
 //! when an object is tried again ([`backoff`]), when the target is left alone ([`blockade`]), and what is shown of all that
-//! ([`stats`]). Nothing here waits, sends, reads a clock or throws dice: times and draws come in, decisions go out.
+//! ([`stats`]); and what one cluster says to another ([`wire`]). Nothing here waits, sends, reads a clock or throws dice: times and draws come in, decisions go out.
 
 pub mod backoff;
 pub mod blockade;
@@ -13,3 +13,4 @@ pub mod result;
 pub mod scope;
 pub mod stats;
 pub mod table;
+pub mod wire;

@@ -340,12 +340,15 @@ impl State {
         Ok(())
     }
 
-    /// Bytes that blocks without content find room for; a fault that leaves less than there would be has bitten.
+    /// Bytes that blocks without content find room for. Who asks may be content with little: a fault has bitten where not
+    /// even a block finds room.
     pub(super) fn disk_room(&mut self, device: usize) -> u64 {
         let disk = &self.disks[device];
         let Some((blocks_max, number)) = disk.troubles.blocks_max() else { return u64::MAX };
         let room = blocks_max.saturating_sub(disk.image.held_blocks()) * BLOCK as u64;
-        self.bite(number, 1);
+        if room == 0 {
+            self.bite(number, 1);
+        }
         room
     }
 

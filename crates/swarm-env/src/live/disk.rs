@@ -68,6 +68,7 @@ pub(super) struct LiveDisks {
 
 /// A disk that was opened, and may be closed by now.
 struct Opened {
+    id: DiskId,
     image: Arc<ImageFile>,
     queue: Arc<Queue>,
     progress: watch::Receiver<Progress>,
@@ -143,7 +144,12 @@ impl LiveDisks {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.retain(|opened| !opened.progress.borrow().closed);
         let (image_too, queue_too) = (Arc::clone(&image), Arc::clone(&queue));
-        opened.push(Opened { image: image_too, queue: queue_too, progress: progress.clone() });
+        opened.push(Opened {
+            id: id.clone(),
+            image: image_too,
+            queue: queue_too,
+            progress: progress.clone(),
+        });
         drop(opened);
         Ok(Arc::new(OpenDisk {
             host: Arc::clone(&self.host),
@@ -155,16 +161,23 @@ impl LiveDisks {
         }))
     }
 
-    /// Looks at the folders: which disks are there, and which open ones are not any more.
+    /// Looks at the folders: which disks are there, and which open ones are not any more. Where another file has taken the
+    /// place of an open one, the disk is gone until the old one is closed, and there again as a new one then: whoever has
+    /// it open would never hear of it otherwise.
     fn look(&self) -> Vec<DiskId> {
+        let mut gone = BTreeSet::new();
         for opened in self.opened.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             opened.image.look();
+            if opened.image.check().is_err() && !opened.progress.borrow().closed {
+                gone.insert(opened.id.clone());
+            }
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let there = self.specs.iter().filter(|spec| {
             // A folder that was never there is made when its disk is opened.
             spec.folder.is_dir() || !known.contains(&spec.id)
         });
+        let there = there.filter(|spec| !gone.contains(&spec.id));
         let there: Vec<DiskId> = there.map(|spec| spec.id.clone()).collect();
         known.extend(self.specs.iter().filter(|spec| spec.folder.is_dir()).map(|s| s.id.clone()));
         there

@@ -234,6 +234,27 @@ async fn a_disk_keeps_what_was_written_and_belongs_to_one_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_replaced_between_two_looks_is_gone_and_then_new() {
+    let (world, folder) = (world(), TempDir::new().expect("a temporary folder"));
+    let spec = disk(&folder, MIB);
+    let image = spec.folder.join("volume.img");
+    let a = host(&world, address(), vec![spec]);
+    let old = open(&a).await.expect("a new disk");
+    let seen = a.env().disks().list();
+    assert_eq!(seen, vec!["disk-1".into()]);
+    std::fs::remove_file(&image).expect("pulled");
+    std::fs::write(&image, []).expect("another one");
+    let now = a.env().timeout(Duration::from_secs(60), a.env().disks().changed(&seen)).await;
+    let now = now.expect("it is noticed");
+    assert!(now.is_empty(), "the old one is gone: {now:?}");
+    assert!(old.read_at(0, 1).await.is_err());
+    drop(old);
+    let now = a.env().timeout(Duration::from_secs(60), a.env().disks().changed(&now)).await;
+    assert_eq!(now.expect("it is noticed"), seen);
+    open(&a).await.expect("the new one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reads_see_every_write_submitted_before() {
     let (world, folder) = (world(), TempDir::new().expect("a temporary folder"));
     let a = host(&world, address(), vec![disk(&folder, MIB)]);

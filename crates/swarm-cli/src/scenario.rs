@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use swarm_scenario::catalogue::{Catalogue, FOLDER, LoadError, Loaded, TEMPLATE};
-use swarm_scenario::language::words::{self, Word};
+use swarm_scenario::language::words::{self, Takes, Word};
 use swarm_scenario::show::show_scenario;
 
 use crate::say::say;
@@ -213,7 +213,14 @@ fn verbs() -> ExitCode {
 
 fn arguments(words: &[Word]) -> String {
     let built = words.iter().filter(|word| word.built);
-    built.map(|word| word.word).collect::<Vec<_>>().join(", ")
+    let shown = built.map(|word| match word.takes {
+        Takes::OneOf(choices) => {
+            let choices: Vec<&str> = choices.iter().map(|choice| choice.word).collect();
+            format!("{} ({})", word.word, choices.join(" | "))
+        }
+        _ => word.word.to_owned(),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn not_built(words: impl Iterator<Item = Word>) {

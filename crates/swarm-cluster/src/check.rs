@@ -24,6 +24,18 @@ pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
     }
 }
 
+/// Checks one Swarm setting as a node would that is told to change it while it runs.
+///
+/// # Errors
+/// As [`check_setting`]; the setting counts from the next start only.
+pub fn check_change(name: &str, value: &str) -> Result<(), String> {
+    check_setting(name, value)?;
+    if swarm_node::settings::is_dynamic(name) {
+        return Ok(());
+    }
+    Err(format!("setting '{name}' cannot be changed while nodes run: it counts from a start on"))
+}
+
 /// The documented names of all settings that are known.
 pub fn setting_names() -> impl Iterator<Item = &'static str> {
     Settings::known().map(|(name, ..)| name)
@@ -51,6 +63,14 @@ mod tests {
             assert!(error.contains(name) && !error.contains("did you mean"), "{error}");
         }
         assert_eq!(setting_names().count(), Settings::known().count());
+    }
+
+    #[test]
+    fn what_counts_from_a_start_on_cannot_be_changed() {
+        assert_eq!(check_change("health.replicationMulticastFrequency", "60"), Ok(()));
+        let error = check_change("disk.obsoleteTimeout", "600").expect_err("static");
+        assert!(error.contains("while nodes run"), "{error}");
+        assert_eq!(check_change("x", "600"), check_setting("x", "600"));
     }
 
     #[test]

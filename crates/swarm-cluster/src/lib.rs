@@ -13,7 +13,7 @@ pub mod spec;
 // A harness waits, throws dice and spawns through the environments of a world.
 pub use swarm_env::{BoxFuture, Env, Point};
 
-pub use check::{VOLUME_SIZE_MIN, check_setting, setting_names};
+pub use check::{VOLUME_SIZE_MIN, check_change, check_setting, setting_names};
 pub use control::{
     Action, Applied, Cut, Damage, DamageKind, DiskFault, Ending, Image, Life, LinkChange,
     NodePanic, Reply, Ways, World,

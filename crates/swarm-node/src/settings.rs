@@ -240,7 +240,8 @@ const DYNAMIC: &[&str] = &[
 ];
 
 /// Whether a setting may be changed while a cluster runs.
-pub(crate) fn is_dynamic(name: &str) -> bool {
+#[must_use]
+pub fn is_dynamic(name: &str) -> bool {
     DYNAMIC.contains(&name)
 }
 

@@ -110,20 +110,21 @@ fn all_keys(words: &[Word], within: &str) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     for word in words.iter().filter(|word| word.built) {
         let name = format!("{within}{}", word.word);
-        let choices = match word.takes {
-            Takes::OneOf(words) | Takes::Weights(words) => {
-                let choices = words.iter().filter(|word| word.built);
-                let shown: Vec<String> = choices.map(|choice| code(choice.word)).collect();
-                format!(": {}", shown.join(", "))
-            }
-            _ => String::new(),
-        };
+        let choices = choices(word);
         rows.push([code(&name), format!("{}{choices}", word.says), word.default.to_owned()]);
         if let Takes::Table(words) | Takes::Tables(words) = word.takes {
             rows.extend(all_keys(words, &format!("{name}.")));
         }
     }
     rows
+}
+
+/// The words that a key may have, where it has its own.
+fn choices(word: &Word) -> String {
+    let (Takes::OneOf(words) | Takes::Weights(words)) = word.takes else { return String::new() };
+    let built = words.iter().filter(|word| word.built);
+    let shown: Vec<String> = built.map(|choice| code(choice.word)).collect();
+    format!(": {}", shown.join(", "))
 }
 
 fn verbs() -> String {
@@ -150,7 +151,7 @@ fn arguments(words: &[Word]) -> String {
         } else {
             format!(", else {}", word.default)
         };
-        format!("`{}` ({}{default})", word.word, word.says)
+        format!("`{}` ({}{}{default})", word.word, word.says, choices(word))
     });
     shown.collect::<Vec<_>>().join("; ")
 }

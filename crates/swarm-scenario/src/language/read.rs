@@ -229,7 +229,15 @@ impl<'v> File<'v> {
             self.top.get("limit").and_then(|value| self.reader.table("limit", value, words::LIMIT));
         let duration =
             |key, default| table.as_ref().and_then(|table| table.duration(key)).unwrap_or(default);
-        Limit { sim: duration("sim", LIMIT_SIM), wall: duration("wall", LIMIT_WALL) }
+        let limit = Limit { sim: duration("sim", LIMIT_SIM), wall: duration("wall", LIMIT_WALL) };
+        if let Some(table) = &table {
+            for (key, time) in [("sim", limit.sim), ("wall", limit.wall)] {
+                if time.is_zero() {
+                    self.reader.problem(table.key_span(key), format!("`{key}` is no time at all"));
+                }
+            }
+        }
+        limit
     }
 
     fn named_tables(&self, key: &str) -> Vec<(At<String>, &'v Spanned<DeValue<'v>>)> {
@@ -238,6 +246,9 @@ impl<'v> File<'v> {
         for (name, _) in &tables {
             // A domain's name has dots and a bucket's a slash; everything else is a word that events and selectors can quote.
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if matches!(key, "domain" | "bucket") && name.value.contains(char::is_whitespace) {
+                self.reader.problem(&name.span, format!("{:?} has a blank in it", name.value));
+            }
             if !matches!(key, "domain" | "bucket")
                 && (name.value.is_empty() || !name.value.chars().all(plain))
             {
@@ -556,7 +567,15 @@ fn header_map(reader: &Reader<'_>, table: &Table<'_>) -> BTreeMap<String, String
     entries
         .into_iter()
         .filter_map(|(name, value)| {
-            Some((name.value.clone(), reader.text(&name.value, value)?.value))
+            let text = reader.text(&name.value, value)?;
+            let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+            if name.value.is_empty() || !name.value.chars().all(is_token) {
+                reader.problem(&name.span, format!("{:?} cannot be a header's name", name.value));
+            }
+            if text.value.bytes().any(|byte| byte < b' ' && byte != b'\t') {
+                reader.problem(&text.span, "a header's value is one line");
+            }
+            Some((name.value.clone(), text.value))
         })
         .collect()
 }

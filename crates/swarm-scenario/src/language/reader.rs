@@ -15,6 +15,9 @@ use super::source::{Problem, Source, nearest};
 use super::units::{self, Rate, Span};
 use super::words::Word;
 
+/// Where no known word is near, all of them are told if there are no more than these.
+const CHOICES_TOLD_MAX: usize = 12;
+
 /// A value and where the file says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct At<T> {
@@ -89,8 +92,16 @@ impl<'s> Reader<'s> {
         given: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) {
-        let mut problem = self.source.problem(span, format!("unknown {what} `{given}`"));
-        problem.nearest = nearest(given, known).map(str::to_owned);
+        let known: Vec<&str> = known.into_iter().collect();
+        let near = nearest(given, known.iter().copied()).map(str::to_owned);
+        let told = match near {
+            None if (1..=CHOICES_TOLD_MAX).contains(&known.len()) => {
+                format!("unknown {what} `{given}`; known: {}", known.join(", "))
+            }
+            _ => format!("unknown {what} `{given}`"),
+        };
+        let mut problem = self.source.problem(span, told);
+        problem.nearest = near;
         self.problems.borrow_mut().push(problem);
     }
 
@@ -276,11 +287,17 @@ impl<'v> Table<'v> {
 
     /// A whole number of at least 1 that fits `u32`.
     pub(crate) fn count(&self, key: &str) -> Option<u32> {
+        self.count_up_to(key, u32::MAX)
+    }
+
+    /// A whole number, at least 1 and at most this.
+    pub(crate) fn count_up_to(&self, key: &str, most: u32) -> Option<u32> {
         let number = self.number(key)?;
-        let count = u32::try_from(number).ok().filter(|count| *count >= 1);
+        let count = u32::try_from(number).ok().filter(|count| (1..=most).contains(count));
         if count.is_none() {
+            let bound = if number == 0 { "least 1".to_owned() } else { format!("most {most}") };
             self.reader
-                .problem(self.key_span(key), format!("{} must be at least 1", self.named(key)));
+                .problem(self.key_span(key), format!("{} must be at {bound}", self.named(key)));
         }
         count
     }

@@ -62,7 +62,7 @@ pub const WAIVE: &[Word] = &[
 pub const CLUSTER: &[Word] = &[
     word("nodes", Takes::Count, "how many"),
     word("volumes", Takes::Table(VOLUMES), "disks `NAME/1/1`, `NAME/1/2` …"),
-    word("settings", Takes::Settings, "Swarm's settings by their documented names").or("Swarm's"),
+    word("settings", Takes::Settings, "Swarm's settings by their documented names").or("Swarm's, but `health.cycleTime` = 600, `health.replicationMulticastFrequency` = 100 and `power.sleepAfter` = 0"),
     word("lan", Takes::Table(LAN), "the network between the nodes, and to the clients"),
     word(
         "clock",

@@ -110,13 +110,14 @@ impl InForce {
     }
 }
 
-/// The disks that steps have taken out or whose bytes are damaged, and those that are refused: what is wrong with them stays
-/// so.
+/// The disks that steps have taken out or whose bytes are damaged, and those that are refused or were given up after errors:
+/// what is wrong with them stays so.
 pub(crate) fn broken_for_good(run: &Run) -> BTreeSet<String> {
     let refused = losses::refused(run);
     let damaged = damaged(&run.world.damage(), |disk| image::read(&*run.world.image(disk)).is_ok());
+    let given_up = lock(&run.tally).given_up.clone();
     let state = lock(&run.steps);
-    let gone = state.faults.pulled.keys().chain(&refused);
+    let gone = state.faults.pulled.keys().chain(&refused).chain(&given_up);
     gone.chain(&damaged).map(ToString::to_string).collect()
 }
 

@@ -139,7 +139,9 @@ async fn look_at_disks(run: &Run, node: &NodeRef) -> Vec<String> {
         Ok(status) => status,
         Err(why) => return vec![format!("{node} {why}")],
     };
-    let (damage, refused) = (run.world.damage(), faults::losses::refused(run));
+    let damage = run.world.damage();
+    let mut out_of_service = faults::losses::refused(run);
+    out_of_service.extend(lock(&run.tally).given_up.iter().cloned());
     let mut found = Vec::new();
     for disk in run.world.disks(node) {
         let Some(told) = status.volumes.iter().find(|volume| volume.disk == disk.to_string())
@@ -148,7 +150,7 @@ async fn look_at_disks(run: &Run, node: &NodeRef) -> Vec<String> {
             continue;
         };
         // What is on it is nobody's, and its node says nothing of it.
-        if told.state == "unavailable" && refused.contains(&disk) {
+        if told.state == "unavailable" && out_of_service.contains(&disk) {
             continue;
         }
         let claimed = Claimed {

@@ -32,6 +32,8 @@ pub(crate) struct Tally {
     watched: BTreeSet<String>,
     /// Disks that are looked at because something is wrong with them.
     suspected: BTreeSet<DiskRef>,
+    /// Disks whose volumes their nodes have given up after errors.
+    pub(crate) given_up: BTreeSet<DiskRef>,
     /// Clusters for which somebody waits until then.
     awaited: BTreeSet<String>,
 }
@@ -211,7 +213,11 @@ pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
                 let name = disk.to_string();
                 let mut volumes = status.volumes.iter();
                 if volumes.any(|volume| volume.disk == name && given_up(&volume.state)) {
-                    lock(&run.tally).suspected.remove(&disk);
+                    {
+                        let mut tally = lock(&run.tally);
+                        tally.suspected.remove(&disk);
+                        tally.given_up.insert(disk.clone());
+                    }
                     left.remove(&disk);
                     lost(&run, vec![disk], run.now());
                 }

@@ -57,7 +57,13 @@ pub(super) fn read(
         "skew" => Some(Verb::Skew(source.nodes("nodes")?, source.offset("offset")?)),
         "drift" => Some(Verb::Drift(source.nodes("nodes")?, table.whole("ppm", units::PPM_MAX)?)),
         "step-clock" => Some(Verb::StepClock(source.nodes("nodes")?, source.offset("by")?)),
-        "skip" => table.span_of_time("by").map(Verb::Skip),
+        "skip" => {
+            let by = table.span_of_time("by")?;
+            if by.min.is_zero() {
+                reader.problem(table.key_span("by"), "`by` is no time at all");
+            }
+            Some(Verb::Skip(by))
+        }
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Reads what the verbs of administration take.
 
-use swarm_cluster::check_setting;
+use swarm_cluster::check_change;
 use toml::de::DeValue;
 
 use super::{Names, cluster_of, select};
@@ -79,7 +79,7 @@ fn set(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb> {
         reader.unknown(&name.span, "setting", &name.value, swarm_cluster::setting_names());
         return None;
     }
-    if let Err(why) = check_setting(&name.value, &text) {
+    if let Err(why) = check_change(&name.value, &text) {
         reader.problem(&value.span(), why);
     }
     Some(Verb::Set { cluster, name: name.value, value: text })

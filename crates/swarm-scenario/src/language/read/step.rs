@@ -1,6 +1,6 @@
 //! Reads `[[step]]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use swarm_cluster::Point;
@@ -242,7 +242,15 @@ fn partition(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Ve
     }
     let groups: Option<Vec<_>> =
         texts.iter().map(|text| select::nodes(reader, names, text)).collect();
-    groups.map(Verb::Partition)
+    let groups = groups?;
+    let mut taken = BTreeSet::new();
+    for (group, text) in groups.iter().zip(&texts) {
+        let NodeSelector::These(nodes) = group else { continue };
+        if let Some(twice) = nodes.iter().find(|node| !taken.insert((*node).clone())) {
+            reader.problem(&text.span, format!("{twice} is in two groups"));
+        }
+    }
+    Some(Verb::Partition(groups))
 }
 
 fn heal(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb> {
@@ -280,6 +288,13 @@ fn request(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb
     let of_path = names.cluster_of_path(&path.value);
     if !path.value.starts_with('/') && of_path.is_none() {
         reader.problem(&path.span, "a path is DOMAIN/BUCKET/NAME in a bucket of this file, or a request target beginning with /");
+    }
+    let is_sent = |c: char| c.is_ascii_graphic();
+    if path.value.starts_with('/') && !path.value.chars().all(is_sent) {
+        reader.problem(
+            &path.span,
+            "a request target is sent as it stands: write what is not plain ASCII as %20",
+        );
     }
     let via = table.text("via");
     let cluster = match &via {

@@ -351,7 +351,7 @@ fn a_wrong_word_is_told_with_its_place_and_the_nearest_word() {
         ),
         (
             "[[expect]]\nduring = \"1m\"\nthat = \"healthy\"",
-            "x:2:10: unknown step or workload `1m`",
+            "x:2:10: unknown step or workload `1m`; known: ingest",
         ),
         (
             "[workload.ingest2]\nrate = \"2/s\"\nin = \"acme.example/scans\"",
@@ -436,7 +436,7 @@ fn every_verb_that_is_built_can_be_used() {
         "to" => "to = \"95%\"",
         "ppm" => "ppm = -200",
         "by" => "by = \"+1m\"",
-        "setting" => "setting = \"cache.realmStaleTimeout\"",
+        "setting" => "setting = \"health.replicationMulticastFrequency\"",
         "value" => "value = 60",
         other => panic!("no example for {other}"),
     };

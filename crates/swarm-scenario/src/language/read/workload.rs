@@ -15,6 +15,10 @@ use crate::language::words::{self, Word};
 
 /// A client gives a node this long, as the vendor's own client does for a stalled connection; our choice.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// More clients than these no machine runs.
+const CLIENTS_MAX: u32 = 10_000;
+/// More names than these nobody remembers.
+const KEYS_MAX: u32 = 1_000_000;
 /// A handful of keys would make every write an overwrite.
 const KEYS: u32 = 500;
 
@@ -55,7 +59,7 @@ pub(super) fn read(
         start,
         lasts,
         pace: pace?,
-        clients: if table.has("clients") { table.count("clients")? } else { 1 },
+        clients: if table.has("clients") { table.count_up_to("clients", CLIENTS_MAX)? } else { 1 },
         mix: weights(reader, &table, "mix", words::OPERATIONS, Operation::from_word)
             .unwrap_or_else(|| vec![(Operation::Write, 1)]),
         kinds,
@@ -241,7 +245,8 @@ fn keys(reader: &Reader<'_>, table: &Table<'_>) -> (u32, u32) {
     else {
         return (KEYS, 0);
     };
-    let count = if inner.has("count") { inner.count("count").unwrap_or(KEYS) } else { KEYS };
+    let count = if inner.has("count") { inner.count_up_to("count", KEYS_MAX) } else { None };
+    let count = count.unwrap_or(KEYS);
     (count, inner.unit("overwrite", "\"20%\"", units::share).unwrap_or(0))
 }
 

@@ -77,16 +77,16 @@ that = "healthy"
     }
 }
 
-/// Retiring Volumes: more errors than `disk.ioErrorTolerance` while it is being emptied, and it counts as failed, whether or
-/// not it is empty by then.
-#[test]
-fn a_disk_that_goes_on_failing_is_given_up_and_made_good_elsewhere() {
-    // While the third node is away there is nowhere to empty the disk into.
-    let world = WORLD
+/// One disk in each of three nodes.
+fn of_three() -> String {
+    WORLD
         .replace("nodes = 5", "nodes = 3")
         .replace("per_node = 2, ", "")
-        .replace("0s..4m", "3m..8m");
-    let steps = r#"
+        .replace("0s..4m", "3m..8m")
+}
+
+/// While the third node is away there is nowhere to empty the failing disk into.
+const NOWHERE_TO_GO: &str = r#"
 [[step]]
 at = "1s"
 do = "power-off"
@@ -100,6 +100,14 @@ disks = "main/2/1"
 share = "100%"
 for = "30m"
 as = "dying"
+"#;
+
+/// Retiring Volumes: more errors than `disk.ioErrorTolerance` while it is being emptied, and it counts as failed, whether or
+/// not it is empty by then.
+#[test]
+fn a_disk_that_goes_on_failing_is_given_up_and_made_good_elsewhere() {
+    let steps = format!(
+        r#"{NOWHERE_TO_GO}
 [[step]]
 at = "80m"
 do = "replace-disk"
@@ -133,11 +141,29 @@ that = "fully protected"
 after = "renewal ends"
 within = "2m"
 that = "healthy"
-"#;
+"#
+    );
     for seed in 0..3 {
-        let report = run_text(&format!("{world}{steps}"), seed);
+        let report = run_text(&format!("{}{steps}", of_three()), seed);
         assert_held(&report);
         let recovery = report.recovery.as_ref().expect("a volume was given up");
         assert!(recovery.copies_moved >= 50, "{}", report.line());
     }
+}
+
+#[test]
+fn a_volume_that_was_given_up_may_stay_so_to_the_end() {
+    let steps = format!(
+        r#"{NOWHERE_TO_GO}
+[[expect]]
+at = "end"
+that = "state"
+disk = "main/2/1"
+is = "unavailable"
+[[expect]]
+at = "end"
+that = "fully protected"
+"#
+    );
+    assert_held(&run_text(&format!("{}{steps}", of_three()), 1));
 }

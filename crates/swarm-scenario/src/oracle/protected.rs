@@ -59,6 +59,8 @@ pub(crate) struct Finding {
     /// True if bytes of something that has ended are left, which is *obeyed*; else it is *protected*.
     pub(crate) obeyed: bool,
     pub(crate) what: String,
+    /// All versions that any volume has of the object, the newest last.
+    pub(crate) stamps: BTreeSet<Stamp>,
 }
 
 /// One record on one volume.
@@ -97,6 +99,7 @@ pub(crate) fn judge(
                 None => found.push(Finding {
                     obeyed: false,
                     what: format!("{} holds a record of no known shape", on.disk),
+                    stamps: BTreeSet::from([filed.version()]),
                 }),
             }
         }
@@ -110,7 +113,8 @@ pub(crate) fn judge(
             held.iter().partition(|held| Some(held.stamp) == newest)
         };
         let judged = stream((cluster, care), id, &newest, &older, &demand);
-        found.extend(judged.map(|(obeyed, what)| Finding { obeyed, what }));
+        let stamps = || held.iter().map(|held| held.stamp).collect();
+        found.extend(judged.map(|(obeyed, what)| Finding { obeyed, what, stamps: stamps() }));
     }
     found
 }

@@ -12,7 +12,8 @@ use super::steps::{choose_disks, choose_nodes, object_at};
 use super::watch::{self, LOOK_EVERY, Rest};
 use super::{Run, finish, lock, metrics, protection, snapshot};
 use crate::language::model::{
-    ClusterMetric, Event, Is, Metric, NodeSelector, ObjectRef, Retry, Subject, Targets,
+    ClusterMetric, Event, Is, Metric, NodeSelector, ObjectRef, Retry, RetryOn, Subject, Targets,
+    Via,
 };
 use crate::language::pattern::Pattern;
 use crate::ledger::ObjectNumber;
@@ -127,7 +128,8 @@ pub(crate) fn number_of(run: &Run, object: &ObjectRef) -> Result<ObjectNumber, S
     }
 }
 
-/// Reads an object as a client does; the answer is judged like every other.
+/// Reads an object as a client does; the answer is judged like every other. Where a cluster is asked, a node that does not
+/// answer says nothing of the object, and the others are asked too.
 ///
 /// # Errors
 /// As [`number_of`].
@@ -142,12 +144,22 @@ pub(crate) async fn read(
         ask: Ask::Fetch { with_body },
         client: 0,
         first: run.first_node(&object.cluster, &object.via),
-        retry: Retry::default(),
+        retry: over_all_nodes(run.world.nodes(&object.cluster).len(), &object.via),
         patience: PATIENCE,
         auth: None,
         headers: Vec::new(),
     };
     Ok(perform(run, &order).await)
+}
+
+/// Whoever asks one node takes its answer; whoever asks a cluster asks each of its nodes.
+fn over_all_nodes(nodes: usize, via: &Via) -> Retry {
+    let times = match via {
+        Via::Node(_) => 0,
+        Via::AnyNode | Via::RoundRobin => u32::try_from(nodes.saturating_sub(1)).unwrap_or(0),
+    };
+    let on = vec![RetryOn::Status(503), RetryOn::Timeout, RetryOn::Reset, RetryOn::Refused];
+    Retry { times, on }
 }
 
 /// Waits until an object that was there is gone, and tells the board. Whoever waits for that holds up the end of the run.

@@ -304,6 +304,24 @@ fn of_disk(damage: &[Damage], disk: &DiskRef) -> Vec<Damage> {
     damage.iter().filter(|damage| damage.disk == *disk).cloned().collect()
 }
 
+/// The object that clients know by these versions, and its entry that made the newest of them.
+fn object_of(
+    run: &Run,
+    cluster: &str,
+    stamps: &BTreeSet<Stamp>,
+) -> Option<(ObjectNumber, Option<usize>)> {
+    let ledger = lock(&run.ledger);
+    stamps.iter().rev().find_map(|stamp| {
+        let entry_of = |number: ObjectNumber| {
+            let object = ledger.object(number);
+            let mut history = object.history.iter();
+            let entry = history.position(|entry| entry.write_stamp() == Some(*stamp));
+            entry.filter(|_| object.cluster == cluster).map(|entry| (number, Some(entry)))
+        };
+        ledger.numbers().find_map(entry_of)
+    })
+}
+
 /// Judges the disks of every cluster at rest.
 pub(crate) async fn judge(run: &Arc<Run>) {
     for cluster in run.scenario.clusters.keys() {
@@ -320,7 +338,8 @@ pub(crate) async fn judge(run: &Arc<Run>) {
                 for finding in findings {
                     let invariant =
                         if finding.obeyed { Invariant::Obeyed } else { Invariant::Protected };
-                    run.violation(invariant, None, finding.what, None);
+                    let (object, against) = object_of(run, cluster, &finding.stamps).unzip();
+                    run.violation(invariant, object, finding.what, against.flatten());
                 }
             }
             Err(why) => run.violation(Invariant::Alive, None, why, None),

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use crate::catalogue::Loaded;
 use crate::report::{RunReport, Verdict};
 use crate::run::{Kind, Run, drive};
-use crate::simulate::{Options, fill_in, world_of};
+use crate::simulate::{Options, fill_in, how_far, world_of};
 
 /// How often it is looked whether the run is to be ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -54,7 +54,10 @@ pub async fn run_live(
     let aborted = Box::pin(until_set(&*clusters, &options.abort));
     match select(driven, aborted).await {
         Either::Left((result, _)) => fill_in(&mut report, &result),
-        Either::Right(_) => report.verdict = Verdict::Inconclusive,
+        Either::Right(_) => {
+            report.verdict = Verdict::Inconclusive;
+            how_far(&mut report, &options.progress);
+        }
     }
     report.simulated = clusters.env().now().since(begun);
     clusters.stop_nodes().await;

@@ -79,6 +79,8 @@ pub struct RunReport {
     pub closest: Option<ClosestReport>,
     /// How the clusters mended their losses; `None` if no volume was lost.
     pub recovery: Option<RecoveryReport>,
+    /// Steps and workloads that waited for what never came.
+    pub never: Vec<String>,
     /// The failure, told.
     pub story: Vec<String>,
     /// Invariants given up by the scenario, with reasons.
@@ -184,13 +186,15 @@ impl RunReport {
             Verdict::Inconclusive => "INCONCLUSIVE",
         };
         let bit = self.faults.iter().filter(|fault| fault.effects > 0).count();
-        let faults = match bit {
-            1 => "1 fault bit".to_owned(),
-            bit => format!("{bit} faults bit"),
+        let faults = match (&self.verdict, bit) {
+            // Nobody has counted them.
+            (Verdict::Inconclusive, _) => String::new(),
+            (_, 1) => ", 1 fault bit".to_owned(),
+            (_, bit) => format!(", {bit} faults bit"),
         };
         let wall = format!("{}.{:02}s", self.wall.as_secs(), self.wall.subsec_millis() / 10);
         let mut line = format!(
-            "{word} {} seed {}: {} simulated in {wall}, {} operations, {faults}",
+            "{word} {} seed {}: {} simulated in {wall}, {} operations{faults}",
             self.scenario,
             self.seed,
             show(self.simulated),
@@ -202,11 +206,15 @@ impl RunReport {
         if let Some(call) = self.closest.as_ref().and_then(ClosestReport::told) {
             line.push_str(&format!(", closest call: {call}"));
         }
+        if !self.never.is_empty() {
+            line.push_str(&format!(", never came: {}", self.never.join(", ")));
+        }
         for waived in &self.waived {
             line.push_str(&format!(", waives {waived}"));
         }
         match &self.verdict {
             Verdict::Wrong(why) | Verdict::Harness(why) => format!("{line}: {why}"),
+            Verdict::Inconclusive => format!("{line}: the wall limit ended it"),
             _ => line,
         }
     }
@@ -249,6 +257,7 @@ impl RunReport {
                 "recovery_time_s": recovery.longest.map(seconds),
                 "copies_moved": recovery.copies_moved,
             })),
+            "never_came": self.never,
             "waived": self.waived,
             "replay": self.replay,
         });
@@ -291,6 +300,7 @@ mod tests {
             violations: Vec::new(),
             closest: None,
             recovery: None,
+            never: Vec::new(),
             story: (0..40).map(|line| format!("line {line}")).collect(),
             waived: Vec::new(),
             replay: "rot:7:0000abcd".to_owned(),

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use swarm_cluster::WorldSpec;
@@ -61,7 +61,10 @@ pub fn simulate(loaded: &Loaded, options: &Options) -> RunReport {
     let mut report = RunReport::without_result(loaded, options, Verdict::Held);
     match ended {
         Ok(finished) => finish(&mut report, &finished),
-        Err(error) => fail(&mut report, &error),
+        Err(error) => {
+            fail(&mut report, &error);
+            how_far(&mut report, &options.progress);
+        }
     }
     report
 }
@@ -85,6 +88,7 @@ impl RunReport {
             violations: Vec::new(),
             closest: None,
             recovery: None,
+            never: Vec::new(),
             story: Vec::new(),
             waived: scenario
                 .waive
@@ -159,6 +163,7 @@ pub(crate) fn fill_in(report: &mut RunReport, result: &RunResult) {
         longest: recovery.longest,
         copies_moved: result.copies_moved,
     });
+    report.never.clone_from(&result.never);
     report.story = story(result);
     let failed =
         !result.violations.is_empty() || result.expected.iter().any(|expected| !expected.held);
@@ -196,6 +201,12 @@ fn story(result: &RunResult) -> Vec<String> {
         more => lines.push(format!("  and {more} more violations")),
     }
     lines
+}
+
+/// What is known of a run that did not end.
+pub(crate) fn how_far(report: &mut RunReport, progress: &Progress) {
+    report.simulated = Duration::from_nanos(progress.simulated_ns.load(Ordering::Relaxed));
+    report.operations = progress.operations.load(Ordering::Relaxed);
 }
 
 fn fail(report: &mut RunReport, error: &RunError) {

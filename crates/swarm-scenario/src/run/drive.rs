@@ -34,6 +34,8 @@ pub(crate) struct RunResult {
     pub(crate) operations: u64,
     /// Actions that made no sense: the scenario is wrong.
     pub(crate) nonsense: Vec<String>,
+    /// Steps and workloads that waited for what never came.
+    pub(crate) never: Vec<String>,
 }
 
 /// The object that once had the fewest usable copies.
@@ -183,9 +185,10 @@ fn judge_panics(run: &Run) {
 }
 
 fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
-    let (lines, nonsense, unexpected) = {
+    let (lines, nonsense, unexpected, never) = {
         let state = lock(&run.steps);
-        (state.faults.lines.clone(), state.nonsense.clone(), state.unexpected.clone())
+        let (lines, nonsense) = (state.faults.lines.clone(), state.nonsense.clone());
+        (lines, nonsense, state.unexpected.clone(), state.never.clone())
     };
     expected.extend(unexpected.into_iter().map(|(step, at, detail)| {
         let step = &run.scenario.steps[step];
@@ -241,5 +244,6 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
         faults,
         operations: run.progress.operations.load(Ordering::Relaxed),
         nonsense,
+        never,
     }
 }

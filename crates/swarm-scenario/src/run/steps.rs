@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) nonsense: Vec<String>,
     /// Requests that were not answered as `expect_status` says.
     pub(crate) unexpected: Vec<(usize, Duration, String)>,
+    /// Steps and workloads that waited for what never came.
+    pub(crate) never: Vec<String>,
     /// How the programs of workloads ended.
     pub(crate) programs: Vec<Expected>,
     /// The settings of clusters that steps have changed, by cluster and name.
@@ -65,7 +67,7 @@ struct Current {
 /// Runs a step from its start to its last end.
 pub(crate) async fn run_step(run: Arc<Run>, number: usize) {
     let step = run.scenario.steps[number].clone();
-    let Some(base) = base(&run, &step).await else { return };
+    let Some(base) = base(&run, &step).await else { return never_came(&run, number, &step) };
     let occurrences = step.repeat.map_or(1, |(_, times)| times);
     let mut due = base;
     for occurrence in 0..occurrences {
@@ -90,6 +92,16 @@ pub(crate) async fn run_step(run: Arc<Run>, number: usize) {
     }
     if let Some(name) = &step.name {
         run.board.fire(Event::Ends(name.clone()), run.now());
+    }
+}
+
+/// A step never happened. An answer that was expected of it is missed; of a fault it is enough to say so.
+fn never_came(run: &Run, number: usize, step: &Step) {
+    let at = run.since_start(run.now());
+    let mut state = lock(&run.steps);
+    state.never.push(step.label());
+    if matches!(&step.verb, Verb::Request(wanted) if wanted.expect_status.is_some()) {
+        state.unexpected.push((number, at, "what it waits for never came".to_owned()));
     }
 }
 

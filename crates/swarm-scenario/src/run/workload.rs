@@ -137,7 +137,7 @@ pub(crate) async fn run_workload(run: Arc<Run>, workload: Arc<Workload>) {
         // A step starts it; one that never does leaves nothing to wait for.
         None => match run.board.act_after(&Event::Starts(workload.name.clone())).await {
             Some(at) => at,
-            None => return,
+            None => return never_came(&run, &workload),
         },
         Some(Start::At(span)) => {
             let at = run.started() + run.draw(*span);
@@ -150,7 +150,7 @@ pub(crate) async fn run_workload(run: Arc<Run>, workload: Arc<Workload>) {
                 run.env().sleep_until(at).await;
                 at
             }
-            None => return,
+            None => return never_came(&run, &workload),
         },
     };
     run.board.fire(Event::Starts(workload.name.clone()), started);
@@ -163,6 +163,10 @@ pub(crate) async fn run_workload(run: Arc<Run>, workload: Arc<Workload>) {
         }
     }
     run.board.fire(Event::Ends(workload.name.clone()), run.now());
+}
+
+fn never_came(run: &Run, workload: &Workload) {
+    lock(&run.steps).never.push(workload.name.clone());
 }
 
 /// True while more is to become due.

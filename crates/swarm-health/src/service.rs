@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::claims::Claims;
 use crate::recovery::Recoveries;
-use crate::soon::{SOON_MAX, Soon};
+use crate::soon::{Doubted, SOON_MAX, Soon};
 use crate::status::Walks;
 use crate::{Claim, HealthSettings, HealthStatus, Home, Peers};
 
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) recoveries: Mutex<Recoveries>,
     pub(crate) recoveries_changed: Notify,
     pub(crate) soon: mpsc::Sender<Soon>,
+    pub(crate) doubted: Mutex<Doubted>,
     /// Versions whose lifepoints were complained about already.
     pub(crate) complained: Mutex<BTreeSet<(StreamId, Stamp)>>,
     board: Mutex<Board>,
@@ -78,6 +79,7 @@ impl Health {
             recoveries: Mutex::default(),
             recoveries_changed: Notify::new(),
             soon,
+            doubted: Mutex::default(),
             complained: Mutex::default(),
             board: Mutex::default(),
         };

@@ -100,6 +100,7 @@ impl Health {
                 self.visit_replica(volume, state, &record, meta, mode).await
             }
         };
+        self.doubt(volume, id);
         Visited { acted: self.actions() > before, short }
     }
 

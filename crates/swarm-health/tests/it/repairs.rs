@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use swarm_sim::DiskTrouble;
+
 use crate::kit::{Object, PLAIN, Plan, stamp, stream, tombstone};
 
 const FOUR: &[&str] = &["", "", "", ""];
@@ -217,5 +219,33 @@ fn a_copy_that_was_taken_for_bad_counts_again_when_it_reads_well() {
         town.wait(HOUR).await;
         assert_eq!(town.holders(stream(1), stamp(5)), [1]);
         assert_eq!(town.counted("replicas released"), 1);
+    });
+}
+
+#[test]
+fn disks_that_failed_to_read_for_a_moment_keep_nobody_waiting_for_the_walk() {
+    let mut plan = Plan::of(&["", ""]);
+    plan.settings.cycle_time = 1000 * HOUR;
+    plan.run(|town| async move {
+        town.protect(&[1, 2], stream(1), stamp(5), PLAIN).await;
+        for nth in [1, 2] {
+            town.disk(nth, Some(DiskTrouble::FailingReads(1_000_000))).await;
+            town.health(nth).suspect(town.volumes(nth)[0].id(), stream(1));
+        }
+        // Longer than the first wait: they are looked at more than once.
+        town.wait(Duration::from_secs(100)).await;
+        assert_eq!(town.counted("replicas quarantined"), 2);
+        assert!(town.holders(stream(1), stamp(5)).is_empty());
+        let visits = town.counted("visits");
+        assert!(visits < 10, "{visits}");
+        for nth in [1, 2] {
+            town.disk(nth, None).await;
+        }
+        town.wait(Duration::from_secs(120)).await;
+        assert_eq!(town.holders(stream(1), stamp(5)), [1, 2]);
+        assert_eq!(town.counted("replicas released"), 2);
+        let visits = town.counted("visits");
+        town.wait(HOUR).await;
+        assert_eq!(town.counted("visits"), visits, "nothing is in doubt any more");
     });
 }

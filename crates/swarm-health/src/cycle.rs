@@ -16,7 +16,7 @@ use crate::status::Walks;
 use crate::visit::Mode;
 
 /// Beats of a cycle. A quiet stretch of about 200 beats is five cycles.
-const BEATS: u32 = 40;
+pub(crate) const BEATS: u32 = 40;
 /// Streams taken from the index at once.
 const PAGE_MAX: u64 = 32;
 /// How long a visit waits for clients at most, and how often it looks.

@@ -18,6 +18,7 @@ use swarm_store::{Hints, Record, RecordState, Tombstone, Verdict, Volume};
 use swarm_types::{NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, VolumeId};
 
 use crate::claims::CLAIM_HOLDS;
+use crate::cycle::BEATS;
 use crate::service::{DISK_TIMEOUT, Health, lock};
 use crate::{Claim, LeaveOutcome, MakeOrder, MakeOutcome, Question, TrimOrder, Whom};
 
@@ -243,12 +244,22 @@ impl Health {
         }
     }
 
-    /// Asks the hinted holders or, without hints, by the dice, and where copies are known to be missing, everybody.
+    /// Whether the walks have not asked everybody about this version yet: of two that were written at the same time on
+    /// different nodes neither writer knew the other's, and the holders of the older one would vouch for each other.
+    fn is_new(&self, subject: &Subject<'_>) -> bool {
+        let written = subject.record.stamp.version.timestamp();
+        // Each walk takes its own way: a stream is visited for the first time after two cycles at the latest.
+        let walked = self.settings().cycle_time * 2 + self.settings().cycle_time / BEATS;
+        subject.meta.kind.is_mutable() && self.env().wall().since(written) < walked
+    }
+
+    /// Asks the hinted holders or, without hints, about a new version, by the dice, and where copies are known to be
+    /// missing, everybody.
     async fn first_survey(&self, subject: &Subject<'_>) -> Survey {
         let hints = subject.record.hints();
         let percent = u64::from(self.settings().multicast_percent);
         let drawn = self.env().random_below("health-multicast", 100) < percent;
-        if hints.is_empty() || drawn || subject.mode != Mode::Walk {
+        if hints.is_empty() || drawn || subject.mode != Mode::Walk || self.is_new(subject) {
             return self.survey_everybody(subject).await;
         }
         let question =

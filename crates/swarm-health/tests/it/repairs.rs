@@ -249,3 +249,26 @@ fn disks_that_failed_to_read_for_a_moment_keep_nobody_waiting_for_the_walk() {
         assert_eq!(town.counted("visits"), visits, "nothing is in doubt any more");
     });
 }
+
+#[test]
+fn of_two_versions_written_at_once_the_older_goes_although_its_holders_vouch_for_each_other() {
+    let mut plan = Plan::of(FOUR);
+    plan.settings.multicast_percent = 0;
+    plan.run(|town| async move {
+        let now = u64::try_from(town.env().wall().0 / 1_000_000).unwrap();
+        let (older, newer) = (stamp(now), stamp(now + 1));
+        for nth in 0..20 {
+            town.protect(&[1, 2], stream(nth), older, PLAIN).await;
+            town.protect(&[3, 4], stream(nth), newer, PLAIN).await;
+        }
+        // Two cycles: each walk takes its own way.
+        town.wait(Duration::from_secs(1300)).await;
+        for nth in 0..20 {
+            assert_eq!(town.holders(stream(nth), newer), [3, 4]);
+            assert_eq!(town.filed(stream(nth)).len(), 2);
+        }
+        let before = town.counted("multicasts");
+        town.wait(HOUR).await;
+        assert_eq!(town.counted("multicasts"), before, "nothing is new any more");
+    });
+}

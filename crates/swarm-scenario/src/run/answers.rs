@@ -92,16 +92,20 @@ fn misplaced(
     })
 }
 
-/// Judges a read that brought no whole answer: before anything was ever wrong there is no excuse.
+/// Judges a read that brought no whole answer: before anything was ever wrong there is no excuse, but that the node where it
+/// broke off, which is the last one that was asked, is leaving.
 pub(crate) fn judge_broken(
     run: &Run,
     object: ObjectNumber,
-    node: &NodeRef,
+    (node, last): (&NodeRef, NodeNumber),
     started: Instant,
     broken: &Broken,
 ) {
-    let well = lock(&run.reach).was_always_well(run.now());
-    if well {
+    let without_excuse = {
+        let reach = lock(&run.reach);
+        reach.was_always_well(run.now()) && !reach.is_leaving(last)
+    };
+    if without_excuse {
         let what = format!(
             "a read through {node}, begun at {}, broke off ({}) though nothing was wrong",
             show(run, started),

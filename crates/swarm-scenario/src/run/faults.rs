@@ -15,7 +15,8 @@ use swarm_cluster::{Action, Damage, DamageKind, DiskRef, Life, NodeRef, Point};
 use swarm_types::Instant;
 
 use super::copies::Known;
-use super::{Run, lock};
+use super::watch::{self, LOOK_EVERY};
+use super::{Run, lock, manage};
 use crate::language::model::Power;
 use crate::language::tell::listed;
 use crate::oracle::image;
@@ -319,7 +320,11 @@ pub(crate) async fn switch_on(run: &Arc<Run>, node: &NodeRef) -> Result<(), Stri
     }
     let off = lock(&run.steps).faults.off.remove(node);
     if let Some(Off { trouble, since }) = off {
-        lock(&run.reach).over(run.now(), trouble);
+        if life == Life::Off && is_held_up(run, node) {
+            over_when_started(run, node, trouble);
+        } else {
+            lock(&run.reach).over(run.now(), trouble);
+        }
         // A process that stood still has mounted nothing anew.
         if life == Life::Off {
             losses::returned(run, node, run.now().since(since));
@@ -327,6 +332,31 @@ pub(crate) async fn switch_on(run: &Arc<Run>, node: &NodeRef) -> Result<(), Stri
     }
     count(run);
     Ok(())
+}
+
+/// True while something is wrong with a disk of this node: until it has mounted its volumes, it serves nobody, and it waits
+/// for a disk that hangs (our choice).
+fn is_held_up(run: &Run, node: &NodeRef) -> bool {
+    let disks = run.world.disks(node);
+    !lock(&run.steps).faults.of_disks(&disks).is_empty()
+}
+
+/// The node counts as off until it says that it has started, but no longer than something holds it up.
+fn over_when_started(run: &Arc<Run>, node: &NodeRef, trouble: TroubleNumber) {
+    let (run, node) = (Arc::clone(run), node.clone());
+    drop(run.env().clone().spawn("node starts", async move {
+        while !run.is_rested() && is_held_up(&run, &node) {
+            let starts = match watch::status(&run, &node).await {
+                Ok(status) => matches!(status.state.as_str(), "mounting" | "initializing"),
+                Err(_) => run.world.life(&node) != Life::Off,
+            };
+            if !starts {
+                break;
+            }
+            run.pause(LOOK_EVERY).await;
+        }
+        lock(&run.reach).over(run.now(), trouble);
+    }));
 }
 
 /// Starts these nodes, at once.
@@ -387,7 +417,7 @@ pub(crate) async fn reverse_line(run: &Arc<Run>, line: usize) -> Result<(), Stri
     reverse(run, numbers).await
 }
 
-/// Starts every node and mends every link and disk that a step left broken (what was wiped, is rotten or was pulled stays
+/// Starts every node, mends every link and disk that a step left broken, resumes recovery that one left suspended (what was wiped, is rotten or was pulled stays
 /// so; a clock that is off is a fact of the world).
 ///
 /// # Errors
@@ -404,6 +434,7 @@ pub(crate) async fn mend_all(run: &Arc<Run>) -> Result<(), String> {
             switch_on(run, &node).await?;
         }
     }
+    manage::resume_recovery(run).await;
     Ok(())
 }
 

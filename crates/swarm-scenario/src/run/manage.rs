@@ -15,7 +15,7 @@ use swarm_cluster::{DiskRef, Life, NodeRef};
 
 use super::setup::admin;
 use super::{Run, faults, lock};
-use crate::language::model::Retire;
+use crate::language::model::{RECOVERY_SUSPENDED, Retire, Verb};
 use crate::language::tell::listed;
 use crate::wire;
 
@@ -97,10 +97,19 @@ async fn ask_volumes(
         (node, format!("{OWN_VOLUMES}/{}", wire::encode(&disk.to_string())))
     });
     for (node, path) in of_nodes.chain(of_disks) {
+        let number = run.number(&node);
         let before = volume_states(run, &node).await;
+        let is_retire = matches!(what, VolumeOrder::Retire(Retire::Slow | Retire::Fast));
+        if is_retire {
+            // Nobody knows when on its way the order takes effect.
+            lock(&run.reach).leaves(number, true);
+        }
         let answered = ask(run, &node, "PATCH", path, Some(&body(what))).await;
+        let after = volume_states(run, &node).await;
+        if !after.is_empty() {
+            lock(&run.reach).leaves(number, is_leaving(&after));
+        }
         if answered.is_ok() {
-            let after = volume_states(run, &node).await;
             let changed = after.iter().filter(|(disk, state)| before.get(*disk) != Some(state));
             faults::changed(run, line, changed.count() as u64);
             if what == VolumeOrder::MountStale {
@@ -111,6 +120,13 @@ async fn ask_volumes(
         }
         note(run, step, answered);
     }
+}
+
+/// True if a node with volumes in these states has nothing that stays.
+fn is_leaving(states: &BTreeMap<String, String>) -> bool {
+    let leaves = |state: &String| matches!(state.as_str(), "retiring" | "retired");
+    states.values().any(leaves)
+        && states.values().all(|state| leaves(state) || state == "unavailable")
 }
 
 /// The states of a node's volumes by their disks; empty where it does not tell.
@@ -156,6 +172,38 @@ pub(crate) async fn set_again(
         lock(&run.steps).changed.insert(key, value.to_owned());
     }
     note(run, step, answered);
+}
+
+/// Resumes recovery wherever a step left it suspended.
+pub(crate) async fn resume_recovery(run: &Arc<Run>) {
+    let suspended: Vec<String> = {
+        let state = lock(&run.steps);
+        let left = state.changed.iter().filter(|((_, name), value)| {
+            name == RECOVERY_SUSPENDED && !value.eq_ignore_ascii_case("false")
+        });
+        left.map(|((cluster, _), _)| cluster.clone()).collect()
+    };
+    for cluster in suspended {
+        let by = |line: &faults::FaultLine| {
+            line.until.is_none()
+                && matches!(
+                    &run.scenario.steps[line.step].verb,
+                    Verb::Set { cluster: of, name, .. } if *of == cluster && name == RECOVERY_SUSPENDED
+                )
+        };
+        let lines: Vec<(usize, usize)> = {
+            let state = lock(&run.steps);
+            let numbered = state.faults.lines.iter().enumerate();
+            numbered
+                .filter(|(_, line)| by(line))
+                .map(|(number, line)| (number, line.step))
+                .collect()
+        };
+        if let Some((line, step)) = lines.last() {
+            set_again(run, *step, *line, &cluster, RECOVERY_SUSPENDED, "False").await;
+        }
+        lines.iter().for_each(|(line, _)| faults::undone(run, *line));
+    }
 }
 
 /// Sends one request of an administrator. Returns the body of the answer.

@@ -322,7 +322,8 @@ fn trailers(response: &Response) -> HeaderList {
 
 fn broken_read(run: &Run, order: &Order, node: &NodeRef, started: Instant, error: &Error) -> Done {
     let broken = Broken::of(error);
-    answers::judge_broken(run, order.object, node, started, &broken);
+    let last = run.node_at(error.at.ip()).unwrap_or_else(|| run.number(node));
+    answers::judge_broken(run, order.object, (node, last), started, &broken);
     Done::broken(broken.how)
 }
 

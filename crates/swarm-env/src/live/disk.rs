@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use swarm_types::DiskId;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use self::writer::{Device, Job, Progress, Queue};
 use super::{HostState, LiveDisk};
@@ -26,6 +27,8 @@ use crate::{BoxFuture, Disk, Disks, IndexHome, SyncMode};
 const INLINE_READ_MAX: usize = 256 << 10;
 /// How often the folders are looked at by who wants to hear of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a disk that was replaced between two looks is gone, so that whoever watches sees it.
+const GONE_FOR: Duration = Duration::from_secs(3);
 
 /// A disk that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,8 @@ pub(super) struct LiveDisks {
 /// A disk that was opened, and may be closed by now.
 struct Opened {
     id: DiskId,
+    /// When it was first seen that the file is not there any more, or is another one.
+    gone: Option<Instant>,
     image: Arc<ImageFile>,
     queue: Arc<Queue>,
     progress: watch::Receiver<Progress>,
@@ -146,6 +151,7 @@ impl LiveDisks {
         let (image_too, queue_too) = (Arc::clone(&image), Arc::clone(&queue));
         opened.push(Opened {
             id: id.clone(),
+            gone: None,
             image: image_too,
             queue: queue_too,
             progress: progress.clone(),
@@ -162,14 +168,18 @@ impl LiveDisks {
     }
 
     /// Looks at the folders: which disks are there, and which open ones are not any more. Where another file has taken the
-    /// place of an open one, the disk is gone until the old one is closed, and there again as a new one then: whoever has
-    /// it open would never hear of it otherwise.
+    /// place of an open one, the disk is gone for a while before it is there again as a new one, or until the old one is
+    /// closed: whoever has it open would never hear of it otherwise.
     fn look(&self) -> Vec<DiskId> {
         let mut gone = BTreeSet::new();
-        for opened in self.opened.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let now = Instant::now();
+        for opened in self.opened.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             opened.image.look();
             if opened.image.check().is_err() && !opened.progress.borrow().closed {
-                gone.insert(opened.id.clone());
+                let since = *opened.gone.get_or_insert(now);
+                if now.duration_since(since) < GONE_FOR {
+                    gone.insert(opened.id.clone());
+                }
             }
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

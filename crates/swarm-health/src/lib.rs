@@ -10,6 +10,7 @@ mod copies;
 mod cycle;
 mod home;
 mod leaving;
+mod looks;
 mod peers;
 mod recovery;
 mod report;
@@ -22,6 +23,7 @@ mod tombstones;
 mod visit;
 
 pub use home::Home;
+pub use looks::LOOKS_MAX;
 pub use peers::{
     Claim, FetchError, Incoming, LeaveOutcome, MakeOrder, MakeOutcome, Member, Peers, Pull,
     Question, Recovery, RecoveryCause, TrimOrder, Whom,

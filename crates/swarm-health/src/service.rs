@@ -11,6 +11,7 @@ use swarm_types::{Instant, Stamp, StreamId, VolumeId};
 use tokio::sync::{Notify, mpsc};
 
 use crate::claims::Claims;
+use crate::looks::Looks;
 use crate::recovery::Recoveries;
 use crate::soon::{Doubted, SOON_MAX, Soon};
 use crate::status::Walks;
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) recoveries_changed: Notify,
     pub(crate) soon: mpsc::Sender<Soon>,
     pub(crate) doubted: Mutex<Doubted>,
+    /// Replicas that requests have asked to be looked at.
+    pub(crate) looks: Mutex<Looks>,
     /// Versions whose lifepoints were complained about already.
     pub(crate) complained: Mutex<BTreeSet<(StreamId, Stamp)>>,
     board: Mutex<Board>,
@@ -80,6 +83,7 @@ impl Health {
             recoveries_changed: Notify::new(),
             soon,
             doubted: Mutex::default(),
+            looks: Mutex::default(),
             complained: Mutex::default(),
             board: Mutex::default(),
         };

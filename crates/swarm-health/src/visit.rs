@@ -75,6 +75,19 @@ impl Subject<'_> {
     }
 }
 
+/// What reading a whole replica came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// Sound.
+    Sound,
+    /// Its bytes are not those that were written.
+    Damaged,
+    /// The disk does not give them out.
+    Unreadable,
+    /// Nothing: the disk does not answer, or the replica has gone meanwhile.
+    Nothing,
+}
+
 /// What one round of actions came to.
 enum Round {
     /// Nothing could be done.
@@ -136,7 +149,7 @@ impl Health {
         if mode == Mode::Walk && apart < WRITTEN_JUST_NOW {
             return true;
         }
-        if mode == Mode::Walk && !self.verify(volume, record).await {
+        if mode == Mode::Walk && self.verify(volume, record).await == Verified::Nothing {
             return true;
         }
         self.complain(record, meta);
@@ -176,23 +189,24 @@ impl Health {
         true
     }
 
-    /// Reads the whole body. False if the visit must end: the disk does not answer, or the replica has gone meanwhile.
-    async fn verify(&self, volume: &Volume, record: &Record) -> bool {
+    /// Reads the whole body, and marks the replica or takes its mark away by what comes of it.
+    pub(crate) async fn verify(&self, volume: &Volume, record: &Record) -> Verified {
         let (id, stamp) = (record.id, record.stamp);
         let length = record.meta().map_or(0, |meta| meta.length);
         let limit = DISK_TIMEOUT + Duration::from_secs(length / VERIFY_RATE);
-        let bad = match self.env().timeout(limit, volume.verify(record)).await {
-            Ok(Verdict::Whole) => None,
-            Ok(Verdict::Gone) => return false,
+        let (verified, bad) = match self.env().timeout(limit, volume.verify(record)).await {
+            Ok(Verdict::Whole) => (Verified::Sound, None),
+            Ok(Verdict::Gone) => return Verified::Nothing,
             Ok(Verdict::Damaged { blocks, table }) => {
-                Some(format!("blocks at {blocks:?} damaged, table damaged: {table}"))
+                let why = format!("blocks at {blocks:?} damaged, table damaged: {table}");
+                (Verified::Damaged, Some(why))
             }
             Ok(Verdict::Unreadable { at, source }) => {
-                Some(format!("byte {at} cannot be read: {source}"))
+                (Verified::Unreadable, Some(format!("byte {at} cannot be read: {source}")))
             }
             Err(_) => {
                 volume.note_slow();
-                return false;
+                return Verified::Nothing;
             }
         };
         self.count("bodies verified", 1);
@@ -200,7 +214,7 @@ impl Health {
         if quarantined != record.is_quarantined() {
             let marked = volume.set_quarantined(id, stamp, quarantined);
             if !matches!(self.env().timeout(DISK_TIMEOUT, marked).await, Ok(Ok(true))) {
-                return false;
+                return Verified::Nothing;
             }
             match bad {
                 Some(why) => {
@@ -212,7 +226,7 @@ impl Health {
             }
         }
         self.home().clear_suspicion(id, stamp);
-        true
+        verified
     }
 
     /// Logs what is wrong with an object's lifepoints, once.

@@ -51,6 +51,11 @@ impl HealthSide {
         self.orders.len()
     }
 
+    /// Replicas being looked at, or found damaged, for requests.
+    pub(crate) fn looks_now(&self) -> usize {
+        self.processor().map_or(0, Health::looks_now)
+    }
+
     /// What it tells of itself.
     pub(crate) fn status(&self) -> HealthStatus {
         self.processor().map(Health::status).unwrap_or_default()

@@ -8,7 +8,7 @@ use swarm_types::{NodeId, Stamp, StreamId, Timestamp};
 use crate::Node;
 use crate::lookup::Heard;
 use crate::slots::DISK_TIMEOUT;
-use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, RetractWire};
+use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, ReplicaWire};
 
 /// Pieces of disk work begun by datagrams and still under way; beyond that a datagram is dropped, as the network might
 /// have, and its sender repeats it.
@@ -40,7 +40,11 @@ impl Node {
         match message {
             Message::Beacon(beacon) => return self.hear_beacon(peer, beacon),
             // Before its volumes are mounted, or after, a node can neither say that it has nothing nor carry anything out.
-            Message::Query(_) | Message::Bury(_) | Message::Retract(_) | Message::Superseded(_)
+            Message::Query(_)
+            | Message::Bury(_)
+            | Message::Retract(_)
+            | Message::Superseded(_)
+            | Message::Examine(_)
                 if !self.inner.knows_its_holdings() => {}
             Message::Query(query) => self.answer_to(peer, &query),
             Message::Answer(answer) => {
@@ -69,6 +73,11 @@ impl Node {
             }
             Message::Retract(order) => {
                 self.carry_out("retract", peer, order.request, |node| node.retract(order))
+            }
+            Message::Examine(order) => {
+                self.carry_out("examine", peer, order.request, async move |node| {
+                    node.is_sound_after_all(wire::stream_id(order.id), order.stamp.into()).await
+                });
             }
             Message::Superseded(notice) => self.spawn_order("superseded", |node| async move {
                 node.inner
@@ -154,7 +163,7 @@ impl Node {
         }
     }
 
-    async fn retract(self, order: RetractWire) -> bool {
+    async fn retract(self, order: ReplicaWire) -> bool {
         self.inner.volumes.retract(wire::stream_id(order.id), order.stamp.into()).await
     }
 }

@@ -1,6 +1,8 @@
 //! Everything in a node that fills up and empties, with its limit: for operators, and for judges who want to see that
 //! nothing grows without bound.
 
+use swarm_health::LOOKS_MAX;
+
 use crate::Node;
 use crate::contexts::CACHE_MAX;
 use crate::health::ORDERS_MAX as HEALTH_ORDERS_MAX;
@@ -97,6 +99,7 @@ impl Node {
                 count(inner.health.orders_now()),
                 count(HEALTH_ORDERS_MAX),
             ),
+            Queue::kept("looks for requests", count(inner.health.looks_now()), count(LOOKS_MAX)),
             Queue::kept("peer connections", inner.peer_connections_now(), PEER_CONNECTIONS_MAX),
             Queue::kept("idle links", count(idle), count(peers * POOL_PER_PEER)),
             Queue::kept("contexts", count(inner.contexts.len()), count(CACHE_MAX)),

@@ -1,9 +1,12 @@
 //! Reads: find the newest version, choose who delivers it, deliver it verified.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use bytes::Bytes;
-use swarm_plan::lookup::Form;
+use swarm_plan::lookup::{Answers, Form};
 use swarm_store::{ReadError, Reader, RecordState};
-use swarm_types::{Stamp, StreamId, VolumeId};
+use swarm_types::{NodeId, Stamp, StreamId, VolumeId};
 
 use crate::Node;
 use crate::api::{BodyBroken, BodyWish, Nonce, ReadReply, ReadRequest, Redirect, Refusal, Reply};
@@ -12,10 +15,15 @@ use crate::node::Busy;
 use crate::nonces::Purpose;
 use crate::slots::DISK_TIMEOUT;
 use crate::volumes::{Found, has_ended};
+use crate::wire::{Message, ReplicaWire};
 
 /// How often a read starts over when the replica that it chose turns out damaged or gone: once per replica of the
 /// largest policy.
 const ATTEMPTS: u32 = 16;
+
+/// How long a read waits for the verification of its own node's replica that serves nobody; those of others have the two
+/// seconds of an order. Verification goes on after that, and the next read finds what came of it.
+const EXAMINED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The verified body of an object, in pieces of at most 64 KiB.
 pub struct Body {
@@ -71,10 +79,17 @@ impl Node {
         {
             return Ok(Reply::Served(reply));
         }
+        let mut examined = false;
         for _ in 0..ATTEMPTS {
             let answers = self.ask(Some(id), None).await;
             let newest = answers.existing().ok_or(Refusal::NotFound)?;
             let sources = answers.sources(newest.stamp);
+            if sources.is_empty()
+                && !std::mem::replace(&mut examined, true)
+                && self.any_is_sound_after_all(id, newest.stamp, &answers).await
+            {
+                continue;
+            }
             // At equal cost this node delivers itself and spares the client a redirect.
             let cheapest = sources
                 .first()
@@ -98,6 +113,32 @@ impl Node {
             }
         }
         Err(Refusal::Unavailable { why: "the object keeps changing place" })
+    }
+
+    /// Has the replicas verified that serve nobody. True if one of them is sound, and serves again.
+    async fn any_is_sound_after_all(&self, id: StreamId, stamp: Stamp, answers: &Answers) -> bool {
+        self.inner.count("reads of doubted objects");
+        let mut nodes: BTreeSet<NodeId> =
+            answers.keepers(stamp).into_iter().map(|answer| answer.node).collect();
+        let here = nodes.remove(&self.inner.id)
+            && self
+                .env()
+                .timeout(EXAMINED_WITHIN, self.is_sound_after_all(id, stamp))
+                .await
+                .unwrap_or(false);
+        let examine = |request| {
+            Message::Examine(ReplicaWire { request, id: *id.as_bytes(), stamp: stamp.into() })
+        };
+        here || !self.order(&nodes, examine).await.is_empty()
+    }
+
+    /// Verifies a replica of this node that serves nobody. True if it is sound, and serves again.
+    pub(crate) async fn is_sound_after_all(&self, id: StreamId, stamp: Stamp) -> bool {
+        let found = self.inner.volumes.find(id).filter(|found| found.record.stamp == stamp);
+        match (found, self.inner.health.processor()) {
+            (Some(found), Some(health)) => health.look_again(&found.volume, id, stamp).await,
+            _ => false,
+        }
     }
 
     /// Serves a replica of this node; `None` if it cannot be served from here after all.

@@ -44,17 +44,19 @@ pub(crate) enum Message {
     /// File this tombstone.
     Bury(BuryWire),
     /// Take this replica back: its write has failed.
-    Retract(RetractWire),
-    /// The answer to `Bury` or `Retract`.
+    Retract(ReplicaWire),
+    /// The answer to `Bury`, `Retract` or `Examine`.
     Done(DoneWire),
     /// A newer version is stored: drop your replica of anything older. Best effort.
-    Superseded(RetractWire),
+    Superseded(ReplicaWire),
     /// The context filed under this id has changed: forget what you cached. Best effort.
     ContextChanged([u8; 16]),
     /// From health processor to health processor.
     Health(HealthMessage),
     /// The settings that were changed at run time, as far as the sender knows.
     Settings(Vec<ChangeWire>),
+    /// This replica serves nobody, and a request has found no other: is it sound after all?
+    Examine(ReplicaWire),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +193,7 @@ pub(crate) struct BuryWire {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RetractWire {
+pub(crate) struct ReplicaWire {
     pub(crate) request: u64,
     pub(crate) id: [u8; 16],
     pub(crate) stamp: StampWire,
@@ -200,7 +202,7 @@ pub(crate) struct RetractWire {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DoneWire {
     pub(crate) request: u64,
-    /// False where the disk refused.
+    /// False where the disk refused; of a replica that was to be examined, that it is sound.
     pub(crate) durable: bool,
 }
 

@@ -30,7 +30,7 @@ use crate::links::PeerReplica;
 use crate::node::Busy;
 use crate::nonces::Purpose;
 use crate::slots::DISK_TIMEOUT;
-use crate::wire::{Message, RetractWire};
+use crate::wire::{Message, ReplicaWire};
 
 /// How long what a lookup told is good enough to choose a version by. A write whose body took longer asks again.
 const FACTS_FRESH_FOR: Duration = Duration::from_secs(1);
@@ -381,7 +381,7 @@ impl Node {
         if older.is_empty() {
             return;
         }
-        let notice = RetractWire { request: 0, id: *draft.id.as_bytes(), stamp: stamp.into() };
+        let notice = ReplicaWire { request: 0, id: *draft.id.as_bytes(), stamp: stamp.into() };
         let lookups_end = longest(self.inner.settings().query_retry_multiplier_permille);
         self.spawn_order("supersede", |node| async move {
             node.env().sleep(lookups_end.min(SUPERSEDE_DELAY_MAX)).await;
@@ -407,7 +407,7 @@ impl Node {
             self.inner.volumes.retract(id, stamp).await;
         }
         let order = |request| {
-            Message::Retract(RetractWire { request, id: *id.as_bytes(), stamp: stamp.into() })
+            Message::Retract(ReplicaWire { request, id: *id.as_bytes(), stamp: stamp.into() })
         };
         self.order(&peers, order).await;
     }

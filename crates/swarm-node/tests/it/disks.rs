@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swarm_node::api::Refusal;
 use swarm_node::{NodeState, RetireError, VolumeState};
 use swarm_sim::{DiskModel, DiskTrouble};
 
@@ -182,4 +183,45 @@ fn nobody_misses_a_retired_disk_that_is_pulled() {
     cluster.run_for(MOMENT);
     assert_eq!(states(&cluster, 2), [VolumeState::Ok]);
     assert_eq!(cluster.seen(2), [NodeState::Ok; 2]);
+}
+
+fn count(cluster: &Cluster, number: u8, what: &str) -> u64 {
+    cluster.status(number).health.counters.get(what).copied().unwrap_or(0)
+}
+
+/// Our choice: a disk that could not read for a while has lost nothing, and nobody waits for the next walk to say so.
+#[test]
+fn an_object_that_no_disk_could_read_is_served_as_soon_as_one_reads_again() {
+    let mut cluster = cluster(9, &[("disk.ioErrorToRetire", "0")]);
+    let disks: Vec<_> =
+        (1..=3).flat_map(|node| [0, 1].map(|disk| cluster.disk(node, disk))).collect();
+    for disk in &disks {
+        let _ = cluster.world().trouble_disk(*disk, DiskTrouble::FailingReads(1_000_000)).done();
+    }
+    for via in 1..=3 {
+        let refused = cluster.get(via, &named("a")).expect_err("nobody can read it");
+        assert!(matches!(refused, Refusal::Unavailable { .. }), "{refused}");
+    }
+    cluster.run_for(MOMENT);
+    for disk in &disks {
+        let _ = cluster.world().heal_disk(*disk).done();
+    }
+    all_are_read(&mut cluster);
+}
+
+/// What was found rotten is not read through again for every client that asks.
+#[test]
+fn an_object_that_is_rotten_everywhere_is_refused_without_reading_all_of_it_each_time() {
+    let mut cluster = Cluster::shaped(&Shape::of(3, 10)).and_bucket();
+    cluster.put(1, &post(named("a"), &[7; 256 << 10])).expect("stored");
+    for node in 1..=3 {
+        cluster.rot_all(node);
+    }
+    for _ in 0..5 {
+        for via in 1..=3 {
+            assert!(cluster.get(via, &named("a")).is_err());
+        }
+    }
+    let looks: u64 = (1..=3).map(|node| count(&cluster, node, "looks for requests")).sum();
+    assert!((1..=2).contains(&looks), "each of the two replicas once at most: {looks}");
 }

@@ -48,7 +48,8 @@ pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) 
             let entry = &ledger.object(order.object).history[entry];
             (entry.nodes.clone(), entry.sent)
         };
-        judge_seen(run, order.object, &nodes, sent, Seen::Absent, "answered 404 to a change");
+        let window = Window { started: sent, ended: run.now() };
+        judge_seen(run, order.object, &nodes, window, Seen::Absent, "answered 404 to a change");
     }
     if !(is_write && (200..300).contains(&status)) {
         return;
@@ -98,12 +99,12 @@ pub(crate) fn judge_broken(
     run: &Run,
     object: ObjectNumber,
     (node, last): (&NodeRef, NodeNumber),
-    started: Instant,
+    Window { started, ended }: Window,
     broken: &Broken,
 ) {
     let without_excuse = {
         let reach = lock(&run.reach);
-        reach.was_always_well(run.now()) && !reach.is_leaving(last)
+        reach.was_always_well(ended) && !reach.is_leaving(last)
     };
     if without_excuse {
         let what = format!(
@@ -188,7 +189,7 @@ impl Reading {
         run: &Run,
         order: &Order,
         nodes: &[NodeNumber],
-        started: Instant,
+        window: Window,
     ) {
         match self.status {
             200 => {
@@ -200,7 +201,7 @@ impl Reading {
                         self.object,
                         content,
                         &self.headers,
-                        started,
+                        window.started,
                         self.heard,
                     );
                 }
@@ -211,7 +212,7 @@ impl Reading {
                         run,
                         self.object,
                         nodes,
-                        started,
+                        window,
                         Seen::Content { content, stamp },
                         &what,
                     );
@@ -227,7 +228,7 @@ impl Reading {
                 run,
                 self.object,
                 nodes,
-                started,
+                window,
                 Seen::Absent,
                 &format!("answered {status}"),
             ),
@@ -292,11 +293,10 @@ pub(crate) fn judge_seen(
     run: &Run,
     object: ObjectNumber,
     nodes: &[NodeNumber],
-    started: Instant,
+    window: Window,
     seen: Seen,
     what: &str,
 ) {
-    let window = Window { started, ended: run.now() };
     if judged(run, object, nodes, window, seen, &BTreeSet::new()).is_none() {
         return;
     }

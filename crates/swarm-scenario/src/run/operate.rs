@@ -10,9 +10,10 @@ use swarm_client::{Auth, Body, Error, Request, Response};
 use swarm_cluster::NodeRef;
 use swarm_types::{HeaderList, Instant};
 
-use super::{Run, answers, lock, obeyed};
+use super::{Run, answers, lock, obeyed, watch};
 use crate::body::BodySpec;
 use crate::language::model::{Request as Wanted, Retry, RetryOn};
+use crate::ledger::legal::Window;
 use crate::ledger::{Act, ObjectNumber, Outcome};
 use crate::reach::NodeNumber;
 use crate::wire::{self, Broken};
@@ -250,7 +251,7 @@ async fn fetch(run: &Arc<Run>, order: &Order, node: &NodeRef, with_body: bool) -
     let started = run.now();
     let mut response = match run.client(order.client).send(request).await {
         Ok(response) => response,
-        Err(error) => return broken_read(run, order, node, started, &error),
+        Err(error) => return broken_read(run, order, node, started, &error).await,
     };
     let nodes = asked(run, node, &response.hops);
     let mut reading = answers::Reading::new(run, order.object, &response, with_body);
@@ -266,11 +267,15 @@ async fn fetch(run: &Arc<Run>, order: &Order, node: &NodeRef, with_body: bool) -
             Err(error) => {
                 // What came until then must be right all the same.
                 reading.judge_part(run);
-                return broken_read(run, order, node, started, &error);
+                return broken_read(run, order, node, started, &error).await;
             }
         }
     }
-    reading.judge_whole(run, order, &nodes, started);
+    let window = Window { started, ended: run.now() };
+    let last = nodes.last().copied().unwrap_or_else(|| run.number(node));
+    if response.status != 503 || !is_retired(run, last).await {
+        reading.judge_whole(run, order, &nodes, window);
+    }
     Done {
         ended: Ended::of_status(response.status),
         status: Some(response.status),
@@ -320,11 +325,27 @@ fn trailers(response: &Response) -> HeaderList {
     response.body.trailers().cloned().unwrap_or_default()
 }
 
-fn broken_read(run: &Run, order: &Order, node: &NodeRef, started: Instant, error: &Error) -> Done {
+async fn broken_read(
+    run: &Run,
+    order: &Order,
+    node: &NodeRef,
+    started: Instant,
+    error: &Error,
+) -> Done {
     let broken = Broken::of(error);
     let last = run.node_at(error.at.ip()).unwrap_or_else(|| run.number(node));
-    answers::judge_broken(run, order.object, (node, last), started, &broken);
+    let window = Window { started, ended: run.now() };
+    if !is_retired(run, last).await {
+        answers::judge_broken(run, order.object, (node, last), window, &broken);
+    }
     Done::broken(broken.how)
+}
+
+/// Whether a node that has just turned a client away says that all its volumes are retired: it serves nobody then. An
+/// order of the administration may have led to that, or the errors of its disks.
+async fn is_retired(run: &Run, node: NodeNumber) -> bool {
+    let node = lock(&run.reach).node(node).clone();
+    watch::status(run, &node).await.is_ok_and(|status| status.state == "retired")
 }
 
 fn base(run: &Run, order: &Order, node: &NodeRef, method: &'static str, target: String) -> Request {

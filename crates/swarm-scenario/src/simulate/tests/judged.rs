@@ -29,6 +29,29 @@ nodes = "main/1"
     assert_held(&run_text(&steady("nodes = 4", retire), 0));
 }
 
+/// Retiring Volumes: errors retire a volume, and the node has no other.
+#[test]
+fn a_node_that_its_failing_disk_has_retired_may_send_clients_away_and_nobody_else_may() {
+    let fails = r#"
+[[step]]
+at = "20s"
+do = "fail-reads"
+disks = "main/1/1"
+share = "100%"
+for = "10s"
+[[expect]]
+at = "end"
+that = "state"
+node = "main/1"
+is = "retired"
+"#;
+    let often = "nodes = 4\nsettings = { \"disk.ioErrorToRetire\" = 2 }";
+    let text = steady(often, fails);
+    for seed in 0..4 {
+        assert_held(&run_text(&text, seed));
+    }
+}
+
 #[test]
 fn a_node_that_waits_for_a_hanging_disk_at_its_start_is_not_blamed_for_it() {
     let hangs = r#"

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use swarm_types::{Instant, Stamp, StreamId};
+use swarm_types::{Instant, StreamId};
 
 use super::drive::FaultResult;
+use super::scope::streams;
 use super::{Run, lock};
 use crate::language::tell::listed;
 use crate::language::units::{show, show_size};
@@ -23,6 +24,8 @@ const MOVES_MAX: usize = 4;
 pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", violation.invariant.word(), violation.what)];
     if let Some(object) = violation.object {
+        // It looks at the ledger itself.
+        let streams = streams(run, object, None);
         let ledger = lock(&run.ledger);
         let reach = lock(&run.reach);
         let object = ledger.object(object);
@@ -33,7 +36,7 @@ pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> 
             show(violation.at)
         ));
         lines.extend(history(run, &reach, &object.history, violation));
-        lines.extend(moves(run, object, violation.at));
+        lines.extend(moves(run, &streams, violation.at));
         lines.extend(copies(run, object));
     } else {
         lines.push(format!("  seen at {}", show(violation.at)));
@@ -78,11 +81,9 @@ fn history(run: &Run, reach: &Reach, history: &[Entry], violation: &Violation) -
 }
 
 /// What nodes reported of the copies of an object last: made, let go, damaged, erased.
-fn moves(run: &Run, object: &Object, until: Duration) -> Vec<String> {
-    let streams: Vec<String> = streams(run, object)
-        .iter()
-        .map(|id| format!("stream={}", StreamId::from_bytes(*id)))
-        .collect();
+fn moves(run: &Run, streams: &BTreeSet<image::Id>, until: Duration) -> Vec<String> {
+    let streams: Vec<String> =
+        streams.iter().map(|id| format!("stream={}", StreamId::from_bytes(*id))).collect();
     let since_start = |at: Instant| run.since_start(at);
     let reports = run.reports.last(MOVES_MAX, |report| {
         report.at.is_none_or(|at| since_start(at) <= until)
@@ -99,20 +100,6 @@ fn moves(run: &Run, object: &Object, until: Duration) -> Vec<String> {
 /// What a story says of an object anyway.
 fn is_plain(word: &str) -> bool {
     word.starts_with("stream=") || word.starts_with("node=")
-}
-
-/// The streams that any version of an object is filed under on any disk.
-fn streams(run: &Run, object: &Object) -> BTreeSet<image::Id> {
-    let stamps: BTreeSet<Stamp> = object.history.iter().filter_map(Entry::write_stamp).collect();
-    let nodes = run.world.nodes(&object.cluster);
-    let disks = nodes.iter().flat_map(|node| run.world.disks(node));
-    disks
-        .filter_map(|disk| image::read(&*run.world.image(&disk)).ok())
-        .flat_map(|volume| {
-            let held = volume.versions().filter(|(_, _, stamp)| stamps.contains(stamp));
-            held.map(|(stream, _, _)| *stream).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 /// What the disks hold now of the newest version that was acknowledged.

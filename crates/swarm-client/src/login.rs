@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use swarm_env::Env;
-use swarm_types::HeaderList;
+use swarm_types::{HeaderList, Hex};
 
 /// Challenges remembered, over all addresses.
 const CHALLENGES_MAX: usize = 256;
@@ -205,7 +205,7 @@ fn parameters(text: &str) -> Vec<(&str, &str)> {
 }
 
 fn hex(text: &str) -> String {
-    Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    Hex(&Md5::digest(text)).to_string()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! deleting domains, SEND (Defining Swarm Admins, Swarm Users, and Swarm Passwords). Everything else is anonymous, and
 //! credentials that nobody asked for are not looked at.
 
-mod digest;
+pub(crate) mod digest;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

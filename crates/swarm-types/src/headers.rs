@@ -4,6 +4,11 @@ use std::fmt;
 
 use bytes::Bytes;
 
+/// SCSP Headers: 500 headers per object.
+pub const HEADERS_MAX: usize = 500;
+/// SCSP Headers: 32 KB for all names and values of an object together.
+pub const HEADERS_MAX_BYTES: usize = 32 * 1024;
+
 /// One header field: the name in the client's spelling, the value byte for byte (trimmed, folds joined).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Header {

@@ -12,8 +12,8 @@ pub mod time;
 pub mod version;
 
 pub use feeds::{FEED_SLOTS_MAX, FeedId, FeedMark, FeedOutcome, FeedSlot, FeedSlots};
-pub use headers::{Header, HeaderList};
-pub use id::{ClusterName, DiskId, Etag, NodeId, ParseIdError, StreamId, Uuid, VolumeId};
+pub use headers::{HEADERS_MAX, HEADERS_MAX_BYTES, Header, HeaderList};
+pub use id::{ClusterName, DiskId, Etag, Hex, NodeId, ParseIdError, StreamId, Uuid, VolumeId};
 pub use meta::{ObjectKind, ObjectMeta};
 pub use time::{Instant, Timestamp};
 pub use version::{Stamp, Version};

@@ -7,22 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use swarm_types::{Header, HeaderList};
+use swarm_types::{HEADERS_MAX, HEADERS_MAX_BYTES, Header, HeaderList};
 
 use super::text::PIECE;
 use super::{NAMES, VALUE, WireError, bad};
 
-/// SCSP Headers: 500 headers per object.
-const HEADERS: usize = 500;
-/// SCSP Headers: 32 KB for all names and values together.
-const TOTAL_BYTES: usize = 32 * 1024;
 /// Different names sent as they are. Receivers take 500 (SDK meta.py), the request's own among them.
 const DISTINCT: usize = 400;
 /// Before a name whose value is in a [`VALUE`]; no name contains it.
 const BY_VALUE: char = '=';
 
 /// Names of stored fields that say nothing about the request or the answer that carries them. `Cache-Control`, `Expires` and
-/// `Allow` are not among them: they are stored too, and proxies and nodes would act on them.
+/// `Allow` are not among them: they are stored too, and proxies and nodes would act on them. What persists at all is for the
+/// SCSP port to say, in a list of its own; a name that is only there travels in a [`VALUE`].
 const HARMLESS: [&str; 8] = [
     "content-base",
     "content-disposition",
@@ -80,7 +77,7 @@ pub(super) fn read_stored(headers: &HeaderList) -> Result<HeaderList, WireError>
     let stored = restore_headers(headers, &lists.join(","));
     let stored = stored.ok_or(bad(NAMES, "does not fit the fields"))?;
     let total: usize = stored.iter().map(|header| header.name.len() + header.value.len()).sum();
-    if stored.0.len() > HEADERS || total > TOTAL_BYTES {
+    if stored.0.len() > HEADERS_MAX || total > HEADERS_MAX_BYTES {
         return Err(bad(NAMES, "tells of more fields than an object may have"));
     }
     Ok(stored)

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use swarm_node::api::{DeleteReply, ReadReply, Redirect, WriteReply};
-use swarm_types::{NodeId, ObjectMeta, Stamp, httpdate};
+use swarm_types::{Hex, NodeId, ObjectMeta, Stamp, httpdate};
 
 use super::query::{encode, header_text};
 use super::target::{Place, RequestTarget};
@@ -75,8 +75,7 @@ pub(crate) fn written(reply: &WriteReply, path: &str, here: Here<'_>) -> FieldBl
         block.push("Location", location);
         block.push_fmt("Volume", format_args!("{}", replica.volume));
     }
-    let digest: String = reply.stored_digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    block.push("Stored-Digest", digest);
+    block.push_fmt("Stored-Digest", format_args!("{}", Hex(&reply.stored_digest)));
     block.push("Last-Modified", httpdate::format(reply.stamp.version.timestamp()));
     if let Some(uuid) = reply.uuid {
         block.push_fmt("Content-UUID", format_args!("{uuid}"));

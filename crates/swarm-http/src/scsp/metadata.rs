@@ -1,20 +1,15 @@
 //! Which request headers persist with an object, and how much of them (SCSP Headers; Custom Metadata Headers).
 
-use swarm_types::HeaderList;
+use swarm_types::{HEADERS_MAX, HEADERS_MAX_BYTES, HeaderList};
 
 use crate::codec::Fields;
 use crate::status::Fault;
 
-/// SCSP Headers: 500 headers per object.
-const HEADERS: usize = 500;
-
-/// SCSP Headers: 32 KB for all names and values together.
-const TOTAL_BYTES: usize = 32 * 1024;
-
 /// SCSP Headers: 16 KB for one name and its value.
 const PAIR_BYTES: usize = 16 * 1024;
 
-/// Names that persist as they are (How to update metadata headers).
+/// Names that persist as they are (How to update metadata headers). Which of them a feed sends under their own names is
+/// another question with fewer answers, and a list of its own in `swarm-feeds`: all others travel in disguise.
 const PLAIN: [&str; 12] = [
     "allow",
     "allow-encoding",
@@ -53,10 +48,10 @@ pub(crate) fn persistent(fields: &Fields) -> Result<HeaderList, Fault> {
         }
         kept.push(name, bytes::Bytes::copy_from_slice(value));
     }
-    if kept.0.len() > HEADERS {
+    if kept.0.len() > HEADERS_MAX {
         return Err(Fault::MetadataTooLarge("More than 500 headers."));
     }
-    if total > TOTAL_BYTES {
+    if total > HEADERS_MAX_BYTES {
         return Err(Fault::MetadataTooLarge("Headers are longer than 32 KB."));
     }
     Ok(kept)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tower::{ServiceBuilder, ServiceExt as _};
 
 use super::*;
+use crate::auth::digest::hex;
 use crate::auth::{AuthenticateLayer, Gate};
 use crate::codec::RequestBody;
 use crate::scsp;
@@ -110,11 +111,6 @@ async fn administrators_are_asked_for_where_their_rights_are_used() {
     ] {
         assert_eq!(check(line, &fields).await.0, 200, "{line} is open to everybody");
     }
-}
-
-fn hex(text: &str) -> String {
-    use md5::Digest as _;
-    md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A parameter of the Digest challenge, which stands first.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_cluster::{Image, NodeRef};
-use swarm_types::Stamp;
+use swarm_types::{Hex, Stamp};
 
 use super::image::{Extent, Id, Volume, crc};
 use super::record::{self, Object, Record};
@@ -248,12 +248,12 @@ fn body_sum(held: &Held<'_>) -> u32 {
 
 /// What reports call a stream: its name, or its id.
 fn name(held: &Held<'_>, id: &Id) -> String {
-    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = Hex(id);
     match &held.record {
         Record::Replica { object: Object { name: Some(name), .. }, .. } => {
             format!("{name} ({hex})")
         }
-        _ => hex,
+        _ => hex.to_string(),
     }
 }
 

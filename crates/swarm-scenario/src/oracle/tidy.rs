@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use swarm_cluster::{Damage, DamageKind, Image};
+use swarm_types::Hex;
 
 use super::image::{self, BLOCK, Extent, Fault, Id, Volume, crc, number32, number64};
 
@@ -92,7 +93,7 @@ fn extents(image: &dyn Image, volume: &Volume, rotten: &[Range<u64>]) -> Vec<Str
         if range.start < end || range.end > volume.data.end {
             found.push(format!(
                 "the extent of {} overlaps another or leaves the data region",
-                hex(stream)
+                Hex(stream)
             ));
         }
         end = range.end;
@@ -100,7 +101,7 @@ fn extents(image: &dyn Image, volume: &Volume, rotten: &[Range<u64>]) -> Vec<Str
         if !is_rotten && !volume.is_whole(image, stream, extent) {
             found.push(format!(
                 "the extent of {} is not whole, and nothing damaged it",
-                hex(stream)
+                Hex(stream)
             ));
         }
     }
@@ -120,9 +121,9 @@ fn index_against_journal(volume: &Volume, index: &[(Vec<u8>, Vec<u8>)]) -> Vec<S
         values += 1;
         let filed = <Id>::try_from(key.as_slice()).ok().and_then(|id| volume.filed.get(&id));
         match filed {
-            None => found.push(format!("the index has {}, the journal has not", hex(key))),
+            None => found.push(format!("the index has {}, the journal has not", Hex(key))),
             Some(filed) if filed.value != *value => {
-                found.push(format!("index and journal differ about {}", hex(key)))
+                found.push(format!("index and journal differ about {}", Hex(key)))
             }
             Some(filed) => {
                 adds += u64::from(filed.extent.is_some());
@@ -159,8 +160,4 @@ fn index_against_journal(volume: &Volume, index: &[(Vec<u8>, Vec<u8>)]) -> Vec<S
         found.push("the sums of the index do not hold".to_owned());
     }
     found
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,6 +19,8 @@ pub mod report;
 mod run;
 pub mod show;
 pub mod simulate;
+#[cfg(test)]
+mod testing;
 pub mod token;
 mod verdict;
 mod wire;

@@ -73,16 +73,14 @@ async fn until_set(world: &dyn World, abort: &AtomicBool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language;
+    use crate::testing::small;
 
     /// Runs to its verdict, on threads of its own.
     fn live(text: &str) -> RunReport {
-        let scenario = language::read("small.toml", text).expect("reads");
-        let loaded = Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 };
         let mut threads = tokio::runtime::Builder::new_multi_thread();
         let runtime = threads.enable_all().build().expect("threads");
         let options = Options { seed: 1, ..Options::default() };
-        runtime.block_on(run_live(runtime.handle(), &loaded, &options, Reports::default()))
+        runtime.block_on(run_live(runtime.handle(), &small(text), &options, Reports::default()))
     }
 
     #[test]

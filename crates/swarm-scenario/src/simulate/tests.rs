@@ -9,7 +9,7 @@ mod recovery;
 mod space;
 
 use super::*;
-use crate::language;
+use crate::testing::{assert_held, run_text, small};
 
 const WORLD: &str = r#"
 schema = 1
@@ -35,18 +35,6 @@ fn run(more: &str, seed: u64) -> RunReport {
     run_text(&format!("{WORLD}{more}"), seed)
 }
 
-fn run_text(text: &str, seed: u64) -> RunReport {
-    let scenario = language::read("small.toml", text).unwrap_or_else(|problems| {
-        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    });
-    let loaded = Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 };
-    simulate(&loaded, &Options { seed, ..Options::default() })
-}
-
-fn assert_held(report: &RunReport) {
-    assert_eq!(report.verdict, Verdict::Held, "{}\n{}", report.line(), report.told().join("\n"));
-}
-
 #[test]
 fn a_run_without_faults_holds_and_is_the_same_twice() {
     let (first, second, other) = (run("", 1), run("", 1), run("", 2));
@@ -59,9 +47,7 @@ fn a_run_without_faults_holds_and_is_the_same_twice() {
 
 #[test]
 fn what_a_new_scenario_begins_as_holds() {
-    let scenario = language::read("new.toml", crate::catalogue::TEMPLATE).expect("it is right");
-    let loaded = Loaded { path: "new.toml".to_owned(), scenario, checksum: 7 };
-    let report = simulate(&loaded, &Options { seed: 1, ..Options::default() });
+    let report = run_text(crate::catalogue::TEMPLATE, 1);
     assert_held(&report);
     assert!(report.faults[0].effects > 0);
 }
@@ -151,10 +137,8 @@ as = "back"
 fn wrong_requests_are_refused_and_leave_nothing() {
     let text =
         WORLD.replace("update = 5 }", "update = 5, malformed = 100 }").replace("= 120", "= 400");
-    let scenario = language::read("small.toml", &text).expect("reads");
-    let loaded = Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 };
     for seed in 0..3 {
-        let report = simulate(&loaded, &Options { seed, ..Options::default() });
+        let report = run_text(&text, seed);
         let found: Vec<&str> = report.violations.iter().map(|found| &*found.what).collect();
         assert_eq!(found, [""; 0]);
         assert_held(&report);
@@ -447,11 +431,7 @@ fn clusters_that_do_not_come_to_rest_in_time_fail() {
     let report = run("[[expect]]\nat = \"end\"\nthat = \"healthy\"\n", 8);
     assert_held(&report);
     let text = WORLD.replace("sim = \"6h\"", "sim = \"5m\"");
-    let scenario = language::read("small.toml", &text).expect("reads");
-    let report = simulate(
-        &Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 },
-        &Options { seed: 8, ..Options::default() },
-    );
+    let report = run_text(&text, 8);
     assert_eq!(report.verdict, Verdict::Failed);
     assert!(
         report.told()[0].starts_with("alive: not at rest within limit.sim (5m)"),
@@ -467,22 +447,16 @@ fn a_waived_invariant_is_not_judged_but_told() {
         "",
         WORLD.replace("sim = \"6h\"", "sim = \"5m\"")
     );
-    let scenario = language::read("small.toml", &text).expect("reads");
-    let report = simulate(
-        &Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 },
-        &Options { seed: 8, ..Options::default() },
-    );
+    let report = run_text(&text, 8);
     assert_eq!(report.verdict, Verdict::Held, "{:?}", report.told());
     assert!(report.line().contains("waives alive (it cannot come to rest in time)"));
 }
 
 #[test]
 fn a_run_is_ended_from_outside() {
-    let scenario = language::read("small.toml", WORLD).expect("reads");
     let options = Options { seed: 9, ..Options::default() };
     options.abort.store(true, std::sync::atomic::Ordering::Relaxed);
-    let report =
-        simulate(&Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 }, &options);
+    let report = simulate(&small(WORLD), &options);
     assert_eq!(report.verdict, Verdict::Inconclusive);
 }
 
@@ -512,9 +486,7 @@ fn violations_beyond_the_first_are_counted_once() {
 
 #[test]
 fn a_planted_bug_that_does_not_exist_makes_the_run_wrong() {
-    let scenario = language::read("small.toml", WORLD).expect("reads");
     let options = Options { seed: 9, plant: vec!["no-such-bug".to_owned()], ..Options::default() };
-    let report =
-        simulate(&Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 }, &options);
+    let report = simulate(&small(WORLD), &options);
     assert!(matches!(report.verdict, Verdict::Wrong(_)), "{:?}", report.verdict);
 }

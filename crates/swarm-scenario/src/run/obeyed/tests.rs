@@ -1,12 +1,11 @@
 //! What the judge of lifepoints says of answers, case by case.
 
 use super::*;
-use crate::catalogue::Loaded;
 use crate::language;
 use crate::language::lifepoint::Lifepoint;
 use crate::ledger::Ledger;
-use crate::report::{RunReport, Verdict};
-use crate::simulate::{Options, simulate};
+use crate::report::RunReport;
+use crate::testing::{assert_held, run_text};
 
 const NOON: i64 = 1_767_268_800;
 
@@ -104,16 +103,7 @@ keys = { count = 20, overwrite = "30%" }
 "#;
 
 fn run(more: &str) -> RunReport {
-    let scenario = language::read("small.toml", &format!("{WORLD}{more}"));
-    let scenario = scenario.unwrap_or_else(|problems| {
-        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    });
-    let loaded = Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 };
-    simulate(&loaded, &Options { seed: 1, ..Options::default() })
-}
-
-fn assert_held(report: &RunReport) {
-    assert_eq!(report.verdict, Verdict::Held, "{}\n{}", report.line(), report.told().join("\n"));
+    run_text(&format!("{WORLD}{more}"), 1)
 }
 
 #[test]

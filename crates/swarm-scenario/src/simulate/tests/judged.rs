@@ -2,9 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{WORLD, assert_held, run, run_text};
-use crate::catalogue::Loaded;
-use crate::language;
+use super::{WORLD, assert_held, run, run_text, small};
 use crate::report::Verdict;
 use crate::simulate::{Options, how_far, simulate};
 
@@ -167,12 +165,10 @@ disks = "main/2/1"
 
 #[test]
 fn a_run_that_the_wall_limit_ended_tells_how_far_it_came() {
-    let scenario = language::read("small.toml", WORLD).expect("reads");
     let options = Options { seed: 9, ..Options::default() };
     options.abort.store(true, Ordering::Relaxed);
     options.progress.operations.store(17, Ordering::Relaxed);
-    let loaded = Loaded { path: "small.toml".to_owned(), scenario, checksum: 7 };
-    let mut report = simulate(&loaded, &options);
+    let mut report = simulate(&small(WORLD), &options);
     assert_eq!(report.verdict, Verdict::Inconclusive);
     options.progress.simulated_ns.store(90_000_000_000, Ordering::Relaxed);
     how_far(&mut report, &options.progress);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use swarm_cluster::{ClusterSpec, DiskKind};
 
-use crate::language::model::{Event, Pace, Power, Scenario, Start, Step, Verb, Workload};
+use crate::language::model::{
+    ClockVerb, Event, Pace, Power, Scenario, Start, Step, Verb, Workload,
+};
 use crate::language::tell::{show_offset, show_share};
 use crate::language::units::{Span, show, show_size};
 use crate::language::words::INVARIANTS;
@@ -256,7 +258,7 @@ fn lasts_step(step: &Step) -> Option<Span> {
     }
     let down = match &step.verb {
         Verb::Power(Power::Restart(down), _) => *down,
-        Verb::Skip(by) => *by,
+        Verb::Clock(ClockVerb::Skip(by)) => *by,
         verb if step.lasts.is_none() => Span::exactly(verb.takes()),
         _ => NONE,
     };

@@ -25,7 +25,7 @@ use swarm_cluster::{
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::model::{Context, Limit, Scenario, Step, Verb, Waiver};
+use super::model::{ClockVerb, Context, Limit, Scenario, Step, Verb, Waiver};
 use super::reader::{At, Reader, Table};
 use super::source::{Problem, Source};
 use super::units;
@@ -191,7 +191,7 @@ impl<'v> File<'v> {
             let Some(step) = step::read(self.reader, names, value, line(&value.span())) else {
                 continue;
             };
-            if let Verb::Skip(by) = step.verb {
+            if let Verb::Clock(ClockVerb::Skip(by)) = step.verb {
                 let times = step.repeat.map_or(1, |(_, times)| times);
                 skipped = skipped.saturating_add(by.max.saturating_mul(times));
                 if skipped >= limit.sim {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use swarm_cluster::{DiskFault, LinkChange};
 
 use super::model::{
-    ClusterMetric, Comparison, Counted, Direction, DiskSelector, Event, Is, Metric, NodeSelector,
-    ObjectRef, Percentile, Power, Retire, Start, Subject, Targets, Truncated, Verb, Via, When,
-    Window, WorkloadMetric,
+    ClockVerb, ClusterMetric, Comparison, Counted, Direction, DiskSelector, DiskVerb, Event, Is,
+    Metric, NetworkVerb, NodeSelector, ObjectRef, Percentile, Power, Retire, Start, Subject,
+    Targets, Truncated, Verb, Via, When, Window, WorkloadMetric,
 };
 use super::units::{Span, show, show_size};
 
@@ -129,6 +129,25 @@ impl fmt::Display for Verb {
                 write!(f, "{power} {nodes}, down for {down}")
             }
             Self::Power(power, nodes) => write!(f, "{power} {nodes}"),
+            Self::Network(verb) => verb.fmt(f),
+            Self::Disk(verb) => verb.fmt(f),
+            Self::Clock(verb) => verb.fmt(f),
+            Self::Request(request) => write!(f, "request {} {}", request.method, request.path),
+            Self::StartWorkload(name) => write!(f, "start-workload {name}"),
+            Self::StopWorkload(name) => write!(f, "stop-workload {name}"),
+            Self::Retire { of, how: Retire::Slow } => write!(f, "retire {of}"),
+            Self::Retire { of, how: Retire::Fast } => write!(f, "retire {of}, fast"),
+            Self::Retire { of, how: Retire::Cancel } => write!(f, "cancel-retire {of}"),
+            Self::MountStale(of) => write!(f, "mount-stale {of}"),
+            Self::Set { cluster, name, value } => write!(f, "set {name} of {cluster} to {value}"),
+            Self::Remember(cluster) => write!(f, "remember {cluster}"),
+        }
+    }
+}
+
+impl fmt::Display for NetworkVerb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Isolate(nodes) => write!(f, "isolate {nodes}"),
             Self::Partition(groups) => {
                 let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
@@ -157,33 +176,38 @@ impl fmt::Display for Verb {
                 write!(f, "truncate {request} at {}", show_size(*at_byte))
             }
             Self::LoseReply { nodes, .. } => write!(f, "lose-reply {nodes}"),
+        }
+    }
+}
+
+impl fmt::Display for DiskVerb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Rot(disks, share) => write!(f, "rot {} of {disks}", show_share(*share)),
             Self::Unreadable(disks, share) => {
                 write!(f, "unreadable {} of {disks}", show_share(*share))
             }
-            Self::DiskFault(disks, fault) => {
+            Self::Fault(disks, fault) => {
                 let (word, how) = show_disk_fault(fault);
                 write!(f, "{word} {disks}{how}")
             }
-            Self::HealDisk(disks) => write!(f, "heal-disk {disks}"),
-            Self::PullDisk(disks) => write!(f, "pull-disk {disks}"),
-            Self::InsertDisk(disks, None) => write!(f, "insert-disk {disks}"),
-            Self::InsertDisk(disks, Some(into)) => write!(f, "insert-disk {disks} into {into}"),
-            Self::ReplaceDisk(disks) => write!(f, "replace-disk {disks}"),
+            Self::Heal(disks) => write!(f, "heal-disk {disks}"),
+            Self::Pull(disks) => write!(f, "pull-disk {disks}"),
+            Self::Insert(disks, None) => write!(f, "insert-disk {disks}"),
+            Self::Insert(disks, Some(into)) => write!(f, "insert-disk {disks} into {into}"),
+            Self::Replace(disks) => write!(f, "replace-disk {disks}"),
             Self::LoseIndex(disks) => write!(f, "lose-index {disks}"),
+        }
+    }
+}
+
+impl fmt::Display for ClockVerb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Skew(nodes, offset) => write!(f, "skew {nodes} by {}", show_offset(*offset)),
             Self::Drift(nodes, ppm) => write!(f, "drift {nodes} by {ppm} ppm"),
-            Self::StepClock(nodes, by) => write!(f, "step-clock {nodes} by {}", show_offset(*by)),
+            Self::Step(nodes, by) => write!(f, "step-clock {nodes} by {}", show_offset(*by)),
             Self::Skip(by) => write!(f, "skip {by}"),
-            Self::Request(request) => write!(f, "request {} {}", request.method, request.path),
-            Self::StartWorkload(name) => write!(f, "start-workload {name}"),
-            Self::StopWorkload(name) => write!(f, "stop-workload {name}"),
-            Self::Retire { of, how: Retire::Slow } => write!(f, "retire {of}"),
-            Self::Retire { of, how: Retire::Fast } => write!(f, "retire {of}, fast"),
-            Self::Retire { of, how: Retire::Cancel } => write!(f, "cancel-retire {of}"),
-            Self::MountStale(of) => write!(f, "mount-stale {of}"),
-            Self::Set { cluster, name, value } => write!(f, "set {name} of {cluster} to {value}"),
-            Self::Remember(cluster) => write!(f, "remember {cluster}"),
         }
     }
 }

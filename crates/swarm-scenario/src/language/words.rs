@@ -16,7 +16,7 @@ pub use step::{SELECTORS, STEP, VERBS, VerbWord};
 pub use word::{Takes, Word};
 
 pub(crate) use expect::COUNTED;
-pub(crate) use step::{HEALED_BY_STEP, POINTS};
+pub(crate) use step::POINTS;
 use word::{choice, later, word};
 
 /// The top level of a file.

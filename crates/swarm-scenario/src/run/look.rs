@@ -10,7 +10,7 @@ use swarm_types::HeaderList;
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::steps::{choose_disks, choose_nodes, object_at};
 use super::watch::{self, LOOK_EVERY, Rest};
-use super::{Run, finish, lock, metrics, protection, snapshot};
+use super::{Run, finish, lock, manage, metrics, protection, snapshot};
 use crate::language::model::{
     ClusterMetric, Event, Is, Metric, NodeSelector, ObjectRef, Retry, RetryOn, Subject, Targets,
     Via,
@@ -24,6 +24,9 @@ use crate::wire;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Subjects that read whole disks or ask for every object are looked at less often.
 const LOOK_WIDE_EVERY: Duration = Duration::from_secs(10);
+
+/// The word for a volume that its node refuses because it was away for too long; its state is `unavailable`.
+const STALE: &str = "stale";
 
 /// Whoever waits for weeks is told within an hour.
 const LOOK_RARELY_EVERY: Duration = Duration::from_secs(3600);
@@ -263,7 +266,7 @@ async fn state(run: &Arc<Run>, of: &Targets, is: &str) -> Verdict {
         }
         Targets::Disks(selector) => {
             for disk in choose_disks(run, selector) {
-                seen.push((disk.to_string(), disk_state(run, &disk).await));
+                seen.push((disk.to_string(), disk_state(run, &disk, is).await));
             }
         }
     }
@@ -298,13 +301,14 @@ async fn node_state(run: &Arc<Run>, node: &NodeRef) -> String {
     states.into_iter().collect::<Vec<_>>().join(" to some, ")
 }
 
-/// What the node says that has the disk now.
-async fn disk_state(run: &Arc<Run>, disk: &DiskRef) -> String {
+/// What the node says that has the disk now, in the word that was asked for if both that and a more general one fit.
+async fn disk_state(run: &Arc<Run>, disk: &DiskRef, asked: &str) -> String {
     let serial = disk.to_string();
     for node in run.world.nodes(&disk.node.cluster) {
         let Ok(status) = watch::status(run, &node).await else { continue };
         if let Some(volume) = status.volumes.into_iter().find(|volume| volume.disk == serial) {
-            return volume.state;
+            let is_stale = asked == STALE && manage::is_stale(run, &node, disk).await;
+            return if is_stale { asked.to_owned() } else { volume.state };
         }
     }
     "gone".to_owned()

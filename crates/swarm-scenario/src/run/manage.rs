@@ -94,7 +94,7 @@ async fn ask_volumes(
     let of_nodes = nodes.iter().map(|node| (node.clone(), OWN_NODE.to_owned()));
     let of_disks = disks.iter().map(|disk| {
         let node = run.world.plugged_into(disk).unwrap_or_else(|| disk.node.clone());
-        (node, format!("{OWN_VOLUMES}/{}", wire::encode(&disk.to_string())))
+        (node, path_of(disk))
     });
     for (node, path) in of_nodes.chain(of_disks) {
         let number = run.number(&node);
@@ -120,6 +120,16 @@ async fn ask_volumes(
         }
         note(run, step, answered);
     }
+}
+
+fn path_of(disk: &DiskRef) -> String {
+    format!("{OWN_VOLUMES}/{}", wire::encode(&disk.to_string()))
+}
+
+/// True if this node refuses the volume on a disk because it was away for too long.
+pub(crate) async fn is_stale(run: &Arc<Run>, node: &NodeRef, disk: &DiskRef) -> bool {
+    let told = ask(run, node, "GET", path_of(disk), None).await;
+    told.is_ok_and(|volume| volume["stale"] == true)
 }
 
 /// True if a node with volumes in these states has nothing that stays.

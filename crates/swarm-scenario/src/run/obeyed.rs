@@ -13,7 +13,7 @@ use super::operate::{Ask, Order};
 use super::scope::{Faults, streams};
 use super::{Run, lock};
 use crate::language::lifepoint;
-use crate::language::model::{Scenario, Verb};
+use crate::language::model::{ClockVerb, Scenario, Verb};
 use crate::ledger::legal::{self, Window};
 use crate::ledger::{Clocks, Object, ObjectNumber};
 use crate::oracle::image::Id;
@@ -55,14 +55,15 @@ pub(crate) fn off_max(scenario: &Scenario) -> (Duration, Duration) {
                 (None, Some((_, times))) => i128::from(times),
                 _ => 1,
             };
-            match step.verb {
+            let Verb::Clock(verb) = &step.verb else { return 0 };
+            match *verb {
                 // A clock that is set is set in place of what an earlier step set.
-                Verb::Skew(_, offset_ns) => i128::from(offset_ns),
-                Verb::StepClock(_, by_ns) => times * i128::from(by_ns),
-                Verb::Drift(_, ppm) => {
+                ClockVerb::Skew(_, offset_ns) => i128::from(offset_ns),
+                ClockVerb::Step(_, by_ns) => times * i128::from(by_ns),
+                ClockVerb::Drift(_, ppm) => {
                     times * drifted(ppm, step.lasts.map_or(whole, |lasts| lasts.max))
                 }
-                _ => 0,
+                ClockVerb::Skip(_) => 0,
             }
         })
         .collect();

@@ -19,8 +19,8 @@ use super::{
     Expected, Run, answers::Answer, lock, manage, obeyed, operate, protection, tally, watch,
 };
 use crate::language::model::{
-    Direction, DiskSelector, Event, NodeSelector, Power, RECOVERY_SUSPENDED, Request, Retry, Start,
-    Step, Targets, Truncated, Verb,
+    ClockVerb, Direction, DiskSelector, DiskVerb, Event, NetworkVerb, NodeSelector, Power,
+    RECOVERY_SUSPENDED, Request, Retry, Start, Step, Targets, Truncated, Verb,
 };
 use crate::language::tell::listed;
 use crate::ledger::{Object, ObjectNumber};
@@ -294,81 +294,63 @@ impl Doing<'_> {
                 lock(&run.steps).snapshots.insert(name, snapshot);
                 Ok(Undo::Nothing)
             }
-            Verb::Skew(..) | Verb::Drift(..) | Verb::StepClock(..) | Verb::Skip(_) => {
-                self.to_clocks().await
-            }
-            Verb::Rot(..)
-            | Verb::Unreadable(..)
-            | Verb::DiskFault(..)
-            | Verb::HealDisk(_)
-            | Verb::PullDisk(_)
-            | Verb::InsertDisk(..)
-            | Verb::ReplaceDisk(_)
-            | Verb::LoseIndex(_) => self.to_disks().await,
-            Verb::Isolate(_)
-            | Verb::Partition(_)
-            | Verb::BreakMulticast(_)
-            | Verb::Cut { .. }
-            | Verb::HalfOpen(_)
-            | Verb::Degrade { .. }
-            | Verb::Truncate { .. }
-            | Verb::LoseReply { .. }
-            | Verb::Heal(_) => self.to_network().await,
+            Verb::Clock(verb) => self.to_clocks(verb).await,
+            Verb::Disk(verb) => self.to_disks(verb).await,
+            Verb::Network(verb) => self.to_network(verb).await,
         }
     }
 
-    async fn to_clocks(&self) -> Result<Undo, String> {
-        let Self { run, number, step, .. } = *self;
-        match &step.verb {
-            Verb::Skew(selector, offset_ns) => {
+    async fn to_clocks(&self, verb: &ClockVerb) -> Result<Undo, String> {
+        let Self { run, number, .. } = *self;
+        match verb {
+            ClockVerb::Skew(selector, offset_ns) => {
                 let nodes = self.nodes(selector);
                 let line = clocks::skew(run, number, &nodes, *offset_ns).await?;
                 Ok(Undo::Unskew(nodes, line))
             }
-            Verb::Drift(selector, ppm) => {
+            ClockVerb::Drift(selector, ppm) => {
                 let nodes = self.nodes(selector);
                 clocks::drift(run, number, &nodes, *ppm).await.map(Undo::Reverse)
             }
-            Verb::StepClock(selector, by_ns) => {
+            ClockVerb::Step(selector, by_ns) => {
                 let nodes = self.nodes(selector);
                 clocks::step_clock(run, number, &nodes, *by_ns).await.map(Undo::Reverse)
             }
-            Verb::Skip(by) => {
+            ClockVerb::Skip(by) => {
                 let line = clocks::skip(run, number, run.draw(*by)).await?;
                 faults::undone(run, line);
                 Ok(Undo::Nothing)
             }
-            _ => Ok(Undo::Nothing),
         }
     }
 
-    async fn to_disks(&self) -> Result<Undo, String> {
-        let Self { run, number, step, current } = *self;
-        match &step.verb {
-            Verb::Rot(selector, share_ppm) => {
+    async fn to_disks(&self, verb: &DiskVerb) -> Result<Undo, String> {
+        let Self { run, number, current, .. } = *self;
+        match verb {
+            DiskVerb::Rot(selector, share_ppm) => {
                 let (disks, how) = (self.disks(selector), Blocks::Rotten);
                 disks::damage(run, number, &disks, how, *share_ppm).await?;
             }
-            Verb::Unreadable(selector, share_ppm) => {
+            DiskVerb::Unreadable(selector, share_ppm) => {
                 let (disks, how) = (self.disks(selector), Blocks::Unreadable);
                 disks::damage(run, number, &disks, how, *share_ppm).await?;
                 tally::watch_errors(run, &disks);
             }
-            Verb::DiskFault(selector, fault) => {
+            DiskVerb::Fault(selector, fault) => {
                 let disks = self.disks(selector);
                 let line = disks::fault(run, number, &disks, *fault).await?;
                 tally::watch_errors(run, &disks);
                 return Ok(Undo::Reverse(line));
             }
-            Verb::HealDisk(selector) => disks::heal(run, &self.disks(selector)).await?,
-            Verb::PullDisk(selector) => {
+            DiskVerb::Heal(selector) => disks::heal(run, &self.disks(selector)).await?,
+            DiskVerb::Pull(selector) => {
                 let disks = self.disks(selector);
                 let (at, taken) = (run.now(), tally::plugged(run, &disks));
                 disks::pull(run, number, &disks).await?;
                 tally::lost(run, taken, at);
                 return Ok(Undo::PlugIn(disks));
             }
-            Verb::InsertDisk(selector, into) => {
+            DiskVerb::Insert(selector, into) => {
                 let into = into.as_ref().map(|into| nodes_of(run, into, current, &[]));
                 let into = match &into {
                     None => None,
@@ -384,27 +366,26 @@ impl Doing<'_> {
                 };
                 disks::insert(run, number, &self.disks(selector), into).await?;
             }
-            Verb::ReplaceDisk(selector) => {
+            DiskVerb::Replace(selector) => {
                 let disks = self.disks(selector);
                 let (at, taken) = (run.now(), tally::plugged(run, &disks));
                 disks::replace(run, number, &disks).await?;
                 tally::lost(run, taken, at);
             }
-            Verb::LoseIndex(selector) => {
+            DiskVerb::LoseIndex(selector) => {
                 disks::lose_index(run, number, &self.disks(selector)).await?;
             }
-            _ => {}
         }
         Ok(Undo::Nothing)
     }
 
-    async fn to_network(&self) -> Result<Undo, String> {
-        let Self { run, number, step, current } = *self;
-        let cut = match &step.verb {
-            Verb::Isolate(selector) => Cut::Isolate(self.nodes(selector)),
-            Verb::BreakMulticast(selector) => Cut::Multicast(self.nodes(selector)),
-            Verb::Partition(groups) => Cut::Partition(choose_groups(run, groups, current)),
-            Verb::Cut { nodes, to, direction } => {
+    async fn to_network(&self, verb: &NetworkVerb) -> Result<Undo, String> {
+        let Self { run, number, current, .. } = *self;
+        let cut = match verb {
+            NetworkVerb::Isolate(selector) => Cut::Isolate(self.nodes(selector)),
+            NetworkVerb::BreakMulticast(selector) => Cut::Multicast(self.nodes(selector)),
+            NetworkVerb::Partition(groups) => Cut::Partition(choose_groups(run, groups, current)),
+            NetworkVerb::Cut { nodes, to, direction } => {
                 let nodes = self.nodes(nodes);
                 let others = match to {
                     Some(to) => nodes_of(run, to, current, &nodes),
@@ -416,31 +397,30 @@ impl Doing<'_> {
                     Direction::In => Cut::OneWay { from: others, to: nodes },
                 }
             }
-            Verb::HalfOpen(selector) => {
+            NetworkVerb::HalfOpen(selector) => {
                 network::half_open(run, number, self.nodes(selector)).await?;
                 return Ok(Undo::Nothing);
             }
-            Verb::Degrade { nodes, with_clients, change } => {
+            NetworkVerb::Degrade { nodes, with_clients, change } => {
                 let nodes = self.nodes(nodes);
                 let line = network::degrade(run, number, nodes, *with_clients, *change).await?;
                 return Ok(Undo::Reverse(line));
             }
-            Verb::Truncate { request, at_byte, ending } => {
+            NetworkVerb::Truncate { request, at_byte, ending } => {
                 return self.truncate(request, *at_byte, *ending).await;
             }
-            Verb::LoseReply { nodes, reply, ending } => {
+            NetworkVerb::LoseReply { nodes, reply, ending } => {
                 let nodes = self.nodes(nodes);
                 let line = network::lose_reply(run, number, &nodes, *reply, *ending).await?;
                 return Ok(Undo::Reverse(line));
             }
-            Verb::Heal(name) => {
+            NetworkVerb::Heal(name) => {
                 let of = name.as_ref().and_then(|name| {
                     run.scenario.steps.iter().position(|step| step.name.as_ref() == Some(name))
                 });
                 network::heal(run, of).await?;
                 return Ok(Undo::Nothing);
             }
-            _ => return Ok(Undo::Nothing),
         };
         network::cut(run, number, cut).await.map(Undo::Reverse)
     }

@@ -12,7 +12,7 @@ use swarm_cluster::{DiskRef, Life, NodeRef};
 use swarm_types::Instant;
 
 use super::{Run, lock, protection, watch};
-use crate::language::model::{Event, Power, Retire, Scenario, Start, Verb};
+use crate::language::model::{DiskVerb, Event, Power, Retire, Scenario, Start, Verb};
 
 /// How often disks are looked at while a volume is lost, at first.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -231,7 +231,9 @@ pub(crate) fn loses(scenario: &Scenario, cluster: &str) -> bool {
     let event = Event::Protected(cluster.to_owned());
     scenario.steps.iter().any(|step| {
         let takes = match &step.verb {
-            Verb::PullDisk(disks) | Verb::ReplaceDisk(disks) => disks.may_choose_of(cluster),
+            Verb::Disk(DiskVerb::Pull(disks) | DiskVerb::Replace(disks)) => {
+                disks.may_choose_of(cluster)
+            }
             Verb::Power(Power::Wipe, nodes) => nodes.may_choose_of(cluster),
             _ => false,
         };

@@ -203,6 +203,10 @@ fn state(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subjec
     };
     let text = table.text("is")?;
     let word = text.value.trim().trim_start_matches('=').trim();
+    if word == "idle" && matches!(of, Targets::Disks(_)) {
+        reader.problem(&text.span, "no disk is ever `idle`: nothing spins down here; a node is");
+        return None;
+    }
     if !known.contains(&word) {
         reader.unknown(&text.span, "state", word, known.iter().copied());
         return None;

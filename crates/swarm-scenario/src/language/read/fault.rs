@@ -5,10 +5,12 @@ use std::time::Duration;
 use swarm_cluster::{DiskFault, Ending, LatencySpec, LinkChange, Reply};
 
 use super::{Names, cluster_of, select};
-use crate::language::model::{Direction, DiskSelector, NodeSelector, Truncated, Verb};
+use crate::language::model::{
+    ClockVerb, Direction, DiskSelector, DiskVerb, NetworkVerb, NodeSelector, Truncated, Verb,
+};
 use crate::language::reader::{Reader, Table};
 use crate::language::units;
-use crate::language::words::{self, Takes, VERBS, Word};
+use crate::language::words::{Takes, VERBS, Word};
 
 /// Reads the verb of this word, if it is one of these.
 pub(super) fn read(
@@ -18,14 +20,19 @@ pub(super) fn read(
     word: &str,
 ) -> Option<Verb> {
     let source = Source { reader, names, table, word };
-    let fault = |fault| Some(Verb::DiskFault(source.disks()?, fault));
+    let fault = |fault| Some(Verb::Disk(DiskVerb::Fault(source.disks()?, fault)));
+    let to_disks = |verb: fn(DiskSelector) -> DiskVerb| source.disks().map(verb).map(Verb::Disk);
+    let damage = |verb: fn(DiskSelector, u32) -> DiskVerb| {
+        Some(Verb::Disk(verb(source.disks()?, table.unit("share", "\"0.1%\"", units::share)?)))
+    };
+    let clock = |verb| Some(Verb::Clock(verb));
     let share_ppm = |key| table.unit(key, "\"0.1%\"", units::share);
     match word {
-        "cut" => source.cut(),
-        "half-open" => source.nodes("nodes").map(Verb::HalfOpen),
-        "degrade" => source.degrade(),
-        "truncate" => source.truncate(),
-        "lose-reply" => Some(Verb::LoseReply {
+        "cut" => source.cut().map(Verb::Network),
+        "half-open" => source.nodes("nodes").map(NetworkVerb::HalfOpen).map(Verb::Network),
+        "degrade" => source.degrade().map(Verb::Network),
+        "truncate" => source.truncate().map(Verb::Network),
+        "lose-reply" => Some(Verb::Network(NetworkVerb::LoseReply {
             nodes: source.nodes("nodes")?,
             reply: if source.choice("reply", "success")? == "any" {
                 Reply::Any
@@ -33,7 +40,7 @@ pub(super) fn read(
                 Reply::Success
             },
             ending: source.ending()?,
-        }),
+        })),
         "slow-disk" => fault(DiskFault::Slow {
             latency: table.duration("latency")?,
             bandwidth: table.unit("bandwidth", "\"80MiB/s\"", units::bandwidth)?.div_ceil(8),
@@ -47,22 +54,24 @@ pub(super) fn read(
         "misdirect" => fault(DiskFault::Misdirect { share_ppm: share_ppm("share")? }),
         "fill" => fault(DiskFault::Full { share_ppm: share_ppm("to")? }),
         "read-only" => fault(DiskFault::ReadOnly),
-        "rot" => Some(Verb::Rot(source.disks()?, share_ppm("share")?)),
-        "unreadable" => Some(Verb::Unreadable(source.disks()?, share_ppm("share")?)),
-        "heal-disk" => source.disks().map(Verb::HealDisk),
-        "pull-disk" => source.disks().map(Verb::PullDisk),
-        "insert-disk" => source.insert(),
-        "replace-disk" => source.disks().map(Verb::ReplaceDisk),
-        "lose-index" => source.disks().map(Verb::LoseIndex),
-        "skew" => Some(Verb::Skew(source.nodes("nodes")?, source.offset("offset")?)),
-        "drift" => Some(Verb::Drift(source.nodes("nodes")?, table.whole("ppm", units::PPM_MAX)?)),
-        "step-clock" => Some(Verb::StepClock(source.nodes("nodes")?, source.offset("by")?)),
+        "rot" => damage(DiskVerb::Rot),
+        "unreadable" => damage(DiskVerb::Unreadable),
+        "heal-disk" => to_disks(DiskVerb::Heal),
+        "pull-disk" => to_disks(DiskVerb::Pull),
+        "insert-disk" => source.insert().map(Verb::Disk),
+        "replace-disk" => to_disks(DiskVerb::Replace),
+        "lose-index" => to_disks(DiskVerb::LoseIndex),
+        "skew" => clock(ClockVerb::Skew(source.nodes("nodes")?, source.offset("offset")?)),
+        "drift" => {
+            clock(ClockVerb::Drift(source.nodes("nodes")?, table.whole("ppm", units::PPM_MAX)?))
+        }
+        "step-clock" => clock(ClockVerb::Step(source.nodes("nodes")?, source.offset("by")?)),
         "skip" => {
             let by = table.span_of_time("by")?;
             if by.min.is_zero() {
                 reader.problem(table.key_span("by"), "`by` is no time at all");
             }
-            Some(Verb::Skip(by))
+            clock(ClockVerb::Skip(by))
         }
         _ => None,
     }
@@ -119,17 +128,17 @@ impl Source<'_> {
         })
     }
 
-    fn cut(&self) -> Option<Verb> {
+    fn cut(&self) -> Option<NetworkVerb> {
         let direction = match self.choice("direction", "both")?.as_str() {
             "out" => Direction::Out,
             "in" => Direction::In,
             _ => Direction::Both,
         };
         let to = if self.table.has("to") { Some(self.nodes("to")?) } else { None };
-        Some(Verb::Cut { nodes: self.nodes("nodes")?, to, direction })
+        Some(NetworkVerb::Cut { nodes: self.nodes("nodes")?, to, direction })
     }
 
-    fn degrade(&self) -> Option<Verb> {
+    fn degrade(&self) -> Option<NetworkVerb> {
         let Self { reader, names, table, .. } = self;
         let nodes = match (table.has("nodes") || table.has("each"), table.has("link")) {
             (true, false) => self.nodes("nodes")?,
@@ -154,10 +163,10 @@ impl Source<'_> {
             reader.problem(table.span(), what);
         }
         let with_clients = self.choice("with", "nodes")? == "clients";
-        Some(Verb::Degrade { nodes, with_clients, change })
+        Some(NetworkVerb::Degrade { nodes, with_clients, change })
     }
 
-    fn truncate(&self) -> Option<Verb> {
+    fn truncate(&self) -> Option<NetworkVerb> {
         let Self { reader, names, table, .. } = self;
         let request = match (table.text("workload"), table.has("nodes") || table.has("each")) {
             (Some(workload), false) => {
@@ -176,10 +185,10 @@ impl Source<'_> {
             }
         };
         let at_byte = table.unit("at_byte", "\"2KiB\"", units::size)?;
-        Some(Verb::Truncate { request, at_byte, ending: self.ending()? })
+        Some(NetworkVerb::Truncate { request, at_byte, ending: self.ending()? })
     }
 
-    fn insert(&self) -> Option<Verb> {
+    fn insert(&self) -> Option<DiskVerb> {
         let into = match self.table.text("into") {
             None => None,
             Some(text) => {
@@ -197,11 +206,6 @@ impl Source<'_> {
                 Some(selector)
             }
         };
-        Some(Verb::InsertDisk(self.disks()?, into))
+        Some(DiskVerb::Insert(self.disks()?, into))
     }
-}
-
-/// The step with this word is healed by `heal` of its name.
-pub(super) fn is_healed_by_step(word: &str) -> bool {
-    words::HEALED_BY_STEP.contains(&word)
 }

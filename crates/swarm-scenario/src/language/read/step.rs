@@ -8,7 +8,9 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::{Names, cluster_of, fault, header_map, manage, select};
-use crate::language::model::{Each, NodeSelector, Power, Request, Start, Step, Targets, Verb, Via};
+use crate::language::model::{
+    Each, NetworkVerb, NodeSelector, Power, Request, Start, Step, Targets, Verb, Via,
+};
 use crate::language::reader::{At, Reader, Table};
 use crate::language::units::{self, Span};
 use crate::language::words::{self, VerbWord, Word};
@@ -30,6 +32,11 @@ pub(super) fn read(
     let known: Vec<Word> = words::STEP.iter().chain(word.arguments).copied().collect();
     let what = format!("the step `{}`", word.word.word);
     let table = reader.table(&what, value, &known)?;
+    // Whoever writes what is not built is told that, and not what a step without it lacks.
+    let keys = value.get_ref().as_table()?;
+    if word.arguments.iter().any(|key| !key.built && keys.contains_key(key.word)) {
+        return None;
+    }
     let missing: Vec<&&str> = word
         .required
         .iter()
@@ -179,7 +186,7 @@ fn lasts(reader: &Reader<'_>, table: &Table<'_>, word: &VerbWord) -> Option<Opti
     if !table.has("for") {
         return Some(None);
     }
-    if !word.undo.contains("for") {
+    if !word.is_undone_by("for") {
         reader.problem(table.key_span("for"), format!("`{}` does not undo itself", word.word.word));
         return None;
     }
@@ -219,10 +226,10 @@ fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Op
         } else {
             DOWN
         })),
-        "isolate" => nodes(table).map(Verb::Isolate),
-        "break-multicast" => nodes(table).map(Verb::BreakMulticast),
-        "partition" => partition(reader, names, table),
-        "heal" => heal(reader, names, table),
+        "isolate" => nodes(table).map(NetworkVerb::Isolate).map(Verb::Network),
+        "break-multicast" => nodes(table).map(NetworkVerb::BreakMulticast).map(Verb::Network),
+        "partition" => partition(reader, names, table).map(Verb::Network),
+        "heal" => heal(reader, names, table).map(Verb::Network),
         "request" => request(reader, names, table),
         "start-workload" => workload(reader, names, table).map(Verb::StartWorkload),
         "stop-workload" => workload(reader, names, table).map(Verb::StopWorkload),
@@ -234,7 +241,7 @@ fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Op
     }
 }
 
-fn partition(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb> {
+fn partition(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<NetworkVerb> {
     let texts = table.texts("groups")?;
     if texts.len() < 2 {
         reader.problem(table.key_span("groups"), "a partition needs two groups or more");
@@ -250,19 +257,21 @@ fn partition(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Ve
             reader.problem(&text.span, format!("{twice} is in two groups"));
         }
     }
-    Some(Verb::Partition(groups))
+    Some(NetworkVerb::Partition(groups))
 }
 
-fn heal(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb> {
-    let Some(text) = table.text("step") else { return Some(Verb::Heal(None)) };
-    let cuts = |verb: &String| fault::is_healed_by_step(verb);
+fn heal(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<NetworkVerb> {
+    let Some(text) = table.text("step") else { return Some(NetworkVerb::Heal(None)) };
+    let cuts = |word: &String| {
+        words::VERBS.iter().any(|verb| verb.word.word == word && verb.is_undone_by("heal"))
+    };
     if !names.steps.get(&text.value).is_some_and(cuts) {
         let known =
             names.steps.iter().filter(|(_, verb)| cuts(verb)).map(|(name, _)| name.as_str());
         reader.unknown(&text.span, "cut", &text.value, known);
         return None;
     }
-    Some(Verb::Heal(Some(text.value)))
+    Some(NetworkVerb::Heal(Some(text.value)))
 }
 
 fn workload(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<String> {

@@ -65,7 +65,7 @@ pub const SUBJECTS: &[SubjectWord] = &[
         word("trailer", Takes::Header, "a trailer of it: `Name: value`"),
         word("body", Takes::Text, "a part of its body"),
     ], &["of"]),
-    subject("state", "all of them are in this state; of a node that is off, as the others know it", &[
+    subject("state", "all of them are in this state; of a node that is off, as the others know it. A disk is `stale` if its volume is `unavailable` because it was away for too long", &[
         word("node", Takes::Nodes, "which nodes"),
         word("disk", Takes::Disks, "instead of `node`: which disks"),
         word("is", Takes::Name, "the state, such as `offline`"),
@@ -184,6 +184,7 @@ pub const NODE_STATES: &[&str] = &[
     "ok", "idle", "error", "mounting", "initializing", "finalizing", "maintenance", "unreachable", "offline", "retiring", "retired",
 ];
 
-/// States of a volume (Viewing and Managing Chassis); `gone` is our name for one whose disk is in no running node.
+/// States of a volume (Viewing and Managing Chassis); `stale` is one that is unavailable because it was away for too long,
+/// `gone` is our name for one whose disk is in no running node.
 #[rustfmt::skip]
-pub const DISK_STATES: &[&str] = &["ok", "mounting", "retiring", "retired", "unavailable", "gone"];
+pub const DISK_STATES: &[&str] = &["ok", "mounting", "retiring", "retired", "unavailable", "stale", "gone"];

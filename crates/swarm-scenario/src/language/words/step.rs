@@ -46,7 +46,7 @@ pub struct VerbWord {
     pub arguments: &'static [Word],
     /// Those of them that it cannot do without.
     pub required: &'static [&'static str],
-    /// What undoes it.
+    /// What undoes it, separated by `, `.
     pub undo: &'static str,
     /// What counts as its effect; empty for a verb that breaks nothing.
     pub effect: &'static str,
@@ -69,7 +69,6 @@ const DIRECTIONS: &[Word] = &[
 ];
 /// `with` of a degraded network.
 const PEERS: &[Word] = &[choice("nodes", "other nodes"), choice("clients", "clients")];
-/// `ending` of a connection on which something was lost.
 /// The points of [`swarm_cluster::Point`], in its order.
 #[rustfmt::skip]
 pub(crate) const POINTS: &[Word] = &[
@@ -82,6 +81,7 @@ pub(crate) const POINTS: &[Word] = &[
     choice("trim-allowed", "a copy too many may go, by the newest answers; it is still there"),
 ];
 
+/// `ending` of a connection on which something was lost.
 const ENDINGS: &[Word] = &[
     choice("reset", "both ends are reset, once what came before has arrived"),
     choice("silence", "nothing arrives any more and nobody is told"),
@@ -97,10 +97,6 @@ const STATES: &str = "volumes in another state";
 const SETTINGS: &str = "settings with another value";
 const OFF: &str = "connections reset, unsynced bytes lost, messages not delivered";
 const LOST: &str = "bytes delayed, datagrams lost";
-
-/// Verbs whose cuts `heal` can undo by the name of their step.
-pub(crate) const HEALED_BY_STEP: &[&str] =
-    &["isolate", "partition", "break-multicast", "cut", "degrade"];
 
 /// Every verb of the language.
 #[rustfmt::skip]
@@ -137,7 +133,7 @@ pub const VERBS: &[VerbWord] = &[
         word("headers", Takes::Headers, "its headers").or("none"),
         word("size", Takes::Size, "of its body").or("no body"),
         word("auth", Takes::Text, "`admin` or `user:password`").or("none"),
-        word("expect_status", Takes::Count, "the status that it must be answered with").or("any"),
+        word("expect_status", Takes::Count, "the status that it must be answered with: the run fails with any other, and if what the step waits for never comes").or("any"),
         CLUSTER,
         word("via", Takes::Via, "which node is asked").or("`any node`"),
     ], &["method", "path"]).live(),
@@ -153,6 +149,7 @@ pub const VERBS: &[VerbWord] = &[
         ON_NODES,
         word("to", Takes::Nodes, "those that they are cut off from").or("the other nodes of their clusters"),
         word("direction", Takes::OneOf(DIRECTIONS), "which way is lost").or("both"),
+        later("link"),
     ], &["nodes"]).undone_by("heal, for").bites_by(LOST),
     verb("half-open", "the network forgets every connection that these nodes have with others: what is sent on it arrives nowhere and nobody is told; new ones work", NODES, &["nodes"])
         .bites_by("messages not delivered, connections timed out"),
@@ -263,6 +260,12 @@ const fn not_yet(name: &'static str) -> VerbWord {
 }
 
 impl VerbWord {
+    /// True if this word is among what undoes it.
+    #[must_use]
+    pub fn is_undone_by(&self, word: &str) -> bool {
+        self.undo.split(", ").any(|undo| undo == word)
+    }
+
     const fn undone_by(mut self, undo: &'static str) -> Self {
         self.undo = undo;
         self

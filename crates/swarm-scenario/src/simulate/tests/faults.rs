@@ -308,6 +308,17 @@ within = "1m"
 that = "state"
 disk = "main/2/1"
 is = "unavailable"
+[[expect]]
+after = "away ends"
+within = "1m"
+that = "state"
+disk = "main/2/1"
+is = "stale"
+[[expect]]
+never = true
+that = "state"
+disk = "main/1/1"
+is = "stale"
 [[step]]
 after = "away ends"
 wait = "2m"
@@ -322,7 +333,7 @@ that = "healthy"
     let report = run_text(&format!("{world}{steps}"), 29);
     assert_held(&report);
     let held: Vec<bool> = report.expectations.iter().map(|expectation| expectation.held).collect();
-    assert_eq!(held, [true, true], "{:?}", report.expectations);
+    assert_eq!(held, [true; 4], "{:?}", report.expectations);
 }
 
 #[test]

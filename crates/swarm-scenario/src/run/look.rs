@@ -7,6 +7,7 @@ use std::time::Duration;
 use swarm_cluster::{DiskRef, Life, NodeRef};
 use swarm_types::HeaderList;
 
+use super::copies::Known;
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::steps::{choose_disks, choose_nodes, object_at};
 use super::watch::{self, LOOK_EVERY, Rest};
@@ -17,7 +18,6 @@ use crate::language::model::{
 };
 use crate::language::pattern::Pattern;
 use crate::ledger::ObjectNumber;
-use crate::oracle::image;
 use crate::wire;
 
 /// Nobody waits longer for an answer that an expectation asks for.
@@ -230,28 +230,20 @@ async fn copies(run: &Arc<Run>, object: &ObjectRef, is: &Is) -> Verdict {
         _ => return Err(done.answer()),
     };
     let cluster = lock(&run.ledger).object(number).cluster.clone();
-    let mut holders: Vec<DiskRef> = Vec::new();
-    let mut disks = Vec::new();
+    let mut given_up = BTreeSet::new();
     for node in run.world.nodes(&cluster) {
-        let status = watch::status(run, &node).await;
-        let given_up = |disk: &DiskRef| {
-            let name = disk.to_string();
-            let is_it =
-                |volume: &watch::VolumeStatus| volume.disk == name && volume.state == "unavailable";
-            status.as_ref().is_ok_and(|status| status.volumes.iter().any(is_it))
-        };
-        disks.extend(run.world.disks(&node).into_iter().filter(|disk| !given_up(disk)));
+        let Ok(status) = watch::status(run, &node).await else { continue };
+        let lost = status.volumes.into_iter().filter(|volume| volume.state == "unavailable");
+        given_up.extend(lost.map(|volume| volume.disk));
     }
-    for disk in disks {
-        let image = run.world.image(&disk);
-        // A journal that cannot be read holds nothing that any node could serve.
-        let Ok(volume) = image::read(&*image) else { continue };
-        if volume.holds_whole(&*image, &stamps) {
-            holders.push(disk);
-        }
-    }
-    let shown: Vec<String> = holders.iter().map(ToString::to_string).collect();
-    let detail = format!("{} on {}", holders.len(), shown.join(", "));
+    let known = Known::of(run);
+    let holders: Vec<String> = known
+        .on(run, run.world.nodes(&cluster))
+        .filter(|held| held.holds_whole(&stamps))
+        .map(|held| held.disk.to_string())
+        .filter(|disk| !given_up.contains(disk))
+        .collect();
+    let detail = format!("{} on {}", holders.len(), holders.join(", "));
     if is.holds(&holders.len().to_string()) { Ok(detail) } else { Err(detail) }
 }
 

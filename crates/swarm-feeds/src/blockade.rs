@@ -152,6 +152,14 @@ impl Blockade {
         }
     }
 
+    /// Who was told to go had nothing to ask the target after all: where only a write can tell whether there is room, the next
+    /// one may.
+    pub fn not_asked(&mut self, now: Instant) {
+        if self.standing == Standing::Shut(TargetTrouble::Full) {
+            self.next_probe = self.next_probe.min(now);
+        }
+    }
+
     /// The target took nothing.
     pub fn failed(&mut self, trouble: TargetTrouble, now: Instant) {
         if let TargetTrouble::Busy { retry_after } = trouble {
@@ -180,7 +188,7 @@ impl Blockade {
             }
             standing => standing,
         };
-        self.next_probe = self.next_probe.max(now + self.pause(self.standing));
+        self.next_probe = now + self.pause(self.standing);
     }
 
     /// The target answered, whatever it said of the object. Only a write proves that a full target has room again.
@@ -202,6 +210,12 @@ impl Blockade {
         };
         let busy = self.busy_at.is_some_and(|at| now < self.busy_until || now < at + CALM);
         if busy { standing.max(FeedState::Overloaded) } else { standing }
+    }
+
+    /// Whether the target answered when it was last turned to.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.standing == Standing::Open
     }
 
     /// Why the target takes nothing, if it does not.

@@ -74,11 +74,28 @@ pub struct Offer {
     pub lane: Lane,
     /// Not before then is it worked on.
     pub due: Instant,
+    /// When the work came up here: hold-offs are counted from then.
+    pub since: Instant,
     /// Whether the replica here goes first.
     pub first: bool,
-    /// Whether its body is large. At most half of the transfers may be, so that large ones that break again and again do
+    /// What it asks of the target.
+    pub load: Load,
+}
+
+/// What a stream asks of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Load {
+    /// To delete: a target that is full takes that too.
+    Delete,
+    /// To store a body that is short.
+    Small,
+    /// To store a large one. At most half of the transfers may be of these, so that large ones that break again and again do
     /// not keep small ones waiting.
-    pub big: bool,
+    Big,
+}
+
+impl Load {
+    const COUNT: usize = 3;
 }
 
 /// What became of an offer.
@@ -99,8 +116,14 @@ pub struct Work {
     pub id: StreamId,
     /// The version that was offered; the index may have a newer one by now.
     pub version: Version,
+    /// When the work came up here.
+    pub since: Instant,
     /// Whether the replica here goes first.
     pub first: bool,
+    /// What it asks of the target.
+    pub load: Load,
+    /// Whether the target may have it already, because nobody knows what became of the last try.
+    pub doubtful: bool,
 }
 
 /// A waiting stream.
@@ -108,17 +131,20 @@ pub struct Work {
 struct Waiting {
     version: Version,
     due: Instant,
+    since: Instant,
     lane: Lane,
     first: bool,
-    big: bool,
+    load: Load,
+    doubtful: bool,
 }
 
 /// A stream under way.
 #[derive(Debug)]
 struct Busy {
     version: Version,
+    since: Instant,
     first: bool,
-    big: bool,
+    load: Load,
     /// A newer version that came meanwhile.
     newer: Option<Offer>,
 }
@@ -141,11 +167,11 @@ const OTHER_WAY_ROUND: u64 = 16;
 pub struct Lanes {
     limits: Limits,
     waiting: BTreeMap<StreamId, Waiting>,
-    /// For each lane those with small and with large bodies, by when they are due.
-    queues: [[BTreeSet<(Instant, StreamId)>; 2]; 4],
+    /// For each lane those of each load, by when they are due.
+    queues: [[BTreeSet<(Instant, StreamId)>; Load::COUNT]; 4],
     busy: BTreeMap<StreamId, Busy>,
     picks: u64,
-    overflowed: bool,
+    overflowed: Option<Lane>,
 }
 
 impl Lanes {
@@ -158,7 +184,7 @@ impl Lanes {
             queues: Default::default(),
             busy: BTreeMap::new(),
             picks: 0,
-            overflowed: false,
+            overflowed: None,
         }
     }
 
@@ -174,50 +200,118 @@ impl Lanes {
             return Offered::Taken;
         }
         match self.waiting.get(&offer.id).copied() {
-            None => self.place(offer),
+            None => self.place(offer, false),
             Some(there) if offer.version < there.version => Offered::Known,
             Some(there) => self.bring_forward(there, offer),
         }
     }
 
+    /// How many more streams find a place in a lane.
+    #[must_use]
+    pub fn room(&self, lane: Lane) -> usize {
+        let there: usize = self.queues[lane as usize].iter().map(BTreeSet::len).sum();
+        self.limits.of(lane).saturating_sub(there)
+    }
+
+    /// Whether this version of a stream, or a newer one, waits or is under way.
+    #[must_use]
+    pub fn knows(&self, id: StreamId, version: Version) -> bool {
+        let busy = self.busy.get(&id).map(|busy| busy.newer.map_or(busy.version, |it| it.version));
+        let waiting = self.waiting.get(&id).map(|waiting| waiting.version);
+        busy.max(waiting).is_some_and(|known| known >= version)
+    }
+
+    /// Whether a transfer of this stream is under way.
+    #[must_use]
+    pub fn is_busy(&self, id: StreamId) -> bool {
+        self.busy.contains_key(&id)
+    }
+
+    /// Whether [`Lanes::next`] has something.
+    #[must_use]
+    pub fn is_due(&self, now: Instant, threads: usize) -> bool {
+        self.choose(now, self.loads(threads)).is_some()
+    }
+
+    /// When the next stream is due, if any waits.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.queues.iter().flatten().filter_map(BTreeSet::first).map(|(due, _)| *due).min()
+    }
+
     /// The next stream to work on, if one is due and fewer than so many are under way.
     pub fn next(&mut self, now: Instant, threads: usize) -> Option<Work> {
-        if self.busy.len() >= threads {
-            return None;
-        }
-        let big_busy = self.busy.values().filter(|busy| busy.big).count();
-        let big_may = big_busy < (threads / 2).max(1);
-        let other_way_round = (self.picks + 1).is_multiple_of(OTHER_WAY_ROUND);
-        let due = |lane: &Lane| {
-            let heads = self.queues[*lane as usize].iter().take(if big_may { 2 } else { 1 });
-            let due = |head: &&(Instant, StreamId)| head.0 <= now;
-            heads.filter_map(BTreeSet::first).filter(due).min().map(|(_, id)| *id)
-        };
-        let id = if other_way_round {
-            Lane::ALL.iter().rev().find_map(due)
-        } else {
-            Lane::ALL.iter().find_map(due)
-        }?;
-        self.picks += 1;
-        let Waiting { version, first, big, .. } = self.remove(id)?;
-        self.busy.insert(id, Busy { version, first, big, newer: None });
-        Some(Work { id, version, first })
+        let id = self.choose(now, self.loads(threads))?;
+        self.begin(id)
+    }
+
+    /// The next delete to work on, as [`Lanes::next`].
+    pub fn next_delete(&mut self, now: Instant, threads: usize) -> Option<Work> {
+        let loads = self.loads(threads);
+        let id = self.choose(now, &loads[..loads.len().min(1)])?;
+        self.begin(id)
+    }
+
+    /// Begins to work on this stream, if it waits and fewer than so many are under way, whenever it is due.
+    pub fn take(&mut self, id: StreamId, threads: usize) -> Option<Work> {
+        if self.busy.len() < threads { self.begin(id) } else { None }
     }
 
     /// A stream that was under way has come to a final outcome, or is gone.
     pub fn done(&mut self, id: StreamId) {
         if let Some(Busy { newer: Some(newer), .. }) = self.busy.remove(&id) {
-            self.place(newer);
+            self.place(newer, false);
         }
     }
 
     /// A stream that was under way is to be worked on again, not before then. A newer version that came meanwhile does not
-    /// wait for that.
-    pub fn retry(&mut self, id: StreamId, due: Instant) {
-        if let Some(Busy { version, first, big, newer }) = self.busy.remove(&id) {
-            let again = Offer { id, version, lane: Lane::Retry, due, first, big };
-            self.place(newer.unwrap_or(again));
+    /// wait for that. `doubtful` as in [`Work`].
+    pub fn retry(&mut self, id: StreamId, due: Instant, doubtful: bool) {
+        if let Some(Busy { version, since, first, load, newer }) = self.busy.remove(&id) {
+            let again = Offer { id, version, lane: Lane::Retry, due, since, first, load };
+            match newer {
+                Some(newer) => self.place(newer, false),
+                None => self.place(again, doubtful),
+            };
         }
+    }
+
+    /// A stream that waits with this version, or an older one, need not be worked on any more.
+    pub fn forget(&mut self, id: StreamId, version: Version) {
+        if self.waiting.get(&id).is_some_and(|there| there.version <= version) {
+            self.remove(id);
+        }
+    }
+
+    /// Forgets whatever waits. What is under way is still known to be.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+        self.queues = Default::default();
+        self.busy.values_mut().for_each(|busy| busy.newer = None);
+        self.overflowed = None;
+    }
+
+    /// Whatever failed before is due now.
+    pub fn retry_now(&mut self, now: Instant) {
+        for load in 0..Load::COUNT {
+            let later: Vec<_> = {
+                let queue = &self.queues[Lane::Retry as usize][load];
+                queue.iter().filter(|(due, _)| *due > now).copied().collect()
+            };
+            for (due, id) in later {
+                let queue = &mut self.queues[Lane::Retry as usize][load];
+                queue.remove(&(due, id));
+                queue.insert((now, id));
+                self.waiting.entry(id).and_modify(|there| there.due = now);
+            }
+        }
+    }
+
+    /// When the work on the stream that has waited longest came up.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Instant> {
+        let waiting = self.waiting.values().map(|there| there.since);
+        waiting.chain(self.busy.values().map(|busy| busy.since)).min()
     }
 
     /// How many streams wait.
@@ -238,8 +332,8 @@ impl Lanes {
         self.waiting.len() * WAITING_BYTES + self.busy.len() * BUSY_BYTES
     }
 
-    /// Whether a stream was dropped since this was asked last: then the index has to be walked again.
-    pub fn take_overflowed(&mut self) -> bool {
+    /// The foremost lane from which a stream was dropped since this was asked last: then the index has to be walked again.
+    pub fn take_overflowed(&mut self) -> Option<Lane> {
         std::mem::take(&mut self.overflowed)
     }
 
@@ -251,36 +345,68 @@ impl Lanes {
             return Offered::Known;
         }
         let first = offer.first || (there.first && !news);
+        let since = if news { offer.since } else { there.since };
+        let doubtful = there.doubtful && !news;
         let overflowed = self.overflowed;
         self.remove(offer.id);
-        if self.place(Offer { lane, due, first, ..offer }) == Offered::Full {
+        let moved = Offer { lane, due, first, since, ..offer };
+        if self.place(moved, doubtful) == Offered::Full {
             // It keeps the place that it had, so that nothing is dropped.
             self.overflowed = overflowed;
-            self.place(Offer { lane: there.lane, due: there.due, first, ..offer });
+            self.place(Offer { lane: there.lane, due: there.due, ..moved }, doubtful);
         }
         if news { Offered::Taken } else { Offered::Known }
     }
 
     /// Files a stream that does not wait yet.
-    fn place(&mut self, offer: Offer) -> Offered {
-        let Offer { id, version, lane, due, first, big } = offer;
-        let [small, large] = &self.queues[lane as usize];
-        if small.len() + large.len() >= self.limits.of(lane) {
-            self.overflowed = true;
-            let last = small.last().max(large.last()).copied();
-            match last {
+    fn place(&mut self, offer: Offer, doubtful: bool) -> Offered {
+        let Offer { id, version, lane, due, since, first, load } = offer;
+        let queues = &self.queues[lane as usize];
+        if queues.iter().map(BTreeSet::len).sum::<usize>() >= self.limits.of(lane) {
+            self.overflowed = Some(self.overflowed.map_or(lane, |before| before.min(lane)));
+            match queues.iter().filter_map(BTreeSet::last).max().copied() {
                 Some(last) if (due, id) < last => drop(self.remove(last.1)),
                 _ => return Offered::Full,
             }
         }
-        self.queues[lane as usize][usize::from(big)].insert((due, id));
-        self.waiting.insert(id, Waiting { version, due, lane, first, big });
+        self.queues[lane as usize][load as usize].insert((due, id));
+        self.waiting.insert(id, Waiting { version, due, since, lane, first, load, doubtful });
         Offered::Taken
+    }
+
+    /// Which loads may be begun: the first so many of all.
+    fn loads(&self, threads: usize) -> &'static [Load] {
+        const ALL: [Load; Load::COUNT] = [Load::Delete, Load::Small, Load::Big];
+        if self.busy.len() >= threads {
+            return &[];
+        }
+        let big = self.busy.values().filter(|busy| busy.load == Load::Big).count();
+        if big < (threads / 2).max(1) { &ALL } else { &ALL[..2] }
+    }
+
+    fn choose(&self, now: Instant, loads: &[Load]) -> Option<StreamId> {
+        let due = |lane: &Lane| {
+            let queues = &self.queues[*lane as usize];
+            let heads = loads.iter().filter_map(|load| queues[*load as usize].first());
+            heads.filter(|(due, _)| *due <= now).min().map(|(_, id)| *id)
+        };
+        if (self.picks + 1).is_multiple_of(OTHER_WAY_ROUND) {
+            Lane::ALL.iter().rev().find_map(due)
+        } else {
+            Lane::ALL.iter().find_map(due)
+        }
+    }
+
+    fn begin(&mut self, id: StreamId) -> Option<Work> {
+        let Waiting { version, since, first, load, doubtful, .. } = self.remove(id)?;
+        self.picks += 1;
+        self.busy.insert(id, Busy { version, since, first, load, newer: None });
+        Some(Work { id, version, since, first, load, doubtful })
     }
 
     fn remove(&mut self, id: StreamId) -> Option<Waiting> {
         let there = self.waiting.remove(&id)?;
-        self.queues[there.lane as usize][usize::from(there.big)].remove(&(there.due, id));
+        self.queues[there.lane as usize][there.load as usize].remove(&(there.due, id));
         Some(there)
     }
 }

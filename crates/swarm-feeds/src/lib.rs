@@ -3,7 +3,11 @@
 //! Owns what a feed is ([`definition`], [`scope`]), the table of a cluster's feeds as every node keeps it ([`table`]), and
 //! the decisions of the engine: what waits and what is next ([`lanes`]), what an answer of the target means ([`result`]),
 //! when an object is tried again ([`backoff`]), when the target is left alone ([`blockade`]), and what is shown of all that
-//! ([`stats`]); and what one cluster says to another ([`wire`]). Nothing here waits, sends, reads a clock or throws dice: times and draws come in, decisions go out.
+//! ([`stats`]); and what one cluster says to another ([`wire`]). None of these waits, sends, reads a clock or throws dice:
+//! times and draws come in, decisions go out.
+//!
+//! The engine that carries them out is [`Feeds`]. It reaches its own node through [`Home`] and [`Streams`], the others
+//! through [`Peers`], all of which `swarm-node` implements, and where a feed goes through [`FeedTarget`].
 
 pub mod backoff;
 pub mod blockade;
@@ -14,3 +18,35 @@ pub mod scope;
 pub mod stats;
 pub mod table;
 pub mod wire;
+
+mod deliver;
+mod engine;
+mod evaluate;
+mod home;
+mod hosts;
+mod inbox;
+mod line;
+mod peers;
+mod post;
+mod pull;
+mod report;
+mod results;
+mod retrieve;
+mod scan;
+mod send;
+mod service;
+mod settings;
+mod target;
+mod turns;
+
+pub use home::{
+    Brief, Broken, Filed, Home, MayWork, NotKept, Page, Pull, SlotCounts, Streams, What,
+};
+pub use peers::{About, Brought, Context, Done, FoundContext, Peers, To};
+pub use post::PostTarget;
+pub use pull::RetrieveTarget;
+pub use retrieve::{Imported, Importer, Retrieval};
+pub use send::{Rest, SendOrder, SendRefused, SendTicket, Shown, Verdict};
+pub use service::{Around, Feeds};
+pub use settings::FeedSettings;
+pub use target::{ClusterTargets, FeedTarget, Manner, OpenBody, Parcel, Shipment, Targets};

@@ -46,6 +46,8 @@ pub enum Delivery {
     },
     /// The target takes nothing.
     Target(TargetTrouble),
+    /// The source cannot read it.
+    Unreadable,
     /// Nobody knows: there was no answer. The target is to be asked before it is sent again.
     Unknown,
 }
@@ -84,6 +86,9 @@ impl Delivery {
             Self::Done { .. } => Settled::Done,
             Self::Context => Settled::Failed { status: 412, wait: wait(ObjectTrouble::Transient) },
             Self::Object { status, trouble } => Settled::Failed { status, wait: wait(trouble) },
+            Self::Unreadable => {
+                Settled::Failed { status: self.status(), wait: wait(ObjectTrouble::Transient) }
+            }
             Self::Target(_) | Self::Unknown => Settled::NotBlamed,
         }
     }
@@ -97,6 +102,7 @@ impl Delivery {
             Self::Context => 412,
             Self::Object { status, .. } => status,
             Self::Target(trouble) => trouble.status(),
+            Self::Unreadable => 500,
             Self::Unknown => 1,
         }
     }
@@ -174,6 +180,7 @@ mod tests {
         let cases = [
             (Delivery::Done { already: true }, Settled::Done),
             (Delivery::Context, failed(412, 240)),
+            (Delivery::Unreadable, failed(500, 240)),
             (of_answer(Op::Write, plain(500)), failed(500, 240)),
             (of_answer(Op::Write, plain(413)), failed(413, 3600)),
             (Delivery::Target(TargetTrouble::Silent), Settled::NotBlamed),

@@ -96,6 +96,13 @@ impl Scope {
         &self.raw
     }
 
+    /// Whether it selects all objects, so that nobody need find out where one belongs.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        let nothing_left_out = self.exclude.names.is_empty() && self.exclude.expressions.is_empty();
+        self.include.is_none() && self.untenanted && nothing_left_out
+    }
+
     /// Whether the feed selects it.
     #[must_use]
     pub fn qualifies(&self, subject: Subject<'_>) -> bool {

@@ -1,0 +1,365 @@
+//! One piece of work from its beginning to its end: look, judge, ask, carry, note.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use swarm_plan::feeds::{Settled, Turn, failures};
+use swarm_types::{FeedMark, FeedOutcome, FeedSlot, Instant, StreamId, Timestamp};
+
+use crate::backoff::ObjectTrouble;
+use crate::blockade::Kind;
+use crate::evaluate::{Belongs, Selected};
+use crate::home::{Filed, What};
+use crate::lanes::{Load, Work};
+use crate::peers::{Brought, FoundContext};
+use crate::result::Delivery;
+use crate::send::{Shown, Verdict};
+use crate::service::{Feeds, Look, State};
+use crate::table::Feed;
+use crate::target::{FeedTarget, InMemory, Manner, Parcel, Shipment};
+use crate::wire::{Deletion, Identity, Place};
+
+/// How long to wait for a context that another transfer is bringing, and how often to look.
+const PUSHED_BY_ANOTHER: (u32, Duration) = (600, Duration::from_millis(50));
+
+/// A context is carried at once: others wait for it.
+const AT_ONCE: Manner = Manner { probe: false, at_once: true };
+
+/// A piece of work.
+pub(crate) struct Job {
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) mark: FeedMark,
+    pub(crate) target: Arc<dyn FeedTarget>,
+    pub(crate) work: Work,
+    /// Failures noted before then do not count: the definition was changed since.
+    pub(crate) edited: Timestamp,
+    /// Whether the target often has what it is given, so that it pays to ask.
+    pub(crate) ask_before: bool,
+    /// Whether a SEND waits for it; and whether it is to be sent whatever is known.
+    pub(crate) send: Option<bool>,
+    /// The target is not known to be in order: it is greeted first.
+    pub(crate) greet: bool,
+}
+
+/// How a piece of work ended.
+enum Ended {
+    /// The stream is not here any more.
+    Vanished,
+    /// There was nothing to do: this had come of it.
+    Known(FeedSlot),
+    /// It is not to be done before then.
+    Later(Instant),
+    /// Another holder has done it.
+    Adopted(FeedSlot),
+    /// It was decided without the target.
+    Settled(Settled),
+    /// Its domain or bucket is gone: nobody can say whether it is selected.
+    NoContext,
+    /// This came of it.
+    Delivered(Delivery),
+}
+
+impl Feeds {
+    /// Does a piece of work, and notes what came of it.
+    pub(crate) async fn transfer(self, job: Job) {
+        let hold = self.home().hold();
+        let look = self.look(job.work.id);
+        let ended = match &look {
+            Some(look) => self.work(&job, look).await,
+            None => Ended::Vanished,
+        };
+        let over = self.end(&job, look.as_ref(), ended);
+        drop((hold, over));
+        self.shared.wake.notify_one();
+    }
+
+    async fn work(&self, job: &Job, look: &Look) -> Ended {
+        let definition = &job.feed.definition;
+        let known = look.filed.slots.get(job.feed.id, job.mark).copied();
+        if let Some(slot) = known.filter(|_| job.send != Some(true)) {
+            let wall = self.env().wall();
+            match slot.outcome {
+                FeedOutcome::Retrying { next_at, .. }
+                    if next_at > wall && slot.at > job.edited && job.send.is_none() =>
+                {
+                    return Ended::Later(self.now() + next_at.since(wall));
+                }
+                FeedOutcome::Retrying { .. } => {}
+                FeedOutcome::Success | FeedOutcome::Unqualified => return Ended::Known(slot),
+            }
+        }
+        let belongs = self.belongs(&look.filed).await;
+        match belongs.selected_by(&definition.scope) {
+            Selected::Yes => {}
+            Selected::No => return Ended::Settled(Settled::OutOfScope),
+            Selected::Gone => return Ended::NoContext,
+            Selected::Unknown => return Ended::Later(self.now() + definition.retry_wait),
+        }
+        if look.filed.is_tombstone() && !definition.propagate_deletes {
+            return Ended::Settled(Settled::Done);
+        }
+        let probe = match self.turn(job, look).await {
+            Turn::Now { probe } => probe,
+            Turn::At(then) => return Ended::Later(then),
+            Turn::Adopt(slot) => return Ended::Adopted(slot),
+            Turn::Ask => true,
+        };
+        if job.greet
+            && let Err(trouble) = job.target.greet().await
+        {
+            return Ended::Delivered(Delivery::Target(trouble));
+        }
+        let probe = probe || self.had_better_ask(job, look);
+        if let Some(line) = self.state().lines.get_mut(&job.feed.id) {
+            line.delivering.insert(job.work.id);
+        }
+        Ended::Delivered(self.carry(job, look, &belongs, probe).await)
+    }
+
+    /// Whether the target may well have it.
+    fn had_better_ask(&self, job: &Job, look: &Look) -> bool {
+        let from_elsewhere = match &look.filed.what {
+            What::Version(meta) => !meta.cluster.eq_ignore_ascii_case(self.shared.cluster.as_str()),
+            What::Tombstone { .. } => false,
+        };
+        let again = job.feed.generation > 0 && job.send != Some(true);
+        job.work.doubtful || from_elsewhere || again || job.ask_before
+    }
+
+    async fn carry(&self, job: &Job, look: &Look, belongs: &Belongs, probe: bool) -> Delivery {
+        let parcel = parcel(look, belongs.place(look.filed.kind()));
+        let at_once = job.send.is_some();
+        let delivery = job.target.deliver(parcel.clone(), Manner { probe, at_once }).await;
+        if delivery != Delivery::Context {
+            return delivery;
+        }
+        for context in belongs.above() {
+            match self.push_context(job, context).await {
+                Delivery::Done { .. } => {}
+                target @ Delivery::Target(_) => return target,
+                _ => return Delivery::Context,
+            }
+        }
+        job.target.deliver(parcel, Manner { probe: false, at_once }).await
+    }
+
+    /// Brings a context that something in it was refused for want of. It may be filed on another node only.
+    async fn push_context(&self, job: &Job, context: &FoundContext) -> Delivery {
+        let id = context.stream;
+        let (tries, wait) = PUSHED_BY_ANOTHER;
+        let mut waited = false;
+        for _ in 0..tries {
+            if self.begin_push(job, id) {
+                let delivery = if waited {
+                    // It has just been brought.
+                    Delivery::Done { already: true }
+                } else {
+                    self.bring_context(job, context).await
+                };
+                if let Some(line) = self.state().lines.get_mut(&job.feed.id) {
+                    line.pushing.remove(&id);
+                }
+                return delivery;
+            }
+            waited = true;
+            self.env().sleep(wait).await;
+        }
+        Delivery::Context
+    }
+
+    /// Claims a context, unless it is under way already.
+    fn begin_push(&self, job: &Job, id: StreamId) -> bool {
+        let mut state = self.state();
+        let Some(line) = state.lines.get_mut(&job.feed.id) else { return false };
+        !line.lanes.is_busy(id) && line.pushing.insert(id)
+    }
+
+    async fn bring_context(&self, job: &Job, context: &FoundContext) -> Delivery {
+        if let Some(look) = self.look(context.stream) {
+            let place = self.belongs(&look.filed).await.place(context.kind);
+            let delivery = job.target.deliver(parcel(&look, place), AT_ONCE).await;
+            if matches!(delivery, Delivery::Done { .. }) {
+                let mut state = self.state();
+                if state.lines.get(&job.feed.id).is_some_and(|line| line.mark == job.mark) {
+                    self.note(&mut state, &look, (job.feed.id, job.mark), Settled::Done);
+                }
+            }
+            return delivery;
+        }
+        let Some(Brought { stamp, meta, body }) = self.peers().bring(context.stream).await else {
+            return Delivery::Context;
+        };
+        let filed = Filed {
+            id: context.stream,
+            stamp,
+            what: What::Version(meta.clone()),
+            slots: swarm_types::FeedSlots::default(),
+            first: false,
+            holders: Vec::new(),
+        };
+        let place = self.belongs(&filed).await.place(context.kind);
+        let shipment = Shipment {
+            id: context.stream,
+            identity: Identity::of(context.stream, &meta, place),
+            stamp,
+            meta,
+            open: Arc::new(move || Some(Box::new(InMemory(Some(body.clone()))))),
+        };
+        job.target.deliver(Parcel::Version(Box::new(shipment)), AT_ONCE).await
+    }
+
+    /// Notes how a piece of work ended. Returns what is not needed any more, to be dropped outside the lock.
+    fn end(&self, job: &Job, look: Option<&Look>, ended: Ended) -> Vec<crate::line::Line> {
+        let (feed, id) = (job.feed.id, job.work.id);
+        let (now, draw) = (self.now(), self.env().random_u64("feeds"));
+        let mut state = self.state();
+        let Some(line) = state.lines.get_mut(&feed) else { return Vec::new() };
+        line.delivering.remove(&id);
+        let same_target = Arc::ptr_eq(&line.target, &job.target);
+        match &ended {
+            _ if !same_target => {}
+            Ended::Delivered(delivery) => {
+                let length = look.map_or(0, |look| look.filed.brief().length);
+                let kind = if job.work.load == Load::Delete { Kind::Delete } else { Kind::Write };
+                line.heard(*delivery, kind, length, now);
+            }
+            _ => line.blockade.not_asked(now),
+        }
+        if line.is_closed() {
+            line.lanes.done(id);
+            return state.drop_closed();
+        }
+        if line.mark != job.mark {
+            // What came of it belongs to an evaluation that is over.
+            line.lanes.retry(id, now, true);
+            return Vec::new();
+        }
+        let end = self.judge(&mut state, job, look, ended, draw);
+        let State { lines, sends, .. } = &mut *state;
+        let Some(line) = lines.get_mut(&feed) else { return Vec::new() };
+        let version = look.map_or(job.work.version, |look| look.filed.stamp.version);
+        let left = match end.verdict {
+            Some(verdict) => sends.settle(feed, id, version.max(job.work.version), verdict),
+            None => sends.wants(feed, id).is_some(),
+        };
+        match end.again {
+            None => {
+                line.lanes.done(id);
+                line.rate.count(1, now);
+            }
+            Some(due) => {
+                let due = if left && end.hurry { now } else { due };
+                line.lanes.retry(id, due, end.doubtful || job.work.doubtful);
+            }
+        }
+        Vec::new()
+    }
+
+    fn judge(
+        &self,
+        state: &mut State,
+        job: &Job,
+        look: Option<&Look>,
+        ended: Ended,
+        draw: u64,
+    ) -> End {
+        let now = self.now();
+        let of = (job.feed.id, job.mark);
+        let retry_wait = job.feed.definition.retry_wait;
+        let final_end = |verdict| End { verdict: Some(verdict), ..End::default() };
+        let (Some(look), ended) = (look, ended) else { return final_end(Verdict::StreamGone) };
+        let settled = match ended {
+            Ended::Vanished => return final_end(Verdict::StreamGone),
+            Ended::Known(slot) => return final_end(Verdict::of(&slot)),
+            Ended::Later(due) => {
+                let hurry = job.send.is_none();
+                return End { again: Some(due), hurry, ..End::default() };
+            }
+            Ended::Adopted(slot) => {
+                let before = look.filed.slots.get(of.0, of.1).map(|slot| slot.outcome);
+                let at = self.env().now();
+                for (volume, stamp) in &look.places {
+                    state.results.file(*volume, look.filed.id, *stamp, slot, before, at);
+                }
+                return final_end(Verdict::of(&slot));
+            }
+            Ended::Settled(settled) => settled,
+            Ended::Delivered(Delivery::Unknown) => {
+                return End { again: Some(now + retry_wait), doubtful: true, ..End::default() };
+            }
+            Ended::Delivered(Delivery::Target(trouble)) => {
+                let shown = Shown { status: trouble.status(), at: Some(self.env().wall()) };
+                let verdict = Some(Verdict::Shown(shown));
+                return End { again: Some(now), verdict, ..End::default() };
+            }
+            Ended::NoContext => Delivery::Context.settled(failures_of(job, look), retry_wait, draw),
+            Ended::Delivered(delivery) => {
+                self.complain(state, job, delivery, now);
+                delivery.settled(failures_of(job, look), retry_wait, draw)
+            }
+        };
+        let slot = self.note(state, look, of, settled);
+        let slot = slot.or_else(|| look.filed.slots.get(of.0, of.1).copied());
+        let verdict = slot.as_ref().map(Verdict::of);
+        let again = match settled {
+            Settled::Failed { wait, .. } => Some(now + wait),
+            Settled::NotBlamed => Some(now + retry_wait),
+            Settled::Done | Settled::OutOfScope => None,
+        };
+        End { again, verdict, ..End::default() }
+    }
+
+    fn complain(&self, state: &mut State, job: &Job, delivery: Delivery, now: Instant) {
+        if let Delivery::Object { status, trouble: ObjectTrouble::Permanent } = delivery
+            && let Some(line) = state.lines.get_mut(&job.feed.id)
+            && line.may_complain(now)
+        {
+            let (node, feed, stream) = (self.env().name(), job.feed.id.0, job.work.id);
+            tracing::warn!(node, feed, %stream, status, "target refuses an object as it is");
+        }
+    }
+}
+
+/// How often it has failed since the definition was changed.
+fn failures_of(job: &Job, look: &Look) -> u16 {
+    let slot = look.filed.slots.get(job.feed.id, job.mark);
+    failures(slot.filter(|slot| slot.at > job.edited), job.mark)
+}
+
+/// What the end of a piece of work leads to.
+#[derive(Default)]
+struct End {
+    /// When it is to be done again.
+    again: Option<Instant>,
+    /// Whether it is done again at once if somebody waits for it.
+    hurry: bool,
+    /// Whether the target may have it.
+    doubtful: bool,
+    /// What is told to those who wait for it; nothing if they are to go on waiting.
+    verdict: Option<Verdict>,
+}
+
+/// A stream as it is carried.
+fn parcel(look: &Look, place: Place) -> Parcel {
+    let filed = &look.filed;
+    match &filed.what {
+        What::Version(meta) => {
+            let (store, opened) = (Arc::clone(&look.store), filed.clone());
+            Parcel::Version(Box::new(Shipment {
+                id: filed.id,
+                identity: Identity::of(filed.id, meta, place),
+                stamp: filed.stamp,
+                meta: meta.clone(),
+                open: Arc::new(move || store.read(&opened)),
+            }))
+        }
+        What::Tombstone { kind, alias, parent, name } => Parcel::Delete(Deletion {
+            stream: filed.id,
+            kind: *kind,
+            stamp: filed.stamp,
+            alias: *alias,
+            cid: *parent,
+            name: name.as_deref().map(str::to_owned),
+        }),
+    }
+}

@@ -1,0 +1,268 @@
+//! Which feed selects a stream: where it belongs, by the contexts above it.
+//!
+//! What a domain is called only the domain knows, so it is looked up, here or on another node, and believed for a while.
+//! Looking up is done beside everything else: nobody waits for a node that is silent but the streams that belong there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use swarm_plan::feeds::{Settled, settle};
+use swarm_types::{FeedId, FeedMark, Instant, ObjectKind, StreamId, Uuid};
+
+use crate::home::{Brief, Filed, What};
+use crate::lanes::Lane;
+use crate::line::{Line, UNSURE_MAX};
+use crate::peers::{Context, FoundContext};
+use crate::scope::{Scope, Subject};
+use crate::service::{Feeds, State};
+use crate::table::Feed;
+use crate::wire::Place;
+
+/// Most contexts that are remembered.
+const CONTEXTS_MAX: usize = 4_096;
+/// A bucket, and its domain: there is nothing deeper.
+const DEPTH: usize = 2;
+
+/// Contexts that were looked up.
+#[derive(Default)]
+pub(crate) struct Contexts {
+    known: BTreeMap<Uuid, (Instant, FoundContext)>,
+}
+
+impl Contexts {
+    fn get(&self, alias: Uuid, now: Instant, timeout: Duration) -> Option<&FoundContext> {
+        self.known.get(&alias).filter(|(at, _)| now < *at + timeout).map(|(_, found)| found)
+    }
+
+    fn put(&mut self, alias: Uuid, found: FoundContext, now: Instant, timeout: Duration) {
+        if self.known.len() >= CONTEXTS_MAX {
+            self.known.retain(|_, (at, _)| now < *at + timeout);
+        }
+        if self.known.len() >= CONTEXTS_MAX {
+            self.known.pop_first();
+        }
+        self.known.insert(alias, (now, found));
+    }
+
+    /// A context was filed: what is remembered of it may be old.
+    pub(crate) fn forget(&mut self, stream: StreamId) {
+        self.known.retain(|_, (_, found)| found.stream != stream);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+}
+
+/// Where a stream belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Belongs {
+    /// To no domain.
+    Nowhere,
+    /// To the domain of this name.
+    Domain {
+        name: String,
+        /// The contexts above it, its parent first.
+        above: Vec<FoundContext>,
+    },
+    /// To a context that is gone.
+    Gone,
+    /// Nobody who was asked knows.
+    Unknown,
+}
+
+/// Whether a feed selects a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selected {
+    Yes,
+    No,
+    /// It belongs to a context that is gone.
+    Gone,
+    Unknown,
+}
+
+impl Belongs {
+    pub(crate) fn selected_by(&self, scope: &Scope) -> Selected {
+        if scope.is_everything() {
+            return Selected::Yes;
+        }
+        let qualifies = match self {
+            Self::Nowhere => scope.qualifies(Subject::Untenanted),
+            Self::Domain { name, .. } => scope.qualifies(Subject::Domain(name)),
+            Self::Gone => return Selected::Gone,
+            Self::Unknown => return Selected::Unknown,
+        };
+        if qualifies { Selected::Yes } else { Selected::No }
+    }
+
+    /// What its parents are called, as far as known.
+    pub(crate) fn place(&self, kind: ObjectKind) -> Place {
+        let Self::Domain { name, above } = self else { return Place::default() };
+        let bucket = above.iter().find(|context| context.kind == ObjectKind::Bucket);
+        let domain = (kind != ObjectKind::Domain).then(|| name.clone());
+        Place { domain, bucket: bucket.map(|context| context.name.clone()) }
+    }
+
+    /// The contexts above, the topmost first.
+    pub(crate) fn above(&self) -> impl Iterator<Item = &FoundContext> {
+        let above = match self {
+            Self::Domain { above, .. } => above.as_slice(),
+            _ => &[],
+        };
+        above.iter().rev()
+    }
+}
+
+impl Feeds {
+    /// Where a stream belongs, if that is remembered; else which context has to be looked up.
+    fn belongs_now(&self, filed: &Filed, contexts: &Contexts) -> Result<Belongs, Uuid> {
+        let (own_name, parent) = match &filed.what {
+            What::Version(meta) => (meta.name.as_deref(), meta.cid),
+            What::Tombstone { parent, name, .. } => (name.as_deref(), *parent),
+        };
+        if filed.kind() == ObjectKind::Domain {
+            let name =
+                own_name.map(|name| Belongs::Domain { name: name.to_owned(), above: Vec::new() });
+            return Ok(name.unwrap_or(Belongs::Unknown));
+        }
+        let Some(mut alias) = parent.filter(|parent| *parent != Uuid::ROOT) else {
+            return Ok(Belongs::Nowhere);
+        };
+        let timeout = self.shared.settings.context_timeout;
+        let mut above = Vec::new();
+        for _ in 0..DEPTH {
+            let found = contexts.get(alias, self.env().now(), timeout).ok_or(alias)?;
+            above.push(found.clone());
+            if found.kind == ObjectKind::Domain {
+                return Ok(Belongs::Domain { name: found.name.clone(), above });
+            }
+            let Some(parent) = found.parent else { break };
+            alias = parent;
+        }
+        Ok(Belongs::Unknown)
+    }
+
+    /// Where a stream belongs.
+    pub(crate) async fn belongs(&self, filed: &Filed) -> Belongs {
+        for _ in 0..=DEPTH {
+            let missing = match self.belongs_now(filed, &self.state().contexts) {
+                Ok(belongs) => return belongs,
+                Err(missing) => missing,
+            };
+            match self.peers().context(missing).await {
+                Context::Found(found) => {
+                    let timeout = self.shared.settings.context_timeout;
+                    self.state().contexts.put(missing, found, self.env().now(), timeout);
+                }
+                Context::Gone => return Belongs::Gone,
+                Context::Unknown => return Belongs::Unknown,
+            }
+        }
+        Belongs::Unknown
+    }
+
+    /// What is to become of a stream that came up, as far as it can be said at once.
+    pub(crate) fn sort(&self, scope: &Scope, id: StreamId) -> Sorted {
+        if scope.is_everything() {
+            return Sorted::In;
+        }
+        let Some(look) = self.look(id) else { return Sorted::Vanished };
+        match self.belongs_now(&look.filed, &self.state().contexts) {
+            Ok(belongs) => match belongs.selected_by(scope) {
+                Selected::No => Sorted::Out,
+                _ => Sorted::In,
+            },
+            Err(_) => Sorted::Unsure,
+        }
+    }
+
+    /// Has the streams looked up of which it could not be said at once whether they are selected.
+    pub(crate) fn begin_evaluations(&self) {
+        let mut begun = Vec::new();
+        for (id, line) in &mut self.state().lines {
+            if !line.evaluating && !line.unsure.is_empty() {
+                line.evaluating = true;
+                begun.push((*id, std::mem::take(&mut line.unsure)));
+            }
+        }
+        for (feed, unsure) in begun {
+            drop(self.env().spawn("feed-evaluate", self.clone().evaluate(feed, unsure)));
+        }
+    }
+
+    async fn evaluate(self, feed: FeedId, unsure: Vec<(Brief, Instant)>) {
+        let Some((mark, defined)) = self.definition_of(feed) else { return };
+        for (brief, since) in unsure {
+            let Some(look) = self.look(brief.id) else { continue };
+            let selected = self.belongs(&look.filed).await.selected_by(&defined.definition.scope);
+            let (now, wall) = (self.now(), self.env().wall());
+            let mut state = self.state();
+            let State { lines, results, .. } = &mut *state;
+            let Some(line) = lines.get_mut(&feed).filter(|line| line.mark == mark) else { break };
+            if line.is_closed() {
+                break;
+            }
+            match selected {
+                Selected::No => {
+                    let slot = settle(None, feed, mark, Settled::OutOfScope, wall);
+                    let before = look.filed.slots.get(feed, mark).map(|slot| slot.outcome);
+                    for (volume, stamp) in &look.places {
+                        let at = self.env().now();
+                        let kept = slot.is_none_or(|slot| {
+                            results.file(*volume, brief.id, *stamp, slot, before, at)
+                        });
+                        if !kept {
+                            line.walk_again_soon();
+                        }
+                    }
+                    line.rate.count(1, now);
+                }
+                Selected::Unknown => {
+                    // Whether it is selected is asked again when its turn comes.
+                    let retry_at = Some(wall + line.feed.definition.retry_wait);
+                    let later = Brief { retry_at, ..brief };
+                    line.offer(&later, Lane::Retry, since, Duration::ZERO, (now, wall));
+                }
+                Selected::Yes | Selected::Gone => {
+                    let hold_off = self.shared.hold_off;
+                    line.offer(&brief, Lane::Fresh, since, hold_off, (now, wall));
+                }
+            }
+        }
+        if let Some(line) = self.state().lines.get_mut(&feed) {
+            line.evaluating = false;
+        }
+        self.shared.wake.notify_one();
+    }
+
+    fn definition_of(&self, feed: FeedId) -> Option<(FeedMark, Arc<Feed>)> {
+        let state = self.state();
+        let line = state.lines.get(&feed)?;
+        Some((line.mark, Arc::clone(&line.feed)))
+    }
+}
+
+/// What is to become of a stream that came up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sorted {
+    /// The feed selects it, or only its turn will tell.
+    In,
+    /// The feed does not select it.
+    Out,
+    /// Its domain has to be looked up.
+    Unsure,
+    /// It is not there any more.
+    Vanished,
+}
+
+impl Line {
+    /// Keeps a stream in mind whose domain has to be looked up, if there is room.
+    pub(crate) fn note_unsure(&mut self, brief: Brief, since: Instant) -> bool {
+        let room = self.unsure.len() < UNSURE_MAX;
+        if room {
+            self.unsure.push((brief, since));
+        }
+        room
+    }
+}

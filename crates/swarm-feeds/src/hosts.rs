@@ -1,0 +1,259 @@
+//! The hosts of a feed's target, reached over HTTP.
+//!
+//! Owns which of them is turned to next, which is left alone for a while because it did not answer, and which has said that
+//! it is the cluster meant. What is sent to them is not known here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use swarm_client::{
+    Auth, Client, ClientOptions, Error, ErrorKind, Patience, Request, Response, Secret,
+};
+use swarm_env::Env;
+use swarm_types::{ClusterName, HeaderList, Instant};
+
+use crate::blockade::TargetTrouble;
+use crate::definition::Definition;
+use crate::result::{Answer, Delivery, Op, of_answer};
+use crate::service::lock;
+use crate::wire::{Route, greet, read_answer};
+
+/// A request is given up when not a byte has moved for so long. A transfer over a slow way may take any time.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long a host may take to say who it is: others are tried after it.
+const GREETING: Duration = Duration::from_secs(10);
+/// A host that did not answer is left alone for so long, if there are others (our choice).
+const LEFT_ALONE: Duration = Duration::from_secs(30);
+/// So often a host is asked who it is (our choice).
+const GREET_AGAIN: Duration = Duration::from_secs(3600);
+/// A connection that nobody needed for so long is closed.
+const IDLE: Duration = Duration::from_secs(30);
+/// Most bytes of an answer's body that are read so that its connection can be used again.
+const ANSWER: usize = 64 * 1024;
+
+/// The hosts of a target.
+pub(crate) struct Hosts {
+    pub(crate) env: Env,
+    pub(crate) client: Client,
+    pub(crate) route: Route,
+    definition: Definition,
+    auth: Option<Auth>,
+    hosts: Vec<Host>,
+    /// Which host is turned to next.
+    turn: AtomicUsize,
+}
+
+/// One address of the target.
+pub(crate) struct Host {
+    /// None for a name, which nobody can resolve here.
+    at: Option<SocketAddr>,
+    state: Mutex<HostState>,
+}
+
+#[derive(Default)]
+struct HostState {
+    /// It is left alone until then, for this reason.
+    bad: Option<(Instant, TargetTrouble)>,
+    /// When it last said that it is the cluster meant.
+    greeted: Option<Instant>,
+}
+
+/// What came of a try at one host.
+pub(crate) enum Tried {
+    /// It answered.
+    Over(Delivery),
+    /// It did not, and nothing came of it: the next one may.
+    BadHost(TargetTrouble),
+    /// It did not, and nobody knows what came of it.
+    Unknown(TargetTrouble),
+}
+
+impl Hosts {
+    /// The hosts of a definition. `administrator` is taken where the definition names none.
+    pub(crate) fn new(
+        env: &Env,
+        own: ClusterName,
+        definition: &Definition,
+        administrator: Option<Auth>,
+    ) -> Self {
+        let options = ClientOptions {
+            idle_per_address: definition.threads,
+            idle_for: IDLE,
+            ..ClientOptions::default()
+        };
+        let login = definition.remote_auth.as_ref().map(|login| Auth::Digest {
+            user: login.user.clone(),
+            secret: Secret::Clear(login.password.clear().to_owned()),
+        });
+        let host = |name: &String| {
+            let ip: Option<IpAddr> = name.parse().ok();
+            let at = ip.map(|ip| SocketAddr::new(ip, definition.port));
+            Host { at, state: Mutex::default() }
+        };
+        Self {
+            env: env.clone(),
+            client: Client::new(env.clone(), options),
+            route: Route { from: own, to: definition.cluster_name.clone() },
+            auth: login.or(administrator),
+            hosts: definition.hosts.iter().map(host).collect(),
+            turn: AtomicUsize::new(0),
+            definition: definition.clone(),
+        }
+    }
+
+    pub(crate) fn request(
+        &self,
+        to: SocketAddr,
+        method: &str,
+        target: String,
+        headers: HeaderList,
+    ) -> Request {
+        let mut request = Request::new(to, method, target);
+        request.headers = headers;
+        request.auth.clone_from(&self.auth);
+        request.patience = Patience::Idle(SILENCE);
+        request
+    }
+
+    /// Sends a request and reads its answer, so that the connection can be used again.
+    pub(crate) async fn ask(&self, request: Request) -> Result<(Answer, Response), Error> {
+        let mut response = self.client.send(request).await?;
+        // A body that breaks off is of no interest, and closes the connection.
+        drop(response.body.collect(ANSWER).await);
+        let answer =
+            read_answer(response.status, &response.headers, &self.route.to, self.env.wall());
+        Ok((answer, response))
+    }
+
+    /// Whether a host may be sent anything: it has said, not too long ago, that it is the cluster meant.
+    pub(crate) async fn greet_host(&self, host: &Host) -> Result<SocketAddr, TargetTrouble> {
+        let at = host.at.ok_or(TargetTrouble::Unresolvable)?;
+        let greeted = lock(&host.state).greeted;
+        if greeted.is_some_and(|greeted| self.env.now() < greeted + GREET_AGAIN) {
+            return Ok(at);
+        }
+        let mut request = self.request(at, "GET", "/?admin".to_owned(), HeaderList::default());
+        request.patience = Patience::Whole(GREETING);
+        let asked = self.ask(request).await;
+        let judged = asked.map_err(|error| trouble_of(&error)).and_then(|(answer, response)| {
+            if (200..300).contains(&answer.status) {
+                return greet(&response.headers, &self.route.to, self.definition.mode).map(drop);
+            }
+            match of_answer(Op::Write, answer) {
+                Delivery::Target(trouble) => Err(trouble),
+                // It answers, but not as a cluster does.
+                _ => Err(TargetTrouble::WrongCluster),
+            }
+        });
+        match judged {
+            Ok(()) => {
+                let state = HostState { bad: None, greeted: Some(self.env.now()) };
+                *lock(&host.state) = state;
+                Ok(at)
+            }
+            Err(trouble) => {
+                self.leave_alone(host, trouble);
+                Err(trouble)
+            }
+        }
+    }
+
+    fn leave_alone(&self, host: &Host, trouble: TargetTrouble) {
+        let until = self.env.now() + LEFT_ALONE;
+        *lock(&host.state) = HostState { bad: Some((until, trouble)), greeted: None };
+    }
+
+    /// The hosts in the order in which they are tried: in turns, and those that are left alone last.
+    fn in_turn(&self) -> Vec<&Host> {
+        let now = self.env.now();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.hosts.len();
+        let turned = (0..count).map(|nth| &self.hosts[first.wrapping_add(nth) % count]);
+        let mut hosts: Vec<&Host> = turned.collect();
+        hosts.sort_by_key(|host| lock(&host.state).bad.is_some_and(|(until, _)| now < until));
+        hosts
+    }
+
+    /// Tells the hosts that are not left alone apart; all, if there is none: then they are asked again.
+    pub(crate) fn to_try(&self, again: bool) -> Vec<&Host> {
+        let now = self.env.now();
+        let mut hosts = self.in_turn();
+        if !again {
+            hosts.retain(|host| lock(&host.state).bad.is_none_or(|(until, _)| now >= until));
+        }
+        hosts
+    }
+
+    /// Why all hosts are left alone: the reason that an administrator can do most about.
+    pub(crate) fn why(&self) -> TargetTrouble {
+        let troubles = self.hosts.iter().filter_map(|host| {
+            let known = lock(&host.state).bad.map(|(_, trouble)| trouble);
+            known.or(host.at.is_none().then_some(TargetTrouble::Unresolvable))
+        });
+        troubles.min_by_key(|trouble| weight(*trouble)).unwrap_or(TargetTrouble::Silent)
+    }
+
+    /// Where another node of the target is reached.
+    pub(crate) fn at(&self, ip: IpAddr) -> SocketAddr {
+        SocketAddr::new(ip, self.definition.port)
+    }
+
+    /// Asks one host after the other who it is, until one is the cluster meant.
+    pub(crate) async fn greet(&self) -> Result<(), TargetTrouble> {
+        for host in self.to_try(true) {
+            // Somebody wants to know how it is now.
+            lock(&host.state).greeted = None;
+            if self.greet_host(host).await.is_ok() {
+                return Ok(());
+            }
+        }
+        Err(self.why())
+    }
+
+    /// Notes what came of a try at a host. Returns what came of the delivery, unless the next host is to be tried.
+    pub(crate) fn after(&self, host: &Host, tried: Tried) -> Option<Delivery> {
+        match tried {
+            Tried::Over(Delivery::Target(TargetTrouble::WrongCluster)) => {
+                self.leave_alone(host, TargetTrouble::WrongCluster);
+                None
+            }
+            Tried::Over(delivery) => Some(delivery),
+            Tried::BadHost(trouble) => {
+                self.leave_alone(host, trouble);
+                None
+            }
+            Tried::Unknown(trouble) => {
+                self.leave_alone(host, trouble);
+                Some(Delivery::Unknown)
+            }
+        }
+    }
+
+    /// Closes connections that nobody needed for a while.
+    pub(crate) fn tidy(&self) {
+        self.client.close_idle_for(IDLE);
+    }
+}
+
+pub(crate) fn trouble_of(error: &Error) -> TargetTrouble {
+    match error.kind {
+        ErrorKind::Timeout => TargetTrouble::Silent,
+        _ => TargetTrouble::Refused,
+    }
+}
+
+/// The lower, the more it says.
+const fn weight(trouble: TargetTrouble) -> u8 {
+    match trouble {
+        TargetTrouble::Auth(_) => 0,
+        TargetTrouble::Full => 1,
+        TargetTrouble::Busy { .. } => 2,
+        TargetTrouble::TooOld => 3,
+        TargetTrouble::Silent | TargetTrouble::Refused => 4,
+        // One host of another cluster, or with a name, may be a slip; if all others are silent, they may come back.
+        TargetTrouble::WrongCluster => 5,
+        TargetTrouble::Unresolvable => 6,
+    }
+}

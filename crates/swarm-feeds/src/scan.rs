@@ -1,0 +1,214 @@
+//! Where work comes from: what was filed on the node just now, and the walk through the volumes that finds everything else.
+//!
+//! The walk is what makes feeds whole: whatever a feed has not come to an end with, it finds. It brings no more at a time
+//! than there is room for, and goes on where it was; so a backlog of any length takes no memory.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use swarm_plan::feeds::{Settled, settle};
+use swarm_types::{FeedId, FeedMark, Instant, StreamId, Timestamp, VolumeId};
+
+use crate::evaluate::Sorted;
+use crate::home::{Brief, Page, Streams};
+use crate::lanes::{Lane, Offered};
+use crate::line::Walk;
+use crate::service::{Feeds, Look, State, lock};
+use crate::table::Feed;
+
+/// Streams looked through at a time.
+const PAGE: usize = 256;
+/// Pages of each volume and feed in one pass.
+const PAGES: usize = 4;
+/// Streams taken from the inbox in one pass.
+const ARRIVALS: usize = 4_096;
+
+/// What one pass is made at.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    /// By the engine's clock.
+    pub(crate) now: Instant,
+    pub(crate) wall: Timestamp,
+}
+
+/// A feed whose walk through a volume is to go on.
+struct Wanted {
+    feed: Arc<Feed>,
+    mark: FeedMark,
+    volume: VolumeId,
+    after: Option<StreamId>,
+}
+
+impl Feeds {
+    /// Takes note of volumes that came and went.
+    pub(crate) fn meet(&self, stores: &[Arc<dyn Streams>], moment: Moment) {
+        let volumes: BTreeSet<VolumeId> = stores.iter().map(|store| store.id()).collect();
+        for line in self.state().lines.values_mut() {
+            line.meet(&volumes, moment.now);
+        }
+    }
+
+    /// Has the feeds look at what was filed. True if there is more.
+    pub(crate) fn take_arrivals(&self, moment: Moment) -> bool {
+        let (arrivals, overflowed, more) = {
+            let mut inbox = lock(&self.shared.inbox);
+            let (arrivals, overflowed) = inbox.take(ARRIVALS);
+            (arrivals, overflowed, inbox.len() > 0)
+        };
+        let feeds: Vec<(Arc<Feed>, FeedMark)> = {
+            let mut state = self.state();
+            for brief in arrivals.iter().filter(|brief| brief.kind.is_context()) {
+                state.contexts.forget(brief.id);
+            }
+            let lines = state.lines.values_mut().filter(|line| !line.is_closed());
+            lines
+                .map(|line| {
+                    if overflowed {
+                        line.walk_again_soon();
+                    }
+                    (Arc::clone(&line.feed), line.mark)
+                })
+                .collect()
+        };
+        for brief in arrivals {
+            // Copies bring along what came of them. Who goes first has just been written.
+            let look = if brief.first { None } else { self.look(brief.id) };
+            for (feed, mark) in &feeds {
+                if look.as_ref().is_some_and(|look| is_settled(&brief, look, feed.id, *mark)) {
+                    continue;
+                }
+                let sorted = self.sort(&feed.definition.scope, brief.id);
+                self.take_brief((feed.id, *mark), None, &brief, sorted, moment);
+            }
+        }
+        more
+    }
+
+    /// Goes on with the walks through the volumes. True if there is more to be walked right now.
+    pub(crate) fn scan(&self, stores: &[Arc<dyn Streams>], moment: Moment) -> bool {
+        let wanted: Vec<Wanted> = {
+            let state = self.state();
+            let lines = state.lines.values();
+            lines
+                .flat_map(|line| {
+                    line.walks().map(|(volume, after)| Wanted {
+                        feed: Arc::clone(&line.feed),
+                        mark: line.mark,
+                        volume,
+                        after,
+                    })
+                })
+                .collect()
+        };
+        let mut more = false;
+        for wanted in wanted {
+            let Some(store) = stores.iter().find(|store| store.id() == wanted.volume) else {
+                continue;
+            };
+            more |= self.walk(&**store, wanted, moment);
+        }
+        more
+    }
+
+    /// Walks a little way through one volume for one feed. True if it may go on at once.
+    fn walk(&self, store: &dyn Streams, wanted: Wanted, moment: Moment) -> bool {
+        let of = (wanted.feed.id, wanted.mark);
+        let mut after = wanted.after;
+        for _ in 0..PAGES {
+            let Page { found, next } = store.page(of, after, PAGE);
+            let mut stopped = false;
+            for brief in found {
+                let sorted = self.sort(&wanted.feed.definition.scope, brief.id);
+                if !self.take_brief(of, Some(wanted.volume), &brief, sorted, moment) {
+                    stopped = true;
+                    break;
+                }
+                after = Some(brief.id);
+            }
+            let to = match next {
+                _ if stopped => Walk::At(after),
+                Some(next) => Walk::At(Some(next)),
+                None => Walk::Over,
+            };
+            if let Some(line) = self.state().lines.get_mut(&of.0).filter(|line| line.mark == of.1) {
+                line.walked(wanted.volume, to);
+            }
+            if stopped || next.is_none() {
+                return false;
+            }
+            after = next;
+        }
+        true
+    }
+
+    /// Does with a stream what it was sorted out to. `walked` is the volume whose walk found it; what was filed just now has
+    /// no walk that could stop for it. False if there was no room, so that the walk has to stop before it.
+    fn take_brief(
+        &self,
+        (feed, mark): (FeedId, FeedMark),
+        walked: Option<VolumeId>,
+        brief: &Brief,
+        sorted: Sorted,
+        Moment { now, wall }: Moment,
+    ) -> bool {
+        let look = if sorted == Sorted::Out { self.look(brief.id) } else { None };
+        let mut state = self.state();
+        let State { lines, results, .. } = &mut *state;
+        let Some(line) = lines.get_mut(&feed).filter(|line| line.mark == mark && !line.is_closed())
+        else {
+            return false;
+        };
+        if line.lanes.knows(brief.id, brief.stamp.version) && !(walked.is_none() && brief.first) {
+            return true;
+        }
+        if let Some(volume) = walked
+            && let Some(slot) = results.of(volume, brief.id, brief.stamp, (feed, mark))
+            && slot.outcome.is_final()
+        {
+            return true;
+        }
+        let (lane, since) =
+            if walked.is_some() { (Lane::Backlog, line.since) } else { (Lane::Fresh, now) };
+        let hold_off = self.shared.hold_off;
+        let held_off = walked.is_some() && !brief.first && now < since + hold_off;
+        match sorted {
+            Sorted::Vanished => true,
+            Sorted::In | Sorted::Unsure if held_off => {
+                // Most of these will have been done by then; the others the next walk finds.
+                line.walk_again_at(since + hold_off);
+                true
+            }
+            Sorted::In => line.offer(brief, lane, since, hold_off, (now, wall)) != Offered::Full,
+            Sorted::Unsure => {
+                let room = line.note_unsure(*brief, since);
+                if !room && walked.is_none() {
+                    line.walk_again_soon();
+                }
+                room
+            }
+            Sorted::Out => {
+                let Some(look) = look else { return true };
+                let room = look.places.iter().all(|(volume, _)| results.has_room(*volume));
+                if !room && walked.is_none() {
+                    line.walk_again_soon();
+                }
+                let slot = settle(None, feed, mark, Settled::OutOfScope, wall);
+                if let Some(slot) = slot.filter(|_| room) {
+                    let before = look.filed.slots.get(feed, mark).map(|slot| slot.outcome);
+                    let at = self.env().now();
+                    for (volume, stamp) in &look.places {
+                        results.file(*volume, brief.id, *stamp, slot, before, at);
+                    }
+                    line.rate.count(1, now);
+                }
+                room
+            }
+        }
+    }
+}
+
+/// Whether a stream that arrived needs nothing more.
+fn is_settled(brief: &Brief, look: &Look, feed: FeedId, mark: FeedMark) -> bool {
+    let slot = look.filed.slots.get(feed, mark);
+    look.filed.stamp == brief.stamp && slot.is_some_and(|slot| slot.outcome.is_final())
+}

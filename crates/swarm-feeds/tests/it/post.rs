@@ -1,0 +1,514 @@
+//! Direct POST over real sockets of the simulated world, to a server that answers as it is told.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use swarm_client::{Auth, Secret};
+use swarm_env::{BoxFuture, Env, Stream};
+use swarm_feeds::backoff::ObjectTrouble;
+use swarm_feeds::blockade::TargetTrouble;
+use swarm_feeds::definition::{RawFeed, check};
+use swarm_feeds::result::Delivery;
+use swarm_feeds::wire::{
+    Deletion, Identity, Place, encode_held, read_delete, read_import, read_probe,
+};
+use swarm_feeds::{Broken, FeedTarget, Manner, Parcel, PostTarget, Pull, Shipment};
+use swarm_plan::feeds::Held;
+use swarm_sim::Sim;
+use swarm_types::{ClusterName, HeaderList, ObjectKind, StreamId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::kit::{MINUTE, SECOND, alias, named, stamp, stream, to, with};
+
+const WEST: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 2, 0, 1), Ipv4Addr::new(10, 2, 0, 2)];
+
+const PROBE: Manner = Manner { probe: true, at_once: false };
+
+/// A request as a server heard it.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    host: usize,
+    connection: usize,
+    pub(crate) verb: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderList,
+    body: Vec<u8>,
+}
+
+/// What a server does.
+enum Reply {
+    /// Reads the body, then answers with this status and these lines.
+    Say(u16, String),
+    /// Answers at once, and closes.
+    AtOnce(u16),
+    /// Reads so much of the body, and closes.
+    Cut(usize),
+    /// Never answers.
+    Silence,
+}
+
+type Script = fn(&Heard) -> Reply;
+type Log = Arc<Mutex<Vec<Heard>>>;
+
+fn say(status: u16) -> Reply {
+    Reply::Say(status, String::new())
+}
+
+/// What a node of the cluster `west` says of itself.
+fn welcome() -> Reply {
+    let lines = "Castor-System-Cluster: west\r\nServer: CAStor Cluster/12.1.0\r\n";
+    Reply::Say(200, lines.to_owned())
+}
+
+async fn listen(env: Env, host: usize, script: Script, log: Log) {
+    let listener = env.net().listen(80).await.unwrap();
+    let mut connection = 0;
+    while let Ok((stream, _)) = listener.accept().await {
+        connection += 1;
+        let log = Arc::clone(&log);
+        drop(env.spawn("connection", async move {
+            drop(serve(stream, host, connection, script, &log).await);
+        }));
+    }
+}
+
+async fn serve(
+    mut stream: Stream,
+    host: usize,
+    connection: usize,
+    script: Script,
+    log: &Log,
+) -> std::io::Result<()> {
+    let mut unread = Vec::new();
+    loop {
+        let end = loop {
+            if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if stream.read_buf(&mut unread).await? == 0 {
+                return Ok(());
+            }
+        };
+        let head = String::from_utf8(unread.drain(..end).collect()).unwrap();
+        let mut heard = read_head(&head, host, connection);
+        let length = heard.headers.text("content-length").map_or(0, |text| text.parse().unwrap());
+        let reply = script(&heard);
+        let wanted: usize = match reply {
+            Reply::Say(..) => length,
+            Reply::Cut(bytes) => bytes,
+            Reply::AtOnce(_) | Reply::Silence => 0,
+        };
+        if wanted > 0 && heard.headers.text("expect").is_some() {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        while unread.len() < wanted && stream.read_buf(&mut unread).await? > 0 {}
+        heard.body = unread.drain(..wanted.min(unread.len())).collect();
+        let whole = heard.body.len() == length;
+        log.lock().unwrap().push(heard);
+        match reply {
+            Reply::Say(status, lines) if whole => {
+                let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n{lines}\r\n");
+                stream.write_all(answer.as_bytes()).await?;
+            }
+            Reply::AtOnce(status) => {
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                stream.write_all(answer.as_bytes()).await?;
+                return stream.shutdown().await;
+            }
+            Reply::Silence => return std::future::pending().await,
+            Reply::Say(..) | Reply::Cut(_) => return Ok(()),
+        }
+    }
+}
+
+pub(crate) fn read_head(head: &str, host: usize, connection: usize) -> Heard {
+    let mut lines = head.lines();
+    let mut first = lines.next().unwrap().split(' ');
+    let verb = first.next().unwrap().to_owned();
+    let (path, query) = first.next().unwrap().split_once('?').unwrap();
+    let mut headers = HeaderList::default();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        headers.push(name, value.to_owned());
+    }
+    let (path, query) = (path.to_owned(), query.to_owned());
+    Heard { host, connection, verb, path, query, headers, body: Vec::new() }
+}
+
+/// A target, and what its hosts have heard.
+struct Setup {
+    env: Env,
+    world: swarm_sim::SimHandle,
+    west: swarm_sim::HostId,
+    target: Arc<PostTarget>,
+    log: Log,
+}
+
+impl Setup {
+    fn heard(&self) -> Vec<Heard> {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn verbs(&self) -> Vec<String> {
+        self.heard().into_iter().map(|heard| heard.verb).collect()
+    }
+
+    async fn deliver(&self, parcel: &Parcel) -> Delivery {
+        self.target.deliver(parcel.clone(), Manner::default()).await
+    }
+}
+
+/// Tells a story between a feed of these hosts and servers that follow a script.
+fn tell<F, Fut>(hosts: &[&str], script: Script, story: F)
+where
+    F: FnOnce(Setup) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let mut sim = Sim::seeded(1);
+    let world = sim.handle();
+    let log = Log::default();
+    let servers = [0, 1].map(|nth| world.add_host(&format!("west{nth}"), WEST[nth]));
+    for (nth, server) in servers.into_iter().enumerate() {
+        let (env, log) = (world.env(server), Arc::clone(&log));
+        drop(world.spawn_on(server, "listen", listen(env, nth, script, log)));
+    }
+    let host = world.add_host("east", Ipv4Addr::new(10, 1, 0, 1));
+    let env = world.env(host);
+    let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let raw = RawFeed { hosts: Some(hosts), ..to("west") };
+    let definition = check(raw, &ClusterName::from("east")).unwrap();
+    let admin = Auth::Digest { user: "admin".to_owned(), secret: Secret::Clear("key".to_owned()) };
+    let target = PostTarget::new(&env, ClusterName::from("east"), &definition, Some(admin));
+    let setup = Setup { env, world, west: servers[0], target: Arc::new(target), log };
+    let world = setup.world.clone();
+    sim.block_on(host, async move { story(setup).await });
+    assert!(world.panics().is_empty(), "{:?}", world.panics());
+}
+
+/// A body of this length, which breaks off there.
+struct Body(u64, u64);
+
+impl Pull for Body {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
+        Box::pin(async move {
+            if self.0 <= self.1 {
+                return Err(Broken);
+            }
+            let piece = self.0.min(30_000);
+            self.0 -= piece;
+            let bytes = vec![7; usize::try_from(piece).unwrap()];
+            Ok((piece > 0).then(|| Bytes::from(bytes)))
+        })
+    }
+}
+
+fn parcel_that_breaks(id: StreamId, length: u64, at: u64) -> Parcel {
+    let filed = with(named(id, stamp(1_000), alias(2)), |meta| {
+        meta.length = length;
+        meta.headers.push("X-Acme-Meta-Page", "1");
+    });
+    let swarm_feeds::What::Version(meta) = filed.what else { panic!("it is a version") };
+    let place = Place { domain: Some("acme.example".to_owned()), bucket: Some("b".to_owned()) };
+    Parcel::Version(Box::new(Shipment {
+        id,
+        identity: Identity::of(id, &meta, place),
+        stamp: stamp(1_000),
+        meta,
+        open: Arc::new(move || Some(Box::new(Body(length + 1, at + 1)))),
+    }))
+}
+
+/// A version whose body is whole.
+fn parcel(length: u64) -> Parcel {
+    let Parcel::Version(shipment) = parcel_that_breaks(stream(1), length, 0) else {
+        panic!("it is a version")
+    };
+    let open = move || -> Option<Box<dyn Pull>> { Some(Box::new(Whole(length))) };
+    Parcel::Version(Box::new(Shipment { open: Arc::new(open), ..*shipment }))
+}
+
+struct Whole(u64);
+
+impl Pull for Whole {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
+        let piece = self.0.min(30_000);
+        self.0 -= piece;
+        let bytes = vec![7; usize::try_from(piece).unwrap()];
+        Box::pin(async move { Ok((piece > 0).then(|| Bytes::from(bytes))) })
+    }
+}
+
+#[test]
+fn a_version_arrives_as_it_is_and_the_host_is_asked_first_who_it_is() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { say(201) };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        for length in [0, 100, 60_000, 1_000_000] {
+            let sent = parcel(length);
+            assert_eq!(setup.deliver(&sent).await, Delivery::Done { already: false });
+            let last = setup.heard().pop().unwrap();
+            let (route, import) = read_import(&last.path, &last.query, &last.headers).unwrap();
+            assert_eq!((route.from.as_str(), route.to.as_str()), ("east", "west"));
+            let Parcel::Version(sent) = sent else { panic!("it is a version") };
+            assert_eq!((import.identity, import.stamp), (sent.identity, sent.stamp));
+            assert_eq!((import.meta, last.body.len() as u64), (sent.meta, length));
+        }
+        assert_eq!(setup.verbs(), ["GET", "POST", "POST", "POST", "POST"]);
+        let connections: Vec<usize> = setup.heard().iter().map(|heard| heard.connection).collect();
+        assert_eq!(connections, [1; 5], "one connection serves them all");
+    });
+}
+
+#[test]
+fn what_the_target_has_is_asked_for_without_the_body() {
+    let script: Script = |heard| {
+        if heard.verb == "GET" {
+            return welcome();
+        }
+        if heard.verb == "POST" {
+            return say(201);
+        }
+        let (_, identity) = read_probe(&heard.path, &heard.query, &heard.headers).unwrap();
+        assert_eq!(identity.kind, ObjectKind::Named);
+        let held = Held::Version { stamp: stamp(1_000), intact: true };
+        let lines = encode_held(held).iter().fold(String::new(), |lines, header| {
+            format!("{lines}{}: {}\r\n", header.name, header.text().unwrap())
+        });
+        Reply::Say(200, lines)
+    };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        let there = setup.target.deliver(parcel(100), PROBE).await;
+        assert_eq!(there, Delivery::Done { already: true });
+        let Parcel::Version(newer) = parcel(100) else { panic!("it is a version") };
+        let newer = Parcel::Version(Box::new(Shipment { stamp: stamp(2_000), ..*newer }));
+        let stored = setup.target.deliver(newer, PROBE).await;
+        assert_eq!(stored, Delivery::Done { already: false });
+        assert_eq!(setup.verbs(), ["GET", "HEAD", "HEAD", "POST"]);
+    });
+}
+
+#[test]
+fn a_conflict_is_told_before_the_body_is_sent() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { Reply::AtOnce(409) };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        let there = setup.deliver(&parcel(1_000_000)).await;
+        assert_eq!(there, Delivery::Done { already: true });
+        let last = setup.heard().pop().unwrap();
+        assert_eq!(last.headers.text("expect"), Some("100-continue"));
+    });
+}
+
+#[test]
+fn answers_mean_what_they_say() {
+    fn answer(heard: &Heard) -> Reply {
+        if heard.verb == "GET" {
+            return welcome();
+        }
+        let length: usize = heard.headers.text("castor-system-length").unwrap().parse().unwrap();
+        match length {
+            412 => say(412),
+            413 => Reply::Say(412, "Castor-System-Cluster: north\r\n".to_owned()),
+            503 => Reply::Say(503, "Retry-After: 7\r\n".to_owned()),
+            status => say(u16::try_from(status).unwrap()),
+        }
+    }
+    tell(&["10.2.0.1"], answer, async |setup: Setup| {
+        let refused = Delivery::Object { status: 400, trouble: ObjectTrouble::Permanent };
+        let cases = [
+            (412, Delivery::Context),
+            (400, refused),
+            (507, Delivery::Target(TargetTrouble::Full)),
+            (403, Delivery::Target(TargetTrouble::Auth(403))),
+            (502, Delivery::Target(TargetTrouble::Refused)),
+            (503, Delivery::Target(TargetTrouble::Busy { retry_after: 7 * SECOND })),
+            // Last: the address belongs to another cluster by now.
+            (413, Delivery::Target(TargetTrouble::WrongCluster)),
+        ];
+        for (length, meant) in cases {
+            assert_eq!(setup.deliver(&parcel(length)).await, meant, "{length}");
+        }
+        let heard = setup.heard().len();
+        let again = setup.deliver(&parcel(201)).await;
+        assert_eq!(again, Delivery::Target(TargetTrouble::WrongCluster));
+        assert_eq!(setup.heard().len(), heard, "it is sent nothing more");
+    });
+}
+
+#[test]
+fn a_delete_is_carried_by_its_stream() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { say(404) };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        let deletion = Deletion {
+            stream: stream(5),
+            kind: ObjectKind::Named,
+            stamp: stamp(2_000),
+            alias: None,
+            cid: Some(alias(2)),
+            name: None,
+        };
+        let gone = setup.deliver(&Parcel::Delete(deletion.clone())).await;
+        assert_eq!(gone, Delivery::Done { already: true });
+        let last = setup.heard().pop().unwrap();
+        let (_, read) = read_delete(&last.query, &last.headers).unwrap();
+        assert_eq!((last.verb.as_str(), read), ("DELETE", deletion));
+    });
+}
+
+#[test]
+fn nothing_is_sent_to_another_cluster_or_to_a_name() {
+    let script: Script = |_| Reply::Say(200, "Castor-System-Cluster: north\r\n".to_owned());
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        let wrong = TargetTrouble::WrongCluster;
+        assert_eq!(setup.deliver(&parcel(100)).await, Delivery::Target(wrong));
+        assert_eq!(setup.target.greet().await, Err(wrong));
+        assert_eq!(setup.verbs(), ["GET", "GET"]);
+    });
+    tell(&["west.example"], script, async |setup: Setup| {
+        let nobody = TargetTrouble::Unresolvable;
+        assert_eq!(setup.target.greet().await, Err(nobody));
+        assert_eq!(setup.deliver(&parcel(100)).await, Delivery::Target(nobody));
+        assert!(setup.heard().is_empty());
+    });
+}
+
+#[test]
+fn one_host_stands_in_for_another_that_is_gone() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { say(201) };
+    // Nobody listens at the second.
+    tell(&["10.2.0.1", "10.2.0.9", "10.2.0.2"], script, async |setup: Setup| {
+        assert_eq!(setup.target.greet().await, Ok(()));
+        let begun = setup.env.now();
+        for _ in 0..20 {
+            assert_eq!(setup.deliver(&parcel(100)).await, Delivery::Done { already: false });
+        }
+        let took = setup.env.now().since(begun);
+        assert!(took < 12 * SECOND, "{took:?}: it is tried once");
+        let posts = setup.heard().into_iter().filter(|heard| heard.verb == "POST");
+        let mut by_host = [0; 2];
+        posts.for_each(|heard| by_host[heard.host] += 1);
+        assert!(by_host.iter().all(|posts| *posts >= 6), "{by_host:?}: they take turns");
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_in_the_body_leaves_the_outcome_open() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { Reply::Cut(100_000) };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        assert_eq!(setup.deliver(&parcel(2_000_000)).await, Delivery::Unknown);
+        let refused = Delivery::Target(TargetTrouble::Refused);
+        assert_eq!(setup.deliver(&parcel(100)).await, refused, "it is left alone for a while");
+        setup.env.sleep(MINUTE / 2).await;
+        let before = setup.heard().len();
+        assert_eq!(setup.deliver(&parcel(2_000_000)).await, Delivery::Unknown);
+        assert_eq!(setup.heard()[before].verb, "GET", "it is greeted anew");
+    });
+}
+
+#[test]
+fn a_target_that_never_answers_is_silent() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { Reply::Silence };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        let begun = setup.env.now();
+        assert_eq!(setup.deliver(&parcel(1_000)).await, Delivery::Unknown);
+        let took = setup.env.now().since(begun);
+        assert!(took <= 3 * MINUTE, "{took:?}");
+        setup.env.sleep(MINUTE).await;
+        let asked = setup.target.deliver(parcel(1_000), PROBE).await;
+        assert_eq!(asked, Delivery::Target(TargetTrouble::Silent), "a question has no outcome");
+    });
+    let deaf: Script = |_| Reply::Silence;
+    tell(&["10.2.0.1", "10.2.0.2"], deaf, async |setup: Setup| {
+        let begun = setup.env.now();
+        assert_eq!(setup.target.greet().await, Err(TargetTrouble::Silent));
+        let took = setup.env.now().since(begun);
+        assert!(took <= 30 * SECOND, "{took:?}: whoever is greeted, it does not take long");
+    });
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_not_the_targets_fault() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { say(201) };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        for length in [50_000, 2_000_000] {
+            let breaks = parcel_that_breaks(stream(1), length, length / 2);
+            assert_eq!(setup.deliver(&breaks).await, Delivery::Unreadable, "{length}");
+        }
+        assert_eq!(setup.deliver(&parcel(100)).await, Delivery::Done { already: false });
+    });
+}
+
+#[test]
+fn who_wants_a_signature_gets_one_and_who_takes_none_is_told_apart() {
+    let script: Script = |heard| {
+        let signed = heard.headers.text("authorization").map(str::to_owned);
+        match (signed, heard.verb.as_str()) {
+            (None, _) => {
+                let challenge = r#"Digest realm="CAStor administrator", nonce="abc", qop="auth""#;
+                Reply::Say(401, format!("WWW-Authenticate: {challenge}\r\n"))
+            }
+            (Some(signed), verb) => {
+                assert!(signed.contains("username=\"admin\""), "{signed}");
+                if verb == "GET" { welcome() } else { say(201) }
+            }
+        }
+    };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        for _ in 0..3 {
+            assert_eq!(setup.deliver(&parcel(1_000)).await, Delivery::Done { already: false });
+        }
+        assert_eq!(setup.verbs(), ["GET", "GET", "POST", "POST", "POST"]);
+    });
+    let closed: Script = |_| {
+        let challenge = r#"Digest realm="CAStor administrator", nonce="abc", qop="auth""#;
+        Reply::Say(401, format!("WWW-Authenticate: {challenge}\r\n"))
+    };
+    tell(&["10.2.0.1"], closed, async |setup: Setup| {
+        assert_eq!(setup.target.greet().await, Err(TargetTrouble::Auth(401)));
+    });
+}
+
+#[test]
+fn a_redirect_within_the_target_is_followed() {
+    let script: Script = |heard| match (heard.verb.as_str(), heard.host) {
+        ("GET", _) => welcome(),
+        (_, 0) => {
+            let target = format!("http://10.2.0.2{}?{}", heard.path, heard.query);
+            Reply::Say(307, format!("Location: {target}\r\n"))
+        }
+        _ => say(201),
+    };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        let done = setup.deliver(&parcel(50_000)).await;
+        assert_eq!(done, Delivery::Done { already: false });
+        assert_eq!(setup.heard().pop().unwrap().host, 1);
+    });
+}
+
+#[test]
+fn connections_that_nobody_needs_are_closed() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { say(201) };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        let all: Vec<_> = (0..4)
+            .map(|_| {
+                let target = Arc::clone(&setup.target);
+                setup.env.spawn("one", async move {
+                    target.deliver(parcel(1_000), Manner::default()).await
+                })
+            })
+            .collect();
+        for one in all {
+            assert_eq!(one.join().await, Some(Delivery::Done { already: false }));
+        }
+        let open = setup.world.tasks(setup.west).get("connection").copied();
+        assert!(open >= Some(1), "{open:?}");
+        for _ in 0..7 {
+            setup.env.sleep(Duration::from_secs(10)).await;
+            setup.target.tidy();
+        }
+        setup.env.sleep(SECOND).await;
+        assert_eq!(setup.world.tasks(setup.west).get("connection"), None);
+    });
+}

@@ -116,7 +116,7 @@ impl Health {
         }
         let at = volume.id();
         let hints: Hints = order.hints.iter().copied().filter(|hint| *hint != at).collect();
-        let publish = Publish { stamp: order.stamp, meta, hints };
+        let publish = Publish::new(order.stamp, meta, hints);
         match self.home().publish(volume, order.id, staged, publish).await {
             Made::Published => {
                 self.env().passes(Point::CopyMade);

@@ -49,9 +49,11 @@ impl Health {
         let mut missed = behind(&survey, record.stamp);
         if !missed.is_empty() {
             // On another volume of this node, too.
-            let here =
-                missed.remove(&self.home().node()) && self.home().bury(record.id, *tombstone).await;
-            let told = self.peers().bury(missed, record.id, *tombstone).await;
+            let missed_here = missed.remove(&self.home().node());
+            // Feeds begin with the one that is here.
+            let copy = Tombstone { first: false, ..tombstone.clone() };
+            let here = missed_here && self.home().bury(record.id, copy.clone()).await;
+            let told = self.peers().bury(missed, record.id, copy).await;
             if here || !told.is_empty() {
                 self.act("deletes made up for");
             }
@@ -70,7 +72,7 @@ impl Health {
         let lacking = REMEMBERED_BY.saturating_sub(remember.len());
         let asked: BTreeSet<NodeId> = spare.into_iter().take(lacking).collect();
         if !asked.is_empty() {
-            remember.extend(self.peers().bury(asked, record.id, *tombstone).await);
+            remember.extend(self.peers().bury(asked, record.id, tombstone.clone()).await);
         }
         if remember.len() >= REMEMBERED_BY {
             self.forget(volume, record).await;

@@ -529,7 +529,7 @@ impl Health {
         let (id, stamp, volume) = (subject.id(), subject.stamp(), subject.volume);
         match newer {
             Newer::Tombstone { stamp, kind, written } => {
-                if self.home().bury(id, Tombstone { stamp, kind, written }).await {
+                if self.home().bury(id, Tombstone::new(stamp, kind, written)).await {
                     tracing::info!(node = self.env().name(), stream = %id, "a delete was missed here");
                     self.act("deletes made up for");
                 }
@@ -579,7 +579,7 @@ impl Health {
             return false;
         }
         let kind = subject.meta.kind;
-        let tombstone = Tombstone { stamp: ended(stamp), kind, written: self.env().wall() };
+        let tombstone = Tombstone::new(ended(stamp), kind, self.env().wall());
         let holders = survey.reports.values().filter(|report| !report.copies.is_empty());
         let mut others: BTreeSet<NodeId> = holders.map(|report| report.node).collect();
         others.remove(&self.home().node());
@@ -589,7 +589,7 @@ impl Health {
             others.extend(member.map(|member| member.node));
         }
         let told = others.len();
-        let done = self.peers().bury(others, id, tombstone).await;
+        let done = self.peers().bury(others, id, tombstone.clone()).await;
         let here = self.home().bury(id, tombstone).await;
         if here {
             tracing::info!(node = self.env().name(), stream = %id, told, done = done.len(), "ended by its lifepoint");

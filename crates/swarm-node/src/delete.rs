@@ -120,7 +120,7 @@ impl Node {
         let known = known.filter(|_| !self.env().planted(Bug::ClockOnlyVersion));
         let version = next_version(self.env().wall(), known);
         let stamp = Stamp { version, etag: self.env().random_etag("etag") };
-        let tombstone = Tombstone { stamp, kind: meta.kind, written: self.env().wall() };
+        let tombstone = Tombstone::new(stamp, meta.kind, self.env().wall());
         let here = self.bury_here(id, tombstone);
         if self.env().planted(Bug::DeleteHereOnly) {
             return here.await;

@@ -253,8 +253,7 @@ impl Node {
                 }
                 Frame::Publish { stamp, meta, hints } => {
                     let hints = hints.into_iter().map(VolumeId::from_bytes).collect();
-                    let publish =
-                        Publish { stamp: stamp.into(), meta: ObjectMeta::from(meta), hints };
+                    let publish = Publish::new(stamp.into(), ObjectMeta::from(meta), hints);
                     if publish.meta.length != length {
                         // Readers would be promised another length than there is.
                         return Err(io::ErrorKind::InvalidData.into());

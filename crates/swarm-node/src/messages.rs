@@ -145,7 +145,7 @@ impl Node {
     async fn bury(self, order: BuryWire) -> bool {
         let stamp: Stamp = order.stamp.into();
         let written = order.written.map_or_else(|| self.env().wall(), Timestamp);
-        let tombstone = Tombstone { stamp, kind: order.kind.into(), written };
+        let tombstone = Tombstone::new(stamp, order.kind.into(), written);
         self.file_tombstone(wire::stream_id(order.id), tombstone).await
     }
 

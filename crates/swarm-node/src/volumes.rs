@@ -223,7 +223,7 @@ impl Volumes {
             let Some(volume) = volume.or_else(any) else {
                 return Err(PublishError::Append(AppendError::Closed));
             };
-            match volume.bury(id, tombstone).await {
+            match volume.bury(id, tombstone.clone()).await {
                 Ok(()) | Err(PublishError::Superseded { .. }) => break,
                 Err(PublishError::Append(AppendError::Closed)) => self.give_up(&volume),
                 Err(error) => return Err(error),

@@ -159,7 +159,7 @@ impl WriteSession {
                 .filter(|volume| *volume != at)
                 .collect::<Hints>()
         };
-        let publish = Publish { stamp, meta: meta.clone(), hints: hints_at(here.volume) };
+        let publish = Publish::new(stamp, meta.clone(), hints_at(here.volume));
         let at_peer: Vec<Publish> = places[1..]
             .iter()
             .map(|place| Publish { hints: hints_at(place.volume), ..publish.clone() })

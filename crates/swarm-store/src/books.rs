@@ -2,10 +2,12 @@
 //!
 //! Owns the arithmetic (`docs/on-disk.md`, "Space"); where things lie is in [`crate::room`].
 
+use bytes::Bytes;
 use swarm_types::StreamId;
 
 use crate::codec::Malformed;
 use crate::extent::Extent;
+use crate::feeds::{FeedSums, Share};
 use crate::record::{Entry, brief};
 use crate::room::Room;
 use crate::service::Service;
@@ -90,16 +92,30 @@ fn hash(id: StreamId, value: &[u8]) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Books {
     pub(crate) totals: Totals,
-    pub(crate) service: Service,
+    pub(crate) feeds: FeedSums,
+    pub(crate) marks: Marks,
     pub(crate) room: Room,
     next_number: u64,
 }
 
-/// What a committed group changed about the room.
+/// What is known of the volume as a whole.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks {
+    /// What it is for.
+    pub(crate) service: Service,
+    /// The table of feeds, as its nodes want it kept.
+    pub(crate) table: Bytes,
+}
+
+/// What a committed group changed about room and feeds.
 #[derive(Debug, Default)]
 pub(crate) struct Resettled {
     pub(crate) forgotten: Vec<(StreamId, Extent)>,
     pub(crate) filed: Vec<(StreamId, Extent)>,
+    /// What the sums for feeds lose.
+    pub(crate) unsummed: Vec<Share>,
+    /// What they gain.
+    pub(crate) summed: Vec<Share>,
     /// Where the head came down to.
     pub(crate) lowered: Option<u64>,
     /// End of the last extent mentioned.
@@ -109,8 +125,19 @@ pub(crate) struct Resettled {
 impl Books {
     /// Books that begin with what the journal says. Numbers of extents begin with the epoch, so that no mount repeats
     /// one of an earlier mount.
-    pub(crate) fn new(totals: Totals, service: Service, room: Room, epoch: u32) -> Self {
-        Self { totals, service, room, next_number: u64::from(epoch) << 32 }
+    pub(crate) fn new(
+        totals: Totals,
+        feeds: FeedSums,
+        marks: Marks,
+        room: Room,
+        epoch: u32,
+    ) -> Self {
+        Self { totals, feeds, marks, room, next_number: u64::from(epoch) << 32 }
+    }
+
+    /// Bytes that a checkpoint needs for everything filed and the table of feeds.
+    pub(crate) fn checkpoint_bytes(&self) -> u64 {
+        self.totals.record_bytes + self.marks.table.len() as u64
     }
 
     /// Room of a device that is not promised to what is being written. Some of that is written already and counted twice,
@@ -126,7 +153,7 @@ impl Books {
     }
 
     /// A group was committed: these are the new totals, and this is what it changed.
-    pub(crate) fn committed(&mut self, totals: Totals, resettled: &Resettled) {
+    pub(crate) fn committed(&mut self, totals: Totals, resettled: Resettled) {
         self.totals = totals;
         for (id, extent) in &resettled.forgotten {
             self.room.forget(*id, extent);
@@ -135,6 +162,8 @@ impl Books {
             self.room.file(*id, extent);
         }
         self.room.set_head(resettled.lowered, resettled.end);
+        resettled.unsummed.iter().for_each(|share| self.feeds.subtract(share));
+        resettled.summed.into_iter().for_each(|share| self.feeds.add(share));
     }
 
     /// What there is, on a device that still has room for so many bytes: what others have taken of it counts as used.

@@ -37,7 +37,7 @@ impl Committer {
         let which = 1 - self.position.which;
         let start = layout.halves[which];
         let header = HalfHeader {
-            encoding: Encoding::Two,
+            encoding: Encoding::NEWEST,
             generation: self.generation_tried,
             first: self.position.sequence,
             checkpoint_end: 0,
@@ -47,12 +47,15 @@ impl Committer {
         let position = Position { which, header, offset: start + BLOCK, ..self.position };
         let end = start + layout.half_len;
         let mut writing = Writing { position, end, payload: Vec::new(), records: 0 };
-        let (head, service) = {
+        let (head, marks) = {
             let books = self.shared.books();
-            (books.room.head(), books.service)
+            (books.room.head(), books.marks.clone())
         };
         self.put(&mut writing, &Entry::Space { head }).await?;
-        self.put(&mut writing, &Entry::Service(service)).await?;
+        self.put(&mut writing, &Entry::Service(marks.service)).await?;
+        if !marks.table.is_empty() {
+            self.put(&mut writing, &Entry::FeedTable(marks.table)).await?;
+        }
         self.put_index(&mut writing).await?;
         self.flush(&mut writing).await?;
         self.submit(Vec::new(), SyncMode::Sync).await?;

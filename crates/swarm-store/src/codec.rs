@@ -30,6 +30,10 @@ impl<'a> Cursor<'a> {
         Ok(u8::from_le_bytes(self.array()?))
     }
 
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         Ok(u32::from_le_bytes(self.array()?))
     }
@@ -66,6 +70,10 @@ impl<'a> Cursor<'a> {
 /// Appends fields to a buffer.
 pub(crate) trait Put {
     fn put(&mut self, bytes: &[u8]);
+
+    fn put_u16(&mut self, value: u16) {
+        self.put(&value.to_le_bytes());
+    }
 
     fn put_u32(&mut self, value: u32) {
         self.put(&value.to_le_bytes());

@@ -11,19 +11,23 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use swarm_env::{Bug, Point, SyncMode};
-use swarm_types::{Stamp, StreamId};
+use swarm_types::{FeedSlot, Stamp, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::books::Resettled;
 use crate::codec::Malformed;
 use crate::error::{AppendError, PublishError, copy_of};
 use crate::extent::Extent;
+use crate::feeds::Share;
 use crate::group::{Encoding, GroupHeader, GroupKind, HalfHeader, HalfState, group_size};
 use crate::hints::{HINTS_MAX, Hints};
 use crate::index::{IndexError, Mark};
 use crate::journal::{ChosenHalf, Tail};
-use crate::record::{Brief, Entry, Note, brief, noted, with_extent, with_note};
+use crate::record::{
+    Brief, Entry, Known, Note, brief, gist, in_place_of, known, with_extent, with_note, with_slots,
+};
 use crate::service::Service;
+use crate::slots::SLOTS_BYTES_MAX;
 use crate::stage::Reservation;
 use crate::volume::Shared;
 
@@ -68,6 +72,10 @@ pub(crate) enum Work {
     Note { id: StreamId, stamp: Stamp, what: Noted },
     /// Say what the volume is for.
     Service(Service),
+    /// Say what feeds have come to with exactly these versions.
+    Feed { settled: Vec<(StreamId, Stamp, FeedSlot)> },
+    /// Keep this table of feeds.
+    FeedTable(Bytes),
     /// Tell that the volume is in use.
     Touch,
     /// Unmount.
@@ -80,7 +88,7 @@ pub(crate) enum Noted {
     Quarantined(bool),
 }
 
-/// A change asked for, and who waits. The answer is the number of records removed or found.
+/// A change asked for, and who waits. The answer is the number of records removed, found or settled.
 pub(crate) struct Request {
     pub(crate) work: Work,
     pub(crate) answer: oneshot::Sender<Result<u64, PublishError>>,
@@ -150,6 +158,7 @@ struct Draft {
     /// Where the head comes down to.
     lowered: Option<u64>,
     service: Option<Service>,
+    table: Option<Bytes>,
     reservations: Vec<Reservation>,
 }
 
@@ -175,8 +184,8 @@ impl Draft {
 struct Filed {
     value: Vec<u8>,
     brief: Brief,
-    hints: Hints,
-    quarantined: bool,
+    /// None for a tombstone.
+    known: Option<Known>,
 }
 
 type Answers = Vec<(oneshot::Sender<Result<u64, PublishError>>, Result<u64, PublishError>)>;
@@ -308,6 +317,10 @@ impl Committer {
                 draft.service = Some(service);
                 Ok(0)
             }
+            Work::Feed { settled } => settled
+                .into_iter()
+                .try_fold(0, |count, of| Ok(count + u64::from(self.settle(draft, of)?))),
+            Work::FeedTable(table) => self.keep_table(draft, table),
             Work::Touch | Work::Close => Ok(0),
         }
     }
@@ -336,8 +349,7 @@ impl Committer {
         if !is_meant {
             return Ok(0);
         }
-        let failed = |error: Malformed| self.shared.error(&Failure::Index(error.into()));
-        let value = with_extent(&filed.value, to).map_err(failed)?;
+        let value = with_extent(&filed.value, to).map_err(|error| self.failed(error))?;
         draft.push(&Entry::File { id, value: value.clone() });
         draft.changes.insert(id, Some(value));
         Ok(1)
@@ -362,19 +374,24 @@ impl Committer {
         draft: &mut Draft,
         id: StreamId,
         stamp: Stamp,
-        value: Vec<u8>,
+        mut value: Vec<u8>,
         limit: u64,
     ) -> Result<bool, PublishError> {
-        let mut growth = signed(Entry::framed(&value));
-        if let Some(filed) = self.filed(draft, id)? {
-            if filed.brief.stamp == stamp && !filed.quarantined {
-                return Ok(false);
-            }
+        let filed = self.filed(draft, id)?;
+        if let Some(filed) = &filed {
+            let is_bad = filed.known.as_ref().is_some_and(|known| known.quarantined);
             if filed.brief.stamp > stamp {
                 return Err(PublishError::Superseded { by: filed.brief.stamp });
             }
-            growth -= signed(Entry::framed(&filed.value));
+            if filed.brief.stamp == stamp {
+                if !is_bad {
+                    return Ok(false);
+                }
+                value = in_place_of(value, &filed.value).map_err(|error| self.failed(error))?;
+            }
         }
+        let freed = filed.map_or(0, |filed| Entry::framed(&filed.value));
+        let growth = signed(Entry::framed(&value)) - signed(freed);
         self.check_room(draft, growth, limit)?;
         draft.record_bytes += growth;
         draft.push(&Entry::File { id, value: value.clone() });
@@ -384,15 +401,25 @@ impl Committer {
 
     /// Refuses what would let the records outgrow their share of the journal.
     fn check_room(&self, draft: &Draft, growth: i64, limit: u64) -> Result<(), PublishError> {
-        let records = signed(self.shared.books().totals.record_bytes) + draft.record_bytes;
-        if growth <= 0 || records + growth <= signed(limit) {
+        if self.has_room(draft, growth, limit) {
             return Ok(());
         }
+        let records = self.records(draft);
         let full = Failure::Full {
             needed: u64::try_from(growth).unwrap_or(0),
             free: u64::try_from(signed(limit) - records).unwrap_or(0),
         };
         Err(self.shared.error(&full).into())
+    }
+
+    /// Whether that leaves the records within their share of the journal.
+    fn has_room(&self, draft: &Draft, growth: i64, limit: u64) -> bool {
+        growth <= 0 || self.records(draft) + growth <= signed(limit)
+    }
+
+    /// Bytes that a checkpoint needs once the group is written.
+    fn records(&self, draft: &Draft) -> i64 {
+        signed(self.shared.books().checkpoint_bytes()) + draft.record_bytes
     }
 
     fn remove(
@@ -420,17 +447,18 @@ impl Committer {
         stamp: Stamp,
         what: Noted,
     ) -> Result<u64, PublishError> {
-        let failed = |error: Malformed| self.shared.error(&Failure::Index(error.into()));
         let Some(filed) = self.filed(draft, id)? else { return Ok(0) };
         let Some(extent) = filed.brief.extent.filter(|_| filed.brief.stamp == stamp) else {
             return Ok(0);
         };
-        let (hints, quarantined) = match what {
-            Noted::Hints(hints) => (hints, filed.quarantined),
-            Noted::Quarantined(quarantined) => (filed.hints, quarantined),
-        };
-        let note = Note { stamp, number: extent.number, hints, quarantined };
-        let Some(value) = with_note(&filed.value, &note).map_err(failed)? else { return Ok(0) };
+        let Some(mut known) = filed.known else { return Ok(0) };
+        match what {
+            Noted::Hints(hints) => known.hints = hints,
+            Noted::Quarantined(quarantined) => known.quarantined = quarantined,
+        }
+        let note = Note { stamp, number: extent.number, known };
+        let value = with_note(&filed.value, &note).map_err(|error| self.failed(error))?;
+        let Some(value) = value else { return Ok(0) };
         if value == filed.value {
             return Ok(1);
         }
@@ -440,6 +468,53 @@ impl Committer {
         draft.push(&Entry::Note { id, note });
         draft.changes.insert(id, Some(value));
         Ok(1)
+    }
+
+    /// Adds what a feed has come to with a version; true if it is filed then. A journal without room leaves it out, which
+    /// costs the feed a question to its target.
+    fn settle(
+        &self,
+        draft: &mut Draft,
+        (id, stamp, slot): (StreamId, Stamp, FeedSlot),
+    ) -> Result<bool, PublishError> {
+        let Some(filed) = self.filed(draft, id)?.filter(|filed| filed.brief.stamp == stamp) else {
+            return Ok(false);
+        };
+        let mut slots = gist(&filed.value).map_err(|error| self.failed(error))?.slots;
+        slots.set(slot);
+        let value = with_slots(&filed.value, stamp, &slots).map_err(|error| self.failed(error))?;
+        let Some(value) = value else { return Ok(false) };
+        if value == filed.value {
+            return Ok(true);
+        }
+        let growth = signed(value.len() as u64) - signed(filed.value.len() as u64);
+        if !self.has_room(draft, growth, self.shared.superblock.layout.slots_max()) {
+            self.shared.slots_not_kept.fetch_add(1, Ordering::Relaxed);
+            return Ok(false);
+        }
+        draft.record_bytes += growth;
+        draft.push(&Entry::Feed { id, stamp, slots });
+        draft.changes.insert(id, Some(value));
+        Ok(true)
+    }
+
+    /// Adds a table of feeds, if it is another one.
+    fn keep_table(&self, draft: &mut Draft, table: Bytes) -> Result<u64, PublishError> {
+        let kept = draft.table.clone().unwrap_or_else(|| self.shared.books().marks.table.clone());
+        if table == kept {
+            return Ok(0);
+        }
+        let growth = signed(table.len() as u64) - signed(kept.len() as u64);
+        self.check_room(draft, growth, self.shared.superblock.layout.tombstones_max())?;
+        draft.record_bytes += growth;
+        draft.push(&Entry::FeedTable(table.clone()));
+        draft.table = Some(table);
+        Ok(0)
+    }
+
+    /// What a caller is told of a value that is no record.
+    fn failed(&self, error: Malformed) -> AppendError {
+        self.shared.error(&Failure::Index(error.into()))
     }
 
     /// What is filed under an id once the group is written.
@@ -453,21 +528,23 @@ impl Committer {
                 .map_err(|error| self.shared.error(&Failure::Index(error)))?,
         };
         let Some(value) = value else { return Ok(None) };
-        let failed = |error: Malformed| self.shared.error(&Failure::Index(error.into()));
-        let brief = brief(&value).map_err(failed)?;
-        let (hints, quarantined) = noted(&value).map_err(failed)?.unwrap_or_default();
-        Ok(Some(Filed { value, brief, hints, quarantined }))
+        let brief = brief(&value).map_err(|error| self.failed(error))?;
+        let known = known(&value).map_err(|error| self.failed(error))?;
+        Ok(Some(Filed { value, brief, known }))
     }
 
     /// Makes a group durable, then visible.
     async fn write(&mut self, draft: Draft) -> Result<(), Failure> {
         let Draft { payload, records, writes, changes, end, lowered, .. } = draft;
-        let (service, reservations) = (draft.service, draft.reservations);
+        let (service, table, reservations) = (draft.service, draft.table, draft.reservations);
         self.write_group(GroupKind::Commit, &payload, records, writes).await?;
         self.tell(changes, lowered, end)?;
-        if let Some(service) = service {
-            self.shared.books().service = service;
+        let mut books = self.shared.books();
+        books.marks.service = service.unwrap_or(books.marks.service);
+        if let Some(table) = table {
+            books.marks.table = table;
         }
+        drop(books);
         // Only now may the room of what was staged be counted anew.
         drop(reservations);
         Ok(())
@@ -488,11 +565,13 @@ impl Committer {
                 totals.subtract(*id, &old).map_err(failed)?;
                 let extent = brief(&old).map_err(failed)?.extent;
                 resettled.forgotten.extend(extent.map(|extent| (*id, extent)));
+                resettled.unsummed.extend(Share::of(*id, &old).map_err(failed)?);
             }
             if let Some(new) = value {
                 totals.add(*id, new).map_err(failed)?;
                 let extent = brief(new).map_err(failed)?.extent;
                 resettled.filed.extend(extent.map(|extent| (*id, extent)));
+                resettled.summed.extend(Share::of(*id, new).map_err(failed)?);
             }
         }
         let mark = Mark {
@@ -506,7 +585,7 @@ impl Committer {
             .index
             .apply(changes.into_iter().collect(), Some(&mark))
             .map_err(Failure::Index)?;
-        self.shared.books().committed(totals, &resettled);
+        self.shared.books().committed(totals, resettled);
         Ok(())
     }
 
@@ -519,7 +598,7 @@ impl Committer {
         let mut draft = Draft { writes: repairs, ..Draft::default() };
         restated.iter().for_each(|entry| draft.push(entry));
         let opened = async {
-            let old = self.position.header.encoding == Encoding::One;
+            let old = self.position.header.encoding != Encoding::NEWEST;
             if old || draft.payload.len() > self.shared.superblock.layout.group_payload_max() {
                 // The index is right already: a checkpoint says the same, and in the newest encoding.
                 self.checkpoint().await?;
@@ -639,6 +718,8 @@ fn payload_of(work: &Work) -> usize {
         Work::Forget { tombstones } => tombstones.len() * REMOVE_BYTES,
         Work::Note { .. } => NOTE_BYTES,
         Work::Service(_) => 5 + Service::BYTES,
+        Work::Feed { settled } => settled.len() * FEED_BYTES,
+        Work::FeedTable(table) => 5 + table.len(),
         Work::Touch | Work::Close => 0,
     }
 }
@@ -648,6 +729,9 @@ const REMOVE_BYTES: usize = 45;
 
 /// The largest framed NOTE record.
 const NOTE_BYTES: usize = 55 + 16 * HINTS_MAX;
+
+/// The largest framed FEED record.
+pub(crate) const FEED_BYTES: usize = 45 + SLOTS_BYTES_MAX;
 
 fn data_of(work: &Work) -> usize {
     match work {

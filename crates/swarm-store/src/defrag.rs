@@ -11,9 +11,11 @@ use swarm_types::{Stamp, StreamId};
 
 use crate::commit::Work;
 use crate::error::{AppendError, ReadError};
+use crate::hints::HINTS_MAX;
 use crate::read::{PinnedExtent, Reader};
 use crate::record::{Entry, Record, encode_value};
 use crate::room::{Holes, Lying};
+use crate::slots::SLOTS_BYTES_MAX;
 use crate::stage::{Reservation, Staged};
 use crate::volume::Volume;
 
@@ -197,8 +199,8 @@ async fn copy_body(volume: &Volume, body: Lying, to: Option<u64>) -> Result<Move
     Ok(if moved { Moved::To(offset) } else { Moved::Overtaken })
 }
 
-/// Bytes that the record of a move takes in the journal at most: hints may be added meanwhile.
+/// Bytes that the record of a move takes in the journal at most: hints and slots may be added meanwhile.
 fn size_of(record: &Record) -> usize {
     let value = encode_value(record);
-    usize::try_from(Entry::framed(&value)).unwrap_or(usize::MAX) + 16 * crate::hints::HINTS_MAX
+    usize::try_from(Entry::framed(&value)).unwrap_or(usize::MAX) + 16 * HINTS_MAX + SLOTS_BYTES_MAX
 }

@@ -71,7 +71,7 @@ fn empty_journal(superblock: &Superblock) -> Vec<(u64, Bytes)> {
     };
     let (bytes, _) = group.encode(&seal, &payload);
     let header = HalfHeader {
-        encoding: Encoding::Two,
+        encoding: Encoding::NEWEST,
         generation: 1,
         first: 1,
         checkpoint_end: 1,

@@ -11,19 +11,25 @@ use crate::record::RECORD_MAX;
 /// How the records of a half are encoded; its magics say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// Read, and brought to [`Self::Two`] at mount.
+    /// Read, and brought to [`Self::NEWEST`] at mount.
     One,
-    /// What is written.
+    /// The same.
     Two,
+    /// What is written.
+    Three,
 }
 
 impl Encoding {
-    const ALL: [Self; 2] = [Self::One, Self::Two];
+    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Three];
+
+    /// What is written.
+    pub(crate) const NEWEST: Self = Self::Three;
 
     const fn group_magic(self) -> &'static [u8; 8] {
         match self {
             Self::One => b"SWGROUP1",
             Self::Two => b"SWGROUP2",
+            Self::Three => b"SWGROUP3",
         }
     }
 
@@ -31,6 +37,7 @@ impl Encoding {
         match self {
             Self::One => b"SWHALF_1",
             Self::Two => b"SWHALF_2",
+            Self::Three => b"SWHALF_3",
         }
     }
 }
@@ -112,7 +119,7 @@ impl GroupHeader {
     pub(crate) fn encode(&self, seal: &Seal, payload: &[u8]) -> (Vec<u8>, u32) {
         let size = group_size(payload.len());
         let mut out = Vec::with_capacity(usize_of(size));
-        out.put(Encoding::Two.group_magic());
+        out.put(Encoding::NEWEST.group_magic());
         out.put(seal.volume.as_bytes());
         out.put_u64(self.generation);
         out.put_u64(self.sequence);

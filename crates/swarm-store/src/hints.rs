@@ -59,6 +59,15 @@ impl Hints {
         self.0.iter().for_each(|volume| out.put(volume.as_bytes()));
     }
 
+    /// Passes over what [`Self::decode`] would read.
+    pub(crate) fn skip(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+        let count = usize::from(cursor.u8()?);
+        if count > HINTS_MAX {
+            return Err(Malformed);
+        }
+        cursor.take(16 * count).map(drop)
+    }
+
     pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
         let count = usize::from(cursor.u8()?);
         if count > HINTS_MAX {

@@ -10,6 +10,7 @@ use swarm_types::{StreamId, VolumeId};
 
 use crate::books::Totals;
 use crate::codec::{Cursor, Malformed, Put};
+use crate::feeds::{FeedSums, Share};
 use crate::record::brief;
 use crate::room::Lying;
 
@@ -109,16 +110,17 @@ pub(crate) fn totals(index: &dyn Index) -> Result<Totals, IndexError> {
     Ok(totals)
 }
 
-/// The same, and where the extents of everything lie.
-pub(crate) fn survey(index: &dyn Index) -> Result<(Totals, Vec<Lying>), IndexError> {
-    let (mut totals, mut lying) = (Totals::default(), Vec::new());
+/// The same, where the extents of everything lie, and the sums for feeds.
+pub(crate) fn survey(index: &dyn Index) -> Result<(Totals, Vec<Lying>, FeedSums), IndexError> {
+    let (mut totals, mut lying, mut feeds) = (Totals::default(), Vec::new(), FeedSums::default());
     for_each(index, |id, value| {
         totals.add(id, value)?;
         let extent = brief(value)?.extent.filter(|extent| extent.size() > 0);
         lying.extend(extent.map(|extent| Lying { id, offset: extent.offset, size: extent.size() }));
+        Share::of(id, value)?.into_iter().for_each(|share| feeds.add(share));
         Ok(())
     })?;
-    Ok((totals, lying))
+    Ok((totals, lying, feeds))
 }
 
 fn for_each(

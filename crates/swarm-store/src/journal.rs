@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use swarm_env::Disk;
 
+use crate::books::Marks;
 use crate::codec::Cursor;
 use crate::error::MountError;
 use crate::group::{
@@ -16,7 +17,6 @@ use crate::group::{
 };
 use crate::layout::{BLOCK, Layout, Superblock, usize_of};
 use crate::record::Entry;
-use crate::service::Service;
 
 /// How far behind the end of the chain a later group is looked for. The group behind a damaged one begins less than one
 /// largest group further on; this leaves room for several damaged ones in a row.
@@ -220,7 +220,7 @@ pub(crate) struct Tail {
     pub(crate) next_offset: u64,
     /// Where the room behind everything published begins.
     pub(crate) head: u64,
-    pub(crate) service: Service,
+    pub(crate) marks: Marks,
     /// The checksum of the group that the index's mark names, if the chain has it behind the checkpoint.
     pub(crate) marked: Option<u32>,
 }
@@ -242,14 +242,15 @@ pub(crate) async fn read_tail(
     let failed = |source| MountError::Disk { source };
     let mut walker = Walker::new(disk, superblock, half);
     let (mut last, mut marked) = (None, None);
-    let (mut head, mut service) = (superblock.layout.data, Service::default());
+    let (mut head, mut marks) = (superblock.layout.data, Marks::default());
     while let Some(group) = walker.next().await.map_err(failed)? {
         for entry in group.entries()? {
             match entry {
                 Entry::Space { head: told } => head = told.max(superblock.layout.data),
-                Entry::Service(told) => service = told,
+                Entry::Service(told) => marks.service = told,
                 Entry::File { value, .. } => head = head.max(end_of(&value, &group)?),
-                Entry::Remove { .. } | Entry::Note { .. } => {}
+                Entry::FeedTable(told) => marks.table = told,
+                Entry::Remove { .. } | Entry::Note { .. } | Entry::Feed { .. } => {}
             }
         }
         let Chained { header, checksum } = group.chained;
@@ -265,7 +266,7 @@ pub(crate) async fn read_tail(
     }
     match last {
         Some(last) if last.chained.header.sequence >= half.header.checkpoint_end => {
-            Ok(Tail { last, next_offset: at, head, service, marked })
+            Ok(Tail { last, next_offset: at, head, marks, marked })
         }
         _ => Err(MountError::JournalDamaged { at, why: "the checkpoint is not whole" }),
     }

@@ -5,9 +5,10 @@
 use swarm_types::{ClusterName, Timestamp, VolumeId};
 
 use crate::codec::{Cursor, Malformed, Put};
+use crate::feeds::FEED_TABLE_MAX;
 
 /// Version of the byte layout written by this crate.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Oldest version that is still mounted.
 const FORMAT_VERSION_MIN: u32 = 1;
@@ -94,9 +95,19 @@ impl Layout {
         self.half_len / 8 * 5
     }
 
+    /// The same for what feeds have come to: beyond what objects may take, and without what is left to tombstones alone.
+    pub(crate) const fn slots_max(&self) -> u64 {
+        self.half_len / 16 * 11
+    }
+
     /// The same for tombstones.
     pub(crate) const fn tombstones_max(&self) -> u64 {
         self.half_len / 8 * 6
+    }
+
+    /// Longest table of feeds: one that a commit group takes.
+    pub(crate) fn feed_table_max(&self) -> usize {
+        self.group_payload_max().min(FEED_TABLE_MAX)
     }
 
     fn is_sound(&self) -> bool {
@@ -246,9 +257,9 @@ mod tests {
     #[test]
     fn another_format_version_is_told_apart_from_damage() {
         let mut block = superblock(64 << 20).encode();
-        block[8] = 3;
+        block[8] = 4;
         let checksum = crc32c::crc32c(&block[..CHECKSUM_AT]).to_le_bytes();
         block[CHECKSUM_AT..].copy_from_slice(&checksum);
-        assert_eq!(Superblock::decode(&block), Found::Version(3));
+        assert_eq!(Superblock::decode(&block), Found::Version(4));
     }
 }

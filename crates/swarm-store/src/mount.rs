@@ -206,7 +206,7 @@ impl Opening<'_> {
         }
         let scanned = Arc::clone(&index);
         let scan = self.env.offload("store.totals", move || survey(&*scanned)).await;
-        let (totals, lying) = match scan {
+        let (totals, lying, feeds) = match scan {
             Some(found) => found.map_err(failed)?,
             None => {
                 return Err(MountError::Disk {
@@ -215,9 +215,9 @@ impl Opening<'_> {
             }
         };
         let epoch = self.tail.last.chained.header.epoch.saturating_add(1);
-        let Tail { head, service, .. } = self.tail;
-        let room = Room::new(&self.superblock.layout, head, lying);
-        let books = Mutex::new(Books::new(totals, service, room, epoch));
+        let marks = self.tail.marks.clone();
+        let room = Room::new(&self.superblock.layout, self.tail.head, lying);
+        let books = Mutex::new(Books::new(totals, feeds, marks, room, epoch));
         let shared =
             Shared::new(self.env.clone(), self.disk, self.errors, self.superblock, index, books);
         let shared = Arc::new(shared);

@@ -3,17 +3,22 @@
 //! Owns the record codec (`docs/on-disk.md`, "Records" and "Index"). One value encodes what is filed under one id; the
 //! journal frames it with the id, the index keeps it under the id.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use swarm_types::{
-    Etag, Header, HeaderList, ObjectKind, ObjectMeta, Stamp, StreamId, Timestamp, Uuid, Version,
-    VolumeId,
+    Etag, FeedSlots, Header, HeaderList, ObjectKind, ObjectMeta, Stamp, StreamId, Timestamp, Uuid,
+    Version, VolumeId,
 };
 
 use crate::codec::{Cursor, Malformed, Put};
 use crate::extent::Extent;
+use crate::feeds::FEED_TABLE_MAX;
 use crate::group::Encoding;
 use crate::hints::Hints;
 use crate::service::Service;
+use crate::slots::{merged, put_slots, slots, slots_bytes};
+use crate::upgrade::upgrade;
 
 /// Largest record with its frame, in bytes. Swarm's own limit on persisted headers is far lower; ours keeps a checkpoint's
 /// groups well filled.
@@ -43,13 +48,17 @@ pub enum RecordState {
         quarantined: bool,
         /// Where the body lies.
         extent: Extent,
+        /// What feeds have come to with this version.
+        slots: FeedSlots,
+        /// Feeds begin with this replica; the others wait for it.
+        first: bool,
     },
     /// It was deleted.
     Tombstone(Tombstone),
 }
 
 /// The durable memory of a delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tombstone {
     /// The delete's place among the versions.
     pub stamp: Stamp,
@@ -57,6 +66,28 @@ pub struct Tombstone {
     pub kind: ObjectKind,
     /// When the tombstone was written, by the clock of the node that did; tombstones expire by it.
     pub written: Timestamp,
+    /// Permanent UUID of what was deleted, if it had one.
+    pub alias: Option<Uuid>,
+    /// Alias of the bucket or domain that it was in: what tells a feed whether the delete is in its scope.
+    pub parent: Option<Uuid>,
+    /// Name of a domain, for the same reason. Others do without: a delete must fit into a datagram.
+    pub name: Option<Arc<str>>,
+    /// What feeds have come to with the delete.
+    pub slots: FeedSlots,
+    /// Feeds begin with this record of the delete.
+    pub first: bool,
+}
+
+impl Tombstone {
+    /// Longest name that is kept, in bytes: that of a domain.
+    pub const NAME_MAX: usize = 253;
+
+    /// A delete of which nothing else is known.
+    #[must_use]
+    pub fn new(stamp: Stamp, kind: ObjectKind, written: Timestamp) -> Self {
+        let slots = FeedSlots::default();
+        Self { stamp, kind, written, alias: None, parent: None, name: None, slots, first: false }
+    }
 }
 
 impl Record {
@@ -90,6 +121,24 @@ impl Record {
         matches!(self.state, RecordState::Live { quarantined: true, .. })
     }
 
+    /// What feeds have come to with it.
+    #[must_use]
+    pub const fn slots(&self) -> &FeedSlots {
+        match &self.state {
+            RecordState::Live { slots, .. } => slots,
+            RecordState::Tombstone(tombstone) => &tombstone.slots,
+        }
+    }
+
+    /// True for the one among the replicas, or records of a delete, that feeds begin with.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        match &self.state {
+            RecordState::Live { first, .. } => *first,
+            RecordState::Tombstone(tombstone) => tombstone.first,
+        }
+    }
+
     pub(crate) const fn extent(&self) -> Option<&Extent> {
         match &self.state {
             RecordState::Live { extent, .. } => Some(extent),
@@ -98,12 +147,14 @@ impl Record {
     }
 }
 
-const ADD: u8 = 1;
+pub(crate) const ADD: u8 = 1;
 const TOMBSTONE: u8 = 2;
 const REMOVE: u8 = 3;
 const SPACE: u8 = 4;
 const NOTE: u8 = 5;
 const SERVICE: u8 = 6;
+const FEED: u8 = 7;
+const FEED_TABLE: u8 = 8;
 
 /// What may change about a replica without its body being written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,8 +162,15 @@ pub(crate) struct Note {
     pub(crate) stamp: Stamp,
     /// [`Extent::number`] of the replica meant.
     pub(crate) number: u64,
+    pub(crate) known: Known,
+}
+
+/// What a [`Note`] tells of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
     pub(crate) hints: Hints,
     pub(crate) quarantined: bool,
+    pub(crate) first: bool,
 }
 
 /// One record of the journal.
@@ -128,6 +186,10 @@ pub(crate) enum Entry {
     Note { id: StreamId, note: Note },
     /// What the volume is for, from here on.
     Service(Service),
+    /// If exactly this version or delete is filed under the id, feeds have come to this with it from here on.
+    Feed { id: StreamId, stamp: Stamp, slots: FeedSlots },
+    /// The table of feeds, from here on.
+    FeedTable(Bytes),
 }
 
 impl Entry {
@@ -160,17 +222,29 @@ impl Entry {
                 out.put_u64(*head);
             }
             Self::Note { id, note } => {
-                put_len(out, 1 + 16 + 24 + 8 + note_bytes(&note.hints));
+                put_len(out, 1 + 16 + 24 + 8 + known_bytes(&note.known));
                 out.push(NOTE);
                 out.put(id.as_bytes());
                 put_stamp(out, &note.stamp);
                 out.put_u64(note.number);
-                put_note(out, &note.hints, note.quarantined);
+                put_known(out, &note.known);
             }
             Self::Service(service) => {
                 put_len(out, 1 + Service::BYTES);
                 out.push(SERVICE);
                 service.encode(out);
+            }
+            Self::Feed { id, stamp, slots } => {
+                put_len(out, 1 + 16 + 24 + slots_bytes(slots));
+                out.push(FEED);
+                out.put(id.as_bytes());
+                put_stamp(out, stamp);
+                put_slots(out, slots);
+            }
+            Self::FeedTable(table) => {
+                put_len(out, 1 + table.len());
+                out.push(FEED_TABLE);
+                out.put(table);
             }
         }
     }
@@ -184,22 +258,33 @@ impl Entry {
                 let id = StreamId::from_bytes(body.array()?);
                 let mut value = vec![kind];
                 value.put(body.rest());
-                if kind == ADD && encoding == Encoding::One {
-                    value = of_encoding_one(&value)?;
-                }
-                return Ok(Self::File { id, value });
+                return Ok(Self::File { id, value: upgrade(value, encoding)? });
             }
             REMOVE => {
                 Self::Remove { id: StreamId::from_bytes(body.array()?), stamp: stamp(&mut body)? }
             }
             SPACE => Self::Space { head: body.u64()? },
-            NOTE if encoding == Encoding::Two => {
+            NOTE if encoding != Encoding::One => {
                 let id = StreamId::from_bytes(body.array()?);
                 let (stamp, number) = (stamp(&mut body)?, body.u64()?);
-                let (hints, quarantined) = note(&mut body)?;
-                Self::Note { id, note: Note { stamp, number, hints, quarantined } }
+                let known = read_known(&mut body)?;
+                if known.first && encoding != Encoding::Three {
+                    return Err(Malformed);
+                }
+                Self::Note { id, note: Note { stamp, number, known } }
             }
-            SERVICE if encoding == Encoding::Two => Self::Service(Service::decode(&mut body)?),
+            SERVICE if encoding != Encoding::One => Self::Service(Service::decode(&mut body)?),
+            FEED if encoding == Encoding::Three => {
+                let id = StreamId::from_bytes(body.array()?);
+                Self::Feed { id, stamp: stamp(&mut body)?, slots: slots(&mut body)? }
+            }
+            FEED_TABLE if encoding == Encoding::Three => {
+                let table = body.rest();
+                if table.len() > FEED_TABLE_MAX {
+                    return Err(Malformed);
+                }
+                return Ok(Self::FeedTable(Bytes::copy_from_slice(table)));
+            }
             _ => return Err(Malformed),
         };
         if body.is_empty() { Ok(entry) } else { Err(Malformed) }
@@ -214,18 +299,20 @@ fn put_len(out: &mut Vec<u8>, len: usize) {
 pub(crate) fn encode_value(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     match &record.state {
-        RecordState::Live { meta, hints, quarantined, extent } => {
+        RecordState::Live { meta, hints, quarantined, extent, slots, first } => {
             out.push(ADD);
             put_stamp(&mut out, &record.stamp);
             put_extent(&mut out, extent);
-            put_note(&mut out, hints, *quarantined);
+            out.push(flag(*quarantined, QUARANTINED) | flag(*first, FIRST));
+            hints.encode(&mut out);
+            put_slots(&mut out, slots);
             put_meta(&mut out, meta);
         }
         RecordState::Tombstone(tombstone) => {
             out.push(TOMBSTONE);
             put_stamp(&mut out, &record.stamp);
-            out.push(kind_code(tombstone.kind));
-            out.put_i64(tombstone.written.0);
+            put_burial(&mut out, tombstone);
+            put_slots(&mut out, &tombstone.slots);
         }
     }
     out
@@ -239,12 +326,15 @@ pub(crate) fn decode_value(id: StreamId, value: &[u8]) -> Result<Record, Malform
     let state = match kind {
         ADD => {
             let extent = extent(&mut cursor)?;
-            let (hints, quarantined) = note(&mut cursor)?;
-            RecordState::Live { meta: meta(&mut cursor)?, hints, quarantined, extent }
+            let Known { hints, quarantined, first } = read_known(&mut cursor)?;
+            let slots = slots(&mut cursor)?;
+            let meta = meta(&mut cursor)?;
+            RecordState::Live { meta, hints, quarantined, extent, slots, first }
         }
         TOMBSTONE => {
-            let kind = kind_of(cursor.u8()?)?;
-            RecordState::Tombstone(Tombstone { stamp, kind, written: Timestamp(cursor.i64()?) })
+            let mut tombstone = burial(&mut cursor, stamp)?;
+            tombstone.slots = slots(&mut cursor)?;
+            RecordState::Tombstone(tombstone)
         }
         _ => return Err(Malformed),
     };
@@ -272,36 +362,88 @@ pub(crate) fn brief(value: &[u8]) -> Result<Brief, Malformed> {
     Ok(Brief { stamp, extent })
 }
 
+/// What feeds need to know of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gist {
+    pub(crate) stamp: Stamp,
+    /// None for a tombstone.
+    pub(crate) extent: Option<Extent>,
+    pub(crate) kind: ObjectKind,
+    pub(crate) alias: Option<Uuid>,
+    pub(crate) quarantined: bool,
+    pub(crate) first: bool,
+    pub(crate) slots: FeedSlots,
+}
+
+/// Reads a value as far as feeds need it. Every write passes here twice: nothing is allocated where no feed was.
+pub(crate) fn gist(value: &[u8]) -> Result<Gist, Malformed> {
+    let mut cursor = Cursor::new(value);
+    let record = cursor.u8()?;
+    let stamp = stamp(&mut cursor)?;
+    match record {
+        ADD => {
+            let extent = Some(extent(&mut cursor)?);
+            let (quarantined, first) = replica_flags(&mut cursor)?;
+            Hints::skip(&mut cursor)?;
+            let slots = slots(&mut cursor)?;
+            let kind = kind_of(cursor.u8()?)?;
+            let flags = cursor.u8()?;
+            cursor.take(8 + 16)?;
+            let has_alias = flags & HAS_ALIAS != 0;
+            let alias = has_alias.then(|| cursor.array().map(Uuid::from_bytes)).transpose()?;
+            Ok(Gist { stamp, extent, kind, alias, quarantined, first, slots })
+        }
+        TOMBSTONE => {
+            let Tombstone { kind, alias, first, .. } = burial(&mut cursor, stamp)?;
+            let slots = slots(&mut cursor)?;
+            Ok(Gist { stamp, extent: None, kind, alias, quarantined: false, first, slots })
+        }
+        _ => Err(Malformed),
+    }
+}
+
 /// Where in the value of a replica begins what a [`Note`] changes.
-const NOTE_AT: usize = EXTENT_AT + 28;
+pub(crate) const NOTE_AT: usize = EXTENT_AT + 28;
 
 /// Where in the value of a replica its extent is.
 const EXTENT_AT: usize = 1 + 24;
 
-const QUARANTINED: u8 = 1;
+/// Flags of the replica.
+pub(crate) const QUARANTINED: u8 = 1;
+const FIRST: u8 = 2;
 
-fn note_bytes(hints: &Hints) -> usize {
-    2 + 16 * hints.volumes().len()
+const fn flag(present: bool, flag: u8) -> u8 {
+    if present { flag } else { 0 }
 }
 
-fn put_note(out: &mut Vec<u8>, hints: &Hints, quarantined: bool) {
-    out.push(if quarantined { QUARANTINED } else { 0 });
-    hints.encode(out);
+fn known_bytes(known: &Known) -> usize {
+    2 + 16 * known.hints.volumes().len()
 }
 
-fn note(cursor: &mut Cursor<'_>) -> Result<(Hints, bool), Malformed> {
-    let quarantined = match cursor.u8()? {
-        0 => false,
-        QUARANTINED => true,
-        _ => return Err(Malformed),
-    };
-    Ok((Hints::decode(cursor)?, quarantined))
+fn put_known(out: &mut Vec<u8>, known: &Known) {
+    out.push(flag(known.quarantined, QUARANTINED) | flag(known.first, FIRST));
+    known.hints.encode(out);
+}
+
+/// Whether the replica is quarantined, and whether it is the first.
+fn replica_flags(cursor: &mut Cursor<'_>) -> Result<(bool, bool), Malformed> {
+    match cursor.u8()? {
+        flags if flags & !(QUARANTINED | FIRST) != 0 => Err(Malformed),
+        flags => Ok((flags & QUARANTINED != 0, flags & FIRST != 0)),
+    }
+}
+
+fn read_known(cursor: &mut Cursor<'_>) -> Result<Known, Malformed> {
+    let (quarantined, first) = replica_flags(cursor)?;
+    Ok(Known { hints: Hints::decode(cursor)?, quarantined, first })
 }
 
 /// What is known about the replica that a value files; `None` for a tombstone.
-pub(crate) fn noted(value: &[u8]) -> Result<Option<(Hints, bool)>, Malformed> {
+pub(crate) fn known(value: &[u8]) -> Result<Option<Known>, Malformed> {
     match value.first() {
-        Some(&ADD) => note(&mut Cursor::new(value.get(NOTE_AT..).ok_or(Malformed)?)).map(Some),
+        Some(&ADD) => {
+            read_known(&mut Cursor::new(value.get(NOTE_AT..).ok_or(Malformed)?)).map(Some)
+        }
         Some(&TOMBSTONE) => Ok(None),
         _ => Err(Malformed),
     }
@@ -315,11 +457,59 @@ pub(crate) fn with_note(value: &[u8], new: &Note) -> Result<Option<Vec<u8>>, Mal
     }
     let (fixed, rest) = value.split_at_checked(NOTE_AT).ok_or(Malformed)?;
     let mut cursor = Cursor::new(rest);
-    note(&mut cursor)?;
+    read_known(&mut cursor)?;
     let mut changed = fixed.to_vec();
-    put_note(&mut changed, &new.hints, new.quarantined);
+    put_known(&mut changed, &new.known);
     changed.put(cursor.rest());
     Ok(Some(changed))
+}
+
+/// The value with these slots; `None` if it files another version.
+pub(crate) fn with_slots(
+    value: &[u8],
+    of: Stamp,
+    new: &FeedSlots,
+) -> Result<Option<Vec<u8>>, Malformed> {
+    let mut cursor = Cursor::new(value);
+    let record = cursor.u8()?;
+    if stamp(&mut cursor)? != of {
+        return Ok(None);
+    }
+    match record {
+        ADD => {
+            extent(&mut cursor)?;
+            replica_flags(&mut cursor)?;
+            Hints::skip(&mut cursor)?;
+        }
+        TOMBSTONE => drop(burial(&mut cursor, of)?),
+        _ => return Err(Malformed),
+    }
+    let rest = cursor.rest();
+    let mut changed = value[..value.len() - rest.len()].to_vec();
+    let mut cursor = Cursor::new(rest);
+    slots(&mut cursor)?;
+    put_slots(&mut changed, new);
+    changed.put(cursor.rest());
+    Ok(Some(changed))
+}
+
+/// The value of a replica that takes the place of a bad one of the same version: what feeds had come to with that one is
+/// true of this one too, and so is whether they begin here.
+pub(crate) fn in_place_of(value: Vec<u8>, bad: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let (new, old) = (gist(&value)?, gist(bad)?);
+    if new.extent.is_none() {
+        return Ok(value);
+    }
+    let mut value = if old.slots.is_empty() {
+        value
+    } else {
+        let slots = merged(&new.slots, &old.slots);
+        with_slots(&value, new.stamp, &slots)?.ok_or(Malformed)?
+    };
+    if let Some(flags) = value.get_mut(NOTE_AT).filter(|_| old.first) {
+        *flags |= FIRST;
+    }
+    Ok(value)
 }
 
 /// The value with the body at another place.
@@ -329,17 +519,6 @@ pub(crate) fn with_extent(value: &[u8], to: &Extent) -> Result<Vec<u8>, Malforme
     put_extent(&mut changed, to);
     changed.put(value.get(NOTE_AT..).ok_or(Malformed)?);
     Ok(changed)
-}
-
-/// The value of a replica as format version 1 encoded it, with one hint or zeros, in the newest encoding.
-fn of_encoding_one(value: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let (fixed, rest) = value.split_at_checked(NOTE_AT).ok_or(Malformed)?;
-    let mut cursor = Cursor::new(rest);
-    let hint = Some(cursor.array()?).filter(|bytes| *bytes != [0; 16]).map(VolumeId::from_bytes);
-    let mut out = fixed.to_vec();
-    put_note(&mut out, &Hints::new(hint), false);
-    out.put(cursor.rest());
-    Ok(out)
 }
 
 fn put_extent(out: &mut Vec<u8>, extent: &Extent) {
@@ -367,10 +546,53 @@ const HAS_ALIAS: u8 = 1;
 const HAS_CID: u8 = 2;
 const HAS_NAME: u8 = 4;
 const HAS_OWNER: u8 = 8;
+/// In the place of the owner: tombstones have none.
+const FIRST_BURIED: u8 = 8;
+
+/// What a tombstone says behind its stamp and before its slots.
+fn put_burial(out: &mut Vec<u8>, tombstone: &Tombstone) {
+    let Tombstone { kind, written, alias, parent, first, .. } = tombstone;
+    let name = tombstone.name.as_deref().filter(|name| name.len() <= Tombstone::NAME_MAX);
+    out.push(kind_code(*kind));
+    out.put_i64(written.0);
+    out.push(
+        flag(alias.is_some(), HAS_ALIAS)
+            | flag(parent.is_some(), HAS_CID)
+            | flag(name.is_some(), HAS_NAME)
+            | flag(*first, FIRST_BURIED),
+    );
+    for uuid in [alias, parent].into_iter().flatten() {
+        out.put(uuid.as_bytes());
+    }
+    if let Some(name) = name {
+        out.put_bytes(name.as_bytes());
+    }
+}
+
+/// Reads what [`put_burial`] wrote.
+fn burial(cursor: &mut Cursor<'_>, stamp: Stamp) -> Result<Tombstone, Malformed> {
+    let kind = kind_of(cursor.u8()?)?;
+    let mut tombstone = Tombstone::new(stamp, kind, Timestamp(cursor.i64()?));
+    let flags = cursor.u8()?;
+    if flags & !(HAS_ALIAS | HAS_CID | HAS_NAME | FIRST_BURIED) != 0 {
+        return Err(Malformed);
+    }
+    let mut uuid =
+        |flag: u8| (flags & flag != 0).then(|| cursor.array().map(Uuid::from_bytes)).transpose();
+    (tombstone.alias, tombstone.parent) = (uuid(HAS_ALIAS)?, uuid(HAS_CID)?);
+    if flags & HAS_NAME != 0 {
+        let name = cursor.text()?;
+        if name.len() > Tombstone::NAME_MAX {
+            return Err(Malformed);
+        }
+        tombstone.name = Some(name.into());
+    }
+    tombstone.first = flags & FIRST_BURIED != 0;
+    Ok(tombstone)
+}
 
 fn put_meta(out: &mut Vec<u8>, meta: &ObjectMeta) {
     out.push(kind_code(meta.kind));
-    let flag = |present: bool, flag: u8| if present { flag } else { 0 };
     out.push(
         flag(meta.alias.is_some(), HAS_ALIAS)
             | flag(meta.cid.is_some(), HAS_CID)

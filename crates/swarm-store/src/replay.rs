@@ -16,7 +16,7 @@ use crate::index::{Change, Index, IndexError, Mark, totals};
 use crate::journal::{ChosenHalf, Group, Tail, Walker};
 use crate::layout::Superblock;
 use crate::mount::IndexUse;
-use crate::record::{Entry, brief, decode_value, with_note};
+use crate::record::{Entry, brief, decode_value, with_note, with_slots};
 use crate::verify::extent_is_whole;
 
 /// Why an index could not be brought up to date.
@@ -57,8 +57,8 @@ impl Replay<'_> {
         let last = self.tail.last.chained.header;
         // An index is told of a group only when the group is durable. One that reflects the last group proves it complete.
         let proven = mark.is_some_and(|mark| mark.sequence == last.sequence);
-        // The values of an index are in the encoding of its journal; those of the older one are of no further use.
-        let mark = mark.filter(|_| self.half.header.encoding == Encoding::Two);
+        // The values of an index are in the encoding of its journal; those of an older one are of no further use.
+        let mark = mark.filter(|_| self.half.header.encoding == Encoding::NEWEST);
         if mark.is_none() {
             index.clear()?;
         }
@@ -214,7 +214,16 @@ fn changes(index: &dyn Index, entries: Vec<Entry>) -> Result<Vec<Change>, IndexE
                     changes.insert(id, noted);
                 }
             }
-            Entry::Space { .. } | Entry::Service(_) => {}
+            Entry::Feed { id, stamp, slots } => {
+                let settled = match filed(&changes, index, id)? {
+                    Some(value) => with_slots(&value, stamp, &slots)?,
+                    None => None,
+                };
+                if settled.is_some() {
+                    changes.insert(id, settled);
+                }
+            }
+            Entry::Space { .. } | Entry::Service(_) | Entry::FeedTable(_) => {}
         }
     }
     Ok(changes.into_iter().collect())

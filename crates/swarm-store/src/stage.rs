@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use swarm_env::{BoxFuture, SyncMode};
-use swarm_types::{ObjectMeta, Stamp, StreamId};
+use swarm_types::{FeedSlots, ObjectMeta, Stamp, StreamId};
 
 use crate::commit::Work;
 use crate::error::{AppendError, PublishError};
@@ -18,6 +18,7 @@ use crate::extent::{BODY_BLOCK, Binding, Extent, size_of_body};
 use crate::hints::{HINTS_MAX, Hints};
 use crate::layout::usize_of;
 use crate::record::{RECORD_MAX, Record, RecordState, encode_value};
+use crate::slots::{SLOTS_BYTES_MAX, slots_bytes};
 use crate::volume::{InFlight, Shared, Volume};
 
 /// Bytes of one body that may be on their way to the disk; beyond it the writer waits.
@@ -35,6 +36,18 @@ pub struct Publish {
     pub meta: ObjectMeta,
     /// Volumes known to hold other replicas, for recovery of one of them.
     pub hints: Hints,
+    /// What feeds have come to with this version elsewhere; nothing for a new one.
+    pub slots: FeedSlots,
+    /// Whether the replica is the one that feeds begin with (SCSP SEND: the last location of the write).
+    pub first: bool,
+}
+
+impl Publish {
+    /// A replica that no feed knows of.
+    #[must_use]
+    pub fn new(stamp: Stamp, meta: ObjectMeta, hints: Hints) -> Self {
+        Self { stamp, meta, hints, slots: FeedSlots::default(), first: false }
+    }
 }
 
 /// A body being written. Dropping it leaves nothing visible.
@@ -116,7 +129,7 @@ impl Staged {
     }
 
     /// Publishes the body under its stream id: durable and visible on return. An equal stamp that is filed already is
-    /// success too; a quarantined replica is replaced by it.
+    /// success too and changes nothing; a quarantined replica is replaced by it, and what feeds had come to with that stays.
     ///
     /// # Errors
     /// [`PublishError::Superseded`] where something newer is filed, [`AppendError::Short`] where bytes are missing,
@@ -124,14 +137,15 @@ impl Staged {
     /// [`AppendError::Closed`].
     pub async fn publish(mut self, version: Publish) -> Result<Stamp, PublishError> {
         let tail = self.finish().await?;
-        let Publish { stamp, meta, hints } = version;
+        let Publish { stamp, meta, hints, slots, first } = version;
         let Self { volume, binding, extent, reservation, _in_flight, .. } = self;
         let id = binding.stream;
-        // Hints that are learned later must find room in the record.
-        let hints_to_come = 16 * (HINTS_MAX - hints.volumes().len());
-        let state = RecordState::Live { meta, hints, quarantined: false, extent };
+        // Hints that are learned later, and what feeds come to, must find room in the record.
+        let to_come =
+            16 * (HINTS_MAX - hints.volumes().len()) + SLOTS_BYTES_MAX - slots_bytes(&slots);
+        let state = RecordState::Live { meta, hints, quarantined: false, extent, slots, first };
         let value = encode_value(&Record { id, stamp, state });
-        let bytes = value.len() + hints_to_come;
+        let bytes = value.len() + to_come;
         if bytes > RECORD_MAX {
             return Err(AppendError::MetadataTooLarge {
                 bytes: bytes as u64,
@@ -242,7 +256,7 @@ impl Reservation {
         let failed_syncs = shared.failed_syncs.load(Ordering::Acquire);
         let device_room = shared.disk.room();
         let mut books = shared.books();
-        if books.totals.record_bytes >= records_max {
+        if books.checkpoint_bytes() >= records_max {
             return Err(full(0));
         }
         let unpromised = books.unpromised(device_room);

@@ -3,15 +3,17 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use swarm_env::{Disk, Env};
-use swarm_types::{DiskId, Stamp, StreamId, Timestamp, VolumeId};
+use swarm_types::{DiskId, FeedId, FeedMark, FeedSlot, Stamp, StreamId, Timestamp, Uuid, VolumeId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::books::{Books, Space};
-use crate::commit::{Committer, Noted, QUEUE_MAX, Request, Work};
+use crate::commit::{Committer, FEED_BYTES, Noted, QUEUE_MAX, Request, Work};
 use crate::counted::{Counters, IoErrors};
 use crate::defrag::Defragmented;
 use crate::error::{AppendError, FormatError, MountError, PublishError};
+use crate::feeds::{FeedPage, SlotCounts, unfinished};
 use crate::format::FormatOptions;
 use crate::group::Seal;
 use crate::hints::Hints;
@@ -45,6 +47,8 @@ pub(crate) struct Shared {
     /// Number of submissions of the committer that failed.
     pub(crate) failed_syncs: AtomicU64,
     pub(crate) closed: AtomicBool,
+    /// Outcomes of feeds that found no room since the mount.
+    pub(crate) slots_not_kept: AtomicU64,
     /// Held by the one who defragments.
     pub(crate) defragmenting: tokio::sync::Mutex<()>,
 }
@@ -72,6 +76,7 @@ impl Shared {
             load,
             failed_syncs,
             closed,
+            slots_not_kept: AtomicU64::new(0),
             defragmenting: tokio::sync::Mutex::new(()),
         }
     }
@@ -258,7 +263,7 @@ impl Volume {
     /// What the volume is for, as durably marked.
     #[must_use]
     pub fn service(&self) -> Service {
-        self.shared.books().service
+        self.shared.books().marks.service
     }
 
     /// Marks what the volume is for; durable on return. The mark travels with the disk. Whether a change makes sense is
@@ -268,6 +273,78 @@ impl Volume {
     /// [`AppendError::Disk`], [`AppendError::Closed`].
     pub async fn set_service(&self, service: Service) -> Result<(), AppendError> {
         self.append(Work::Service(service)).await.map(|_| ())
+    }
+
+    /// Notes what feeds have come to with exactly these versions, replicas or deletes; durable on return, nothing is
+    /// written where it is known already. The number of outcomes that are filed now: not those of versions that are not
+    /// filed any more, and not those for which the journal had no room, which [`Self::feed_slots_not_kept`] counts.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`], [`AppendError::Closed`].
+    pub async fn settle_feeds(
+        &self,
+        mut settled: Vec<(StreamId, Stamp, FeedSlot)>,
+    ) -> Result<u64, AppendError> {
+        let most = (self.shared.superblock.layout.group_payload_max() / FEED_BYTES).max(1);
+        let mut kept = 0;
+        while !settled.is_empty() {
+            let rest = settled.split_off(settled.len().min(most));
+            kept += self.append(Work::Feed { settled }).await?;
+            settled = rest;
+        }
+        Ok(kept)
+    }
+
+    /// Outcomes of feeds that were not kept since the mount because the journal has no room for them.
+    #[must_use]
+    pub fn feed_slots_not_kept(&self) -> u64 {
+        self.shared.slots_not_kept.load(Ordering::Relaxed)
+    }
+
+    /// Looks at up to `scan` records behind this id for those with which one of these feeds has not finished: without a
+    /// final slot of that mark.
+    #[must_use]
+    pub fn feed_page(
+        &self,
+        of: &[(FeedId, FeedMark)],
+        after: Option<StreamId>,
+        scan: usize,
+    ) -> FeedPage {
+        self.look_up(|index| unfinished(index, of, after, scan)).unwrap_or_default()
+    }
+
+    /// How many streams have come to which outcome with a feed. Costs no look at them.
+    #[must_use]
+    pub fn feed_counts(&self, feed: FeedId, mark: FeedMark) -> SlotCounts {
+        self.shared.books().feeds.counts(feed, mark)
+    }
+
+    /// The bucket or domain with this alias, a deleted one too if its tombstone knows it; the lowest id where there are
+    /// several.
+    #[must_use]
+    pub fn context(&self, alias: Uuid) -> Option<StreamId> {
+        self.shared.books().feeds.context(alias)
+    }
+
+    /// The table of feeds that was filed last; empty if none was.
+    #[must_use]
+    pub fn feed_table(&self) -> Bytes {
+        self.shared.books().marks.table.clone()
+    }
+
+    /// Files a table of feeds in place of the one before; durable on return. It travels with the disk. What it says, and
+    /// which of two is the newer, is for the caller to judge.
+    ///
+    /// # Errors
+    /// [`AppendError::MetadataTooLarge`] beyond [`crate::FEED_TABLE_MAX`], or beyond what the journal of a small device
+    /// takes at once; [`AppendError::Full`], [`AppendError::Disk`], [`AppendError::Closed`].
+    pub async fn set_feed_table(&self, table: Bytes) -> Result<(), AppendError> {
+        let limit = self.shared.superblock.layout.feed_table_max();
+        if table.len() > limit {
+            let (bytes, limit) = (table.len() as u64, limit as u64);
+            return Err(AppendError::MetadataTooLarge { bytes, limit });
+        }
+        self.append(Work::FeedTable(table)).await.map(|_| ())
     }
 
     /// Drops exactly this tombstone, if it is what is filed; durable on return. True if it was dropped.

@@ -3,7 +3,7 @@
 use swarm_types::{StreamId, VolumeId};
 
 use crate::index::{Index, IndexError};
-use crate::record::{Record, decode_value, noted};
+use crate::record::{Record, decode_value, known};
 
 /// Ranges of ids that a walk goes through: one for each value of the first byte.
 const RANGES: usize = 256;
@@ -107,7 +107,7 @@ pub(crate) fn hinting(
     let page = index.scan(after, scan)?;
     let mut records = Vec::new();
     for (id, value) in &page {
-        if noted(value)?.is_some_and(|(hints, _)| hints.contains(volume)) {
+        if known(value)?.is_some_and(|known| known.hints.contains(volume)) {
             records.push(decode_value(*id, value)?);
         }
     }

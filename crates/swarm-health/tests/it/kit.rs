@@ -234,7 +234,7 @@ impl Town {
         staged.write(body(id, stamp, with.length)).await.unwrap();
         let hints = with.hints.iter().map(|(nth, volume)| self.volumes(*nth)[*volume].id());
         let hints: Hints = hints.collect();
-        staged.publish(Publish { stamp, meta, hints }).await.unwrap();
+        staged.publish(Publish::new(stamp, meta, hints)).await.unwrap();
     }
 
     /// Stores replicas of one object on the first volumes of these nodes; each knows of the others.
@@ -541,7 +541,7 @@ impl Home for Seat {
             let takes = volumes.iter().find(|(_, state)| state.takes_streams());
             let Some((volume, _)) = filed.or(takes) else { return false };
             let done = matches!(
-                volume.bury(id, tombstone).await,
+                volume.bury(id, tombstone.clone()).await,
                 Ok(()) | Err(PublishError::Superseded { .. })
             );
             for (one, _) in &volumes {
@@ -737,7 +737,7 @@ impl Peers for Seat {
             for node in at {
                 if self.way().await && self.other(node).is_some() {
                     let seat = Self { inner: Arc::clone(&self.inner), me: node };
-                    if Home::bury(&seat, id, tombstone).await && self.way().await {
+                    if Home::bury(&seat, id, tombstone.clone()).await && self.way().await {
                         done.insert(node);
                     }
                 }
@@ -776,5 +776,5 @@ impl Pull for Stream {
 
 /// A tombstone.
 pub(crate) fn tombstone(stamp: Stamp, written: Timestamp) -> Tombstone {
-    Tombstone { stamp, kind: ObjectKind::Named, written }
+    Tombstone::new(stamp, ObjectKind::Named, written)
 }

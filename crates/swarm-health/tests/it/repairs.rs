@@ -110,7 +110,7 @@ fn an_old_tombstone_goes_when_nobody_is_behind_it() {
         town.protect(&[1, 2], stream(1), stamp(5), PLAIN).await;
         let delete = tombstone(stamp(6), town.env().wall());
         for nth in [2, 3] {
-            town.volumes(nth)[0].bury(stream(1), delete).await.unwrap();
+            town.volumes(nth)[0].bury(stream(1), delete.clone()).await.unwrap();
         }
         // Node 1 missed the delete, and was away until now.
         let away = town.pull(1, 0);

@@ -1,4 +1,4 @@
-//! Reads the raw image of a volume, as `docs/on-disk.md` describes format versions 1 and 2.
+//! Reads the raw image of a volume, as `docs/on-disk.md` describes format versions 1 to 3.
 //!
 //! Owns superblock, journal chain and the map that results. It trusts nothing: what does not fit is a [`Fault`].
 
@@ -8,13 +8,18 @@ use std::ops::Range;
 use swarm_cluster::Image;
 use swarm_types::{Etag, Stamp, Version};
 
+use super::record::{burial_len, slots_len};
+
 pub(crate) const BLOCK: u64 = 4096;
 const BODY_BLOCK: usize = 65_536;
 const GROUP_HEAD: usize = 72;
 const PAYLOAD_MAX: usize = 786_432;
 const HINTS_MAX: usize = 15;
-/// Where in a value lies what a NOTE changes.
+/// Where in a value of an ADD lies what a NOTE changes.
 const NOTE_AT: usize = 1 + 68 - 16;
+/// Where in a value of a TOMBSTONE its flags are.
+const BURIAL_AT: usize = 1 + 49 - 16;
+const TABLE_MAX: usize = 32_768;
 /// How far behind the end of a chain a later group would prove damage.
 const LOOK_BEYOND: u64 = 4 << 20;
 
@@ -48,7 +53,7 @@ pub(crate) struct Volume {
 /// What is filed under a stream id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filed {
-    /// The record as version 2 has it, without length and stream id: type, then body from offset 16 on.
+    /// The record as version 3 has it, without length and stream id: type, then body from offset 16 on.
     pub(crate) value: Vec<u8>,
     /// The extent of an ADD; none for a tombstone.
     pub(crate) extent: Option<Extent>,
@@ -208,7 +213,7 @@ pub(crate) fn read_index(image: &dyn Image, index: &[(Vec<u8>, Vec<u8>)]) -> Res
     };
     for (key, value) in index.iter().filter(|(key, value)| key.len() == 16 && !value.is_empty()) {
         let record = [&value[..1], key, &value[1..]].concat();
-        apply_to_stream(&record, 2, &mut volume)
+        apply_to_stream(&record, 3, &mut volume)
             .map_err(|what| Fault::Damaged(format!("the index: {what}")))?;
     }
     Ok(volume)
@@ -243,7 +248,7 @@ fn superblock(image: &dyn Image) -> Result<Superblock, Fault> {
     if copies.iter().filter(|copy| whole(copy)).any(|copy| copy != block) {
         return Err(Fault::Damaged("the copies of the superblock differ".to_owned()));
     }
-    if !matches!(number32(block, 8), 1 | 2) {
+    if !matches!(number32(block, 8), 1..=3) {
         return Err(Fault::Damaged(format!("format version {}", number32(block, 8))));
     }
     let data = number64(block, 64);
@@ -271,9 +276,8 @@ fn half_that_counts(image: &dyn Image, superblock: &Superblock) -> Result<Half, 
         let mut head = [0; 64];
         image.read(at, &mut head);
         let state = number32(&head, 52);
-        let version = match &head[..8] {
-            b"SWHALF_1" => 1,
-            b"SWHALF_2" => 2,
+        let version = match head.strip_prefix(b"SWHALF_") {
+            Some([digit @ b'1'..=b'3', ..]) => digit - b'0',
             _ => continue,
         };
         let whole = id_at(&head, 8) == superblock.id
@@ -324,8 +328,8 @@ fn group_at(image: &dyn Image, superblock: &Superblock, half: &Half, at: u64) ->
     }
     image.read(at, &mut head);
     let (kind, length) = (number32(&head, 44), number32(&head, 56) as usize);
-    let magic = if half.version == 1 { b"SWGROUP1" } else { b"SWGROUP2" };
-    let fits = head.starts_with(magic)
+    let fits = head.starts_with(b"SWGROUP")
+        && head[7] == b'0' + half.version
         && id_at(&head, 8) == superblock.id
         && number64(&head, 24) == half.generation
         && (1..=4).contains(&kind)
@@ -425,8 +429,9 @@ fn apply_record(record: &[u8], place: Place, volume: &mut Volume) -> Result<(), 
                 Err("a head outside the data region")
             }
         }
-        (6, 2) => service(body),
-        (1..=3, _) | (5, 2) => apply_to_stream(record, place.version, volume),
+        (6, 2..) => service(body),
+        (8, 3) if body.len() <= TABLE_MAX => Ok(()),
+        (1..=3, _) | (5, 2..) | (7, 3) => apply_to_stream(record, place.version, volume),
         _ => Err("a record of no known shape"),
     }
 }
@@ -461,8 +466,9 @@ fn apply_to_stream(record: &[u8], version: u8, volume: &mut Volume) -> Result<()
             }
             volume.filed.insert(stream, Filed { value, extent: Some(extent), stamp });
         }
-        2 if body.len() == 49 => {
-            let value = [&record[..1], &body[16..]].concat();
+        2 => {
+            let value =
+                value_of_tombstone(record, version).ok_or("a TOMBSTONE of no known shape")?;
             volume.filed.insert(stream, Filed { value, extent: None, stamp });
         }
         3 if body.len() == 40 => {
@@ -470,14 +476,22 @@ fn apply_to_stream(record: &[u8], version: u8, volume: &mut Volume) -> Result<()
                 volume.filed.remove(&stream);
             }
         }
-        5 if body.len() >= 50 && known_len(&body[48..]) == Some(body.len() - 48) => {
+        5 if body.len() >= 50 && known_len(&body[48..], version) == Some(body.len() - 48) => {
             let number = number64(body, 40);
             let meant = volume.filed.get_mut(&stream).filter(|filed| {
                 filed.stamp == stamp && filed.extent.is_some_and(|extent| extent.number == number)
             });
             if let Some(filed) = meant {
-                let old = known_len(&filed.value[NOTE_AT..]).unwrap_or(0);
+                let old = known_len(&filed.value[NOTE_AT..], 3).unwrap_or(0);
                 filed.value.splice(NOTE_AT..NOTE_AT + old, body[48..].iter().copied());
+            }
+        }
+        7 if slots_len(&body[40..]) == Some(body.len() - 40) => {
+            let meant = volume.filed.get_mut(&stream).filter(|filed| filed.stamp == stamp);
+            if let Some((slots, filed)) =
+                meant.and_then(|filed| Some((slots_of(&filed.value)?, filed)))
+            {
+                filed.value.splice(slots, body[40..].iter().copied());
             }
         }
         _ => return Err("a record of no known shape"),
@@ -485,26 +499,51 @@ fn apply_to_stream(record: &[u8], version: u8, volume: &mut Volume) -> Result<()
     Ok(())
 }
 
-/// The value of an ADD, brought from version 1 to version 2.
+/// The value of an ADD, brought to version 3.
 fn value_of_add(record: &[u8], version: u8) -> Option<Vec<u8>> {
     let (fixed, rest) = record[17..].split_at_checked(NOTE_AT - 1)?;
-    let known = if version == 1 {
-        let hint = rest.get(..16)?;
+    let (known, rest) = if version == 1 {
+        let (hint, rest) = rest.split_at_checked(16)?;
         let count = u8::from(hint.iter().any(|byte| *byte != 0));
-        [&[0, count][..], if count == 1 { hint } else { &[] }, rest.get(16..)?].concat()
+        ([&[0, count][..], if count == 1 { hint } else { &[] }].concat(), rest)
     } else {
-        rest.to_vec()
+        let (known, rest) = rest.split_at_checked(known_len(rest, version)?)?;
+        (known.to_vec(), rest)
     };
-    let object = known.get(known_len(&known)?..)?;
+    let (slots, object) =
+        if version < 3 { (NO_SLOTS, rest) } else { rest.split_at_checked(slots_len(rest)?)? };
     // Kind, flags, length, digest, the text of the cluster and the number of headers at least.
-    (object.len() >= 34).then(|| [&record[..1], fixed, &known].concat())
+    (object.len() >= 34).then(|| [&record[..1], fixed, &known, slots, object].concat())
+}
+
+/// The value of a TOMBSTONE, brought to version 3.
+fn value_of_tombstone(record: &[u8], version: u8) -> Option<Vec<u8>> {
+    let mut value = [&record[..1], &record[17..]].concat();
+    if version < 3 {
+        value.extend([&[0], NO_SLOTS].concat());
+        return (value.len() == BURIAL_AT + 2).then_some(value);
+    }
+    (slots_of(&value)?.end == value.len()).then_some(value)
+}
+
+const NO_SLOTS: &[u8] = &[0];
+
+/// Where in a value of version 3 its slots are.
+fn slots_of(value: &[u8]) -> Option<Range<usize>> {
+    let at = match value.first()? {
+        1 => NOTE_AT + known_len(value.get(NOTE_AT..)?, 3)?,
+        _ => BURIAL_AT + burial_len(value.get(BURIAL_AT..)?)?,
+    };
+    Some(at..at + slots_len(value.get(at..)?)?)
 }
 
 /// Length of flags and hints at the beginning of these bytes.
-fn known_len(bytes: &[u8]) -> Option<usize> {
+fn known_len(bytes: &[u8], version: u8) -> Option<usize> {
     let [flags, count, ..] = bytes else { return None };
+    let flags_max = if version < 3 { 1 } else { 3 };
     let length = 2 + 16 * usize::from(*count);
-    (*flags <= 1 && usize::from(*count) <= HINTS_MAX && length <= bytes.len()).then_some(length)
+    let sound = *flags <= flags_max && usize::from(*count) <= HINTS_MAX;
+    (sound && length <= bytes.len()).then_some(length)
 }
 
 /// CRC-32C over the concatenation.

@@ -4,6 +4,9 @@ use super::image::{Id, number32, number64};
 
 /// Where a value's flags of the replica begin.
 const FLAGS_AT: usize = 1 + 68 - 16;
+const SLOTS_MAX: u8 = 8;
+/// Longest name of a domain.
+const NAME_MAX: usize = 253;
 
 /// What the object is, whichever disk says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub(crate) fn read(value: &[u8]) -> Option<Record> {
     let quarantined = value.get(FLAGS_AT)? & 1 != 0;
     let hints = usize::from(*value.get(FLAGS_AT + 1)?);
     let mut rest = Rest(value.get(FLAGS_AT + 2 + 16 * hints..)?);
+    rest.slots()?;
     let kind = match rest.take(1)?[0] {
         1 => Kind::Immutable,
         2 => Kind::Alias,
@@ -79,6 +83,31 @@ pub(crate) fn read(value: &[u8]) -> Option<Record> {
     rest.0.is_empty().then_some(Record::Replica { object, quarantined })
 }
 
+/// Length of the slots at the beginning of these bytes; `None` if they are not of the documented shape.
+pub(super) fn slots_len(bytes: &[u8]) -> Option<usize> {
+    let mut rest = Rest(bytes);
+    rest.slots()?;
+    Some(bytes.len() - rest.0.len())
+}
+
+/// Length of what a tombstone has from its flags on, before its slots.
+pub(super) fn burial_len(bytes: &[u8]) -> Option<usize> {
+    let mut rest = Rest(bytes);
+    let flags = rest.take(1)?[0];
+    if flags > 15 {
+        return None;
+    }
+    for flag in [1, 2] {
+        if flags & flag != 0 {
+            rest.id()?;
+        }
+    }
+    if flags & 4 != 0 && rest.text()?.len() > NAME_MAX {
+        return None;
+    }
+    Some(bytes.len() - rest.0.len())
+}
+
 /// What of a value has not been read yet.
 struct Rest<'a>(&'a [u8]);
 
@@ -87,6 +116,26 @@ impl<'a> Rest<'a> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
+    }
+
+    /// Passes over what feeds have come to; nothing is judged by it yet.
+    fn slots(&mut self) -> Option<()> {
+        let count = self.take(1)?[0];
+        let mut before: Option<u32> = None;
+        for _ in 0..count {
+            let slot = self.take(4 + 8 + 1 + 2 + 8)?;
+            let feed = number32(slot, 0);
+            if before.is_some_and(|before| before >= feed) {
+                return None;
+            }
+            before = Some(feed);
+            match slot[12] {
+                1 | 2 => {}
+                3 => drop(self.take(2 + 8)?),
+                _ => return None,
+            }
+        }
+        (count <= SLOTS_MAX).then_some(())
     }
 
     fn id(&mut self) -> Option<Id> {
@@ -107,6 +156,11 @@ impl<'a> Rest<'a> {
 mod tests {
     use super::*;
 
+    /// The part of a slot that all have.
+    fn slot(feed: u32, outcome: u8) -> Vec<u8> {
+        [&feed.to_le_bytes()[..], &[8; 8], &[outcome], &[0; 10]].concat()
+    }
+
     /// The value of an ADD with every field, byte by byte.
     fn value() -> Vec<u8> {
         let text = |text: &str| {
@@ -114,12 +168,16 @@ mod tests {
             [&length.to_le_bytes()[..], text.as_bytes()].concat()
         };
         [
-            &[1][..],     // type
-            &[0; 8],      // version
-            &[1; 16],     // ETag
-            &[0; 28],     // extent: number, offset, length, checksum
-            &[1, 2],      // quarantined, two hints
-            &[9; 32],     // hints
+            &[1][..], // type
+            &[0; 8],  // version
+            &[1; 16], // ETag
+            &[0; 28], // extent: number, offset, length, checksum
+            &[1, 2],  // quarantined, two hints
+            &[9; 32], // hints
+            &[2],     // two slots
+            &slot(1, 2),
+            &slot(7, 3),
+            &[0; 10],     // the second is tried again
             &[3, 0b1111], // named; everything present
             &5u64.to_le_bytes(),
             &[4; 16], // digest
@@ -158,6 +216,37 @@ mod tests {
             assert_eq!(read(&whole[..end]), None, "{end} bytes");
         }
         assert_eq!(read(&[&whole[..], &[0]].concat()), None);
+    }
+
+    #[test]
+    fn slots_are_few_and_in_order_and_of_known_outcomes() {
+        let of = |slots: &[Vec<u8>]| {
+            let count = u8::try_from(slots.len()).expect("few");
+            let bytes = [&[count][..], &slots.concat(), b"rest"].concat();
+            slots_len(&bytes).map(|length| bytes.len() - length)
+        };
+        let retry = [slot(3, 3), vec![0; 10]].concat();
+        assert_eq!(of(&[]), Some(4));
+        assert_eq!(of(&[slot(1, 1), slot(2, 2), retry]), Some(4));
+        assert_eq!(of(&(0..8).map(|feed| slot(feed, 2)).collect::<Vec<_>>()), Some(4));
+        assert_eq!(of(&(0..9).map(|feed| slot(feed, 2)).collect::<Vec<_>>()), None);
+        assert_eq!((of(&[slot(2, 1), slot(2, 1)]), of(&[slot(2, 1), slot(1, 1)])), (None, None));
+        assert_eq!((of(&[slot(1, 0)]), of(&[slot(1, 4)])), (None, None));
+        assert_eq!(slots_len(&slot(0x0201, 2)), None, "cut off");
+    }
+
+    #[test]
+    fn what_a_tombstone_says_of_the_deleted_is_as_long_as_its_flags_say() {
+        let of = |flags: u8, name: usize| {
+            let length = u32::try_from(name).expect("short").to_le_bytes();
+            burial_len(&[&[flags][..], &[1; 32], &length, &vec![b'n'; name], &[0; 9]].concat())
+        };
+        assert_eq!(
+            (of(0, 0), of(8, 0), of(1, 0), of(3, 0)),
+            (Some(1), Some(1), Some(17), Some(33))
+        );
+        assert_eq!((of(7, 253), of(15, 0)), (Some(33 + 4 + 253), Some(37)));
+        assert_eq!((of(7, 254), of(16, 0), burial_len(&[1, 0])), (None, None, None));
     }
 
     #[test]

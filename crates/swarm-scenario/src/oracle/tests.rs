@@ -37,7 +37,7 @@ struct Writer {
 
 impl Writer {
     fn new() -> Self {
-        Self::of_version(2)
+        Self::of_version(3)
     }
 
     fn of_version(version: u8) -> Self {
@@ -128,6 +128,9 @@ impl Writer {
             record.extend([0, 1]);
             record.extend([HINT; 16]);
         }
+        if self.version > 2 {
+            record.push(0);
+        }
         record.extend([0; 34]);
         record
     }
@@ -163,8 +166,21 @@ impl Writer {
     }
 }
 
-fn tombstone(stream: u8) -> Vec<u8> {
-    [&[2][..], &[stream; 16], &5u64.to_le_bytes(), &[9; 16], &[3], &[0; 8]].concat()
+fn tombstone(stream: u8, version: u8) -> Vec<u8> {
+    let old = [&[2][..], &[stream; 16], &5u64.to_le_bytes(), &[9; 16], &[3], &[0; 8]].concat();
+    if version < 3 { old } else { [&old[..], &[0, 0]].concat() }
+}
+
+/// What feeds have come to with a stream: success, each of them.
+fn feed(stream: u8, version: u64, feeds: &[u8]) -> Vec<u8> {
+    let head = [&[7][..], &[stream; 16], &version.to_le_bytes(), &[9; 16]].concat();
+    [&head[..], &slots(feeds)].concat()
+}
+
+fn slots(feeds: &[u8]) -> Vec<u8> {
+    let slot = |feed: &u8| [&[*feed, 0, 0, 0][..], &[8; 8], &[2], &[0; 10]].concat();
+    let count = u8::try_from(feeds.len()).expect("few");
+    [vec![count], feeds.iter().flat_map(slot).collect()].concat()
 }
 
 /// Other hints, and quarantine, for an extent.
@@ -186,14 +202,14 @@ fn remove(stream: u8) -> Vec<u8> {
 
 /// Two bodies, one of them removed; a tombstone.
 fn sample() -> Writer {
-    sample_of(2)
+    sample_of(3)
 }
 
 fn sample_of(version: u8) -> Writer {
     let mut writer = Writer::of_version(version);
     let first = writer.add(1, 1, 0, &[5; 70_000]);
     let second = writer.add(2, 2, 73_728, b"hello");
-    writer.group(1, &[first]).group(1, &[second, tombstone(3)]).group(1, &[remove(2)]);
+    writer.group(1, &[first]).group(1, &[second, tombstone(3, version)]).group(1, &[remove(2)]);
     writer
 }
 
@@ -332,11 +348,15 @@ fn a_blank_disk_is_no_volume() {
 }
 
 #[test]
-fn version_1_reads_as_version_2_says_the_same() {
+fn older_versions_read_as_the_newest_says_the_same() {
     let of_version = |version| read(&Bytes(sample_of(version).bytes)).expect("sound");
-    let (old, new) = (of_version(1), of_version(2));
-    assert_eq!((&old.filed, old.head), (&new.filed, new.head));
-    assert_eq!(old.filed[&[1; 16]].value[53..71], [[0, 1].as_slice(), &[HINT; 16]].concat());
+    let new = of_version(3);
+    for old in [of_version(1), of_version(2)] {
+        assert_eq!((&old.filed, old.head), (&new.filed, new.head));
+        let known = [[0, 1].as_slice(), &[HINT; 16], &[0]].concat();
+        assert_eq!(old.filed[&[1; 16]].value[53..72], known, "flags, hints and no slots");
+        assert_eq!(old.filed[&[3; 16]].value[34..], [0, 0]);
+    }
 }
 
 /// An image that the store keeps for its own tests, as rows of offset and bytes.
@@ -361,7 +381,9 @@ fn fixture(version: u32) -> Bytes {
 
 #[test]
 fn what_the_store_wrote_is_read_in_every_version() {
-    for (version, streams, used, trapped) in [(1, 3, 147_456, 8_192), (2, 5, 155_648, 4_096)] {
+    for (version, streams, used, trapped) in
+        [(1, 3, 147_456, 8_192), (2, 5, 155_648, 4_096), (3, 5, 155_648, 4_096)]
+    {
         let image = fixture(version);
         let volume = read(&image).expect("sound");
         assert_eq!(volume.extents().count(), streams, "version {version}");
@@ -369,11 +391,74 @@ fn what_the_store_wrote_is_read_in_every_version() {
         assert_eq!(volume.capacity() - volume.used() - volume.free(), trapped);
         assert!(volume.extents().all(|(stream, extent)| volume.is_whole(&image, stream, extent)));
         let hints = |stream: u8| volume.filed[&[stream; 16]].value[53..55].to_vec();
-        assert_eq!(hints(2), [0, 1], "one hint");
+        assert_eq!(hints(2), [if version == 3 { 2 } else { 0 }, 1], "one hint, and first since 3");
         assert_eq!(hints(5), if version == 1 { [0, 1] } else { [0, 3] });
         assert!(!volume.filed.contains_key(&[3; 16]), "it was removed");
     }
-    assert_eq!(read(&fixture(2)).expect("sound").filed[&[6; 16]].value[53], 1, "quarantined");
+    for version in [2, 3] {
+        let volume = read(&fixture(version)).expect("sound");
+        assert_eq!(volume.filed[&[6; 16]].value[53], 1, "quarantined");
+    }
+}
+
+#[test]
+fn what_feeds_had_come_to_is_read() {
+    let volume = read(&fixture(3)).expect("sound");
+    let value = |stream: u8| &volume.filed[&[stream; 16]].value;
+    // One hint each; then the number of slots, and of the first slot the feed, the mark and the outcome.
+    let first = |slots: &[u8]| (slots[0], slots[1], slots[5..13].to_vec(), slots[13]);
+    let mark = vec![8, 7, 6, 5, 4, 3, 2, 1];
+    assert_eq!(first(&value(2)[71..]), (1, 2, mark.clone(), 2));
+    assert_eq!(first(&value(6)[71..]), (2, 1, mark.clone(), 1));
+    assert_eq!(first(&value(4)[35..]), (1, 3, mark.clone(), 3), "a tombstone");
+    assert_eq!(value(7)[71], 0);
+    let deleted = value(8);
+    assert_eq!((deleted[34], &deleted[35..51]), (15, &[8; 16][..]), "everything, the alias first");
+    let name = b"domain.example.com";
+    assert_eq!(deleted[71..71 + name.len()], *name);
+    assert_eq!(first(&deleted[71 + name.len()..]), (1, 2, mark, 2));
+}
+
+#[test]
+fn outcomes_of_feeds_change_the_version_that_they_mean_and_nothing_else() {
+    let mut writer = sample();
+    let value = |writer: &Writer, stream: u8| {
+        read(&Bytes(writer.bytes.clone())).expect("sound").filed[&[stream; 16]].value.clone()
+    };
+    let (replica, delete) = (value(&writer, 1), value(&writer, 3));
+    writer.group(1, &[feed(1, 6, &[1]), feed(3, 4, &[1]), feed(9, 5, &[1])]);
+    assert_eq!((value(&writer, 1), value(&writer, 3)), (replica.clone(), delete.clone()));
+    writer.group(1, &[feed(1, 5, &[1]), feed(3, 5, &[1, 2])]);
+    assert_eq!(value(&writer, 1), [&replica[..71], &slots(&[1]), &replica[72..]].concat());
+    assert_eq!(value(&writer, 3), [&delete[..35], &slots(&[1, 2])].concat());
+    // In place of what was, and a note leaves them alone.
+    writer.group(1, &[feed(1, 5, &[2, 3]), note(1, 1, &[])]);
+    let expected = [&replica[..53], &[1, 0], &slots(&[2, 3]), &replica[72..]].concat();
+    assert_eq!(value(&writer, 1), expected);
+    assert_eq!(writer.judged(claimed(), &[]), [] as [String; 0]);
+}
+
+#[test]
+fn records_of_version_3_are_well_formed_and_not_in_older_ones() {
+    let table = |len: usize| [&[8][..], &vec![1; len]].concat();
+    let first = |stream| {
+        let mut note = note(stream, 1, &[]);
+        note[49] = 3;
+        note
+    };
+    let reads = |version, record: Vec<u8>| {
+        let mut writer = sample_of(version);
+        writer.group(1, &[record]);
+        read(&Bytes(writer.bytes)).is_ok()
+    };
+    for record in [feed(1, 5, &[]), feed(1, 5, &[4]), table(0), table(32_768), tombstone(4, 3)] {
+        assert!(reads(3, record.clone()));
+        assert!(!reads(2, record));
+    }
+    assert!(reads(3, first(1)) && !reads(2, first(1)), "a flag that there was not");
+    assert!(reads(2, tombstone(4, 2)) && !reads(3, tombstone(4, 2)));
+    let longer = [&feed(1, 5, &[4])[..], &[0]].concat();
+    assert!(!reads(3, longer) && !reads(3, feed(1, 5, &[4, 4])) && !reads(3, table(32_769)));
 }
 
 #[test]
@@ -393,7 +478,7 @@ fn a_note_changes_the_replica_that_it_means_and_no_other() {
 }
 
 #[test]
-fn the_head_can_come_down_in_version_2_only() {
+fn the_head_can_come_down_since_version_2_only() {
     let lowered = DATA + 73_728;
     let mut writer = sample();
     writer.group(1, &[space(lowered)]);

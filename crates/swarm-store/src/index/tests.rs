@@ -16,7 +16,7 @@ fn id(number: u8) -> StreamId {
 
 fn value(version: u64) -> Vec<u8> {
     let stamp = Stamp { version: Version(version), etag: Etag::from_bytes([1; 16]) };
-    let tombstone = Tombstone { stamp, kind: ObjectKind::Named, written: Timestamp(0) };
+    let tombstone = Tombstone::new(stamp, ObjectKind::Named, Timestamp(0));
     encode_value(&Record { id: id(0), stamp, state: RecordState::Tombstone(tombstone) })
 }
 

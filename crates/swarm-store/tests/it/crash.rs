@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use swarm_env::MemoryIndex;
@@ -11,10 +12,11 @@ use swarm_store::{
     AppendError, Hints, PublishError, Record, RecordState, Retire, RetireCause, RetirePace,
     Service, Tombstone, Volume,
 };
-use swarm_types::{ObjectKind, Timestamp, VolumeId};
+use swarm_types::{FeedSlots, Timestamp, VolumeId};
 
 use crate::kit::{
-    Lab, TestDisk, body, check_space, format, id, meta, mix, mount, put, read, stamp,
+    ALIAS, Lab, TestDisk, body, check_feeds, check_space, format, id, is_first, kind, meta, mix,
+    mount, put, read, slot, stamp,
 };
 
 const IDS: u8 = 6;
@@ -59,6 +61,18 @@ enum Op {
     },
     Defragment {
         budget: u64,
+    },
+    /// What feeds have come to with some streams, all in one request.
+    Settle {
+        slots: Vec<(u8, u64)>,
+    },
+    /// The same while bodies are moved.
+    SettleAndDefragment {
+        slots: Vec<(u8, u64)>,
+    },
+    /// A table of feeds of this length.
+    Table {
+        len: usize,
     },
     /// Several writers and the defragmenter at once.
     Busy {
@@ -111,7 +125,14 @@ fn any_op() -> impl Strategy<Value = Op> {
         3 => prop_oneof![Just(1), Just(100_000), Just(u64::MAX)]
             .prop_map(|budget| Op::Defragment { budget }),
         2 => (1usize..60_000).prop_map(|len| Op::Busy { len }),
+        3 => any_slots().prop_map(|slots| Op::Settle { slots }),
+        1 => any_slots().prop_map(|slots| Op::SettleAndDefragment { slots }),
+        1 => prop_oneof![0usize..100, 0usize..16_384].prop_map(|len| Op::Table { len }),
     ]
+}
+
+fn any_slots() -> impl Strategy<Value = Vec<(u8, u64)>> {
+    prop::collection::vec((0..IDS, any::<u64>()), 1..20)
 }
 
 fn any_life() -> impl Strategy<Value = Life> {
@@ -140,8 +161,14 @@ struct Model {
     /// What was acknowledged to be known about replicas: numbers of the hints, and whether they are quarantined.
     known: BTreeMap<u8, Known>,
     asked_known: BTreeMap<u8, Known>,
+    /// What feeds have come to, as acknowledged and as asked for.
+    settled: BTreeMap<u8, FeedSlots>,
+    asked_settled: BTreeMap<u8, FeedSlots>,
     service: u8,
     asked_service: Option<u8>,
+    /// Length of the table of feeds.
+    table: usize,
+    asked_table: Option<usize>,
 }
 
 type Known = (u8, bool);
@@ -158,6 +185,7 @@ impl Model {
         let asked = self.asked.remove(&id).expect("it was asked for");
         if done {
             self.known.remove(&id);
+            self.settled.remove(&id);
             self.filed.insert(id, asked);
         }
     }
@@ -230,6 +258,33 @@ async fn note(volume: &Volume, model: &Shared, number: u8, change: impl FnOnce(&
     }
 }
 
+/// Notes outcomes of feeds and the answer.
+async fn settle(volume: &Volume, model: &Shared, slots: &[(u8, u64)]) {
+    let (mut request, mut expected) = (Vec::new(), 0);
+    {
+        let mut model = model.lock().unwrap();
+        for (number, draw) in slots {
+            // Of a version that is not filed, every now and then.
+            let wrong = draw % 8 == 0;
+            let version = model.filed(*number).map_or(1, |(version, _)| version);
+            request.push((id(*number), stamp(version + u64::from(wrong)), slot(*draw)));
+            if model.filed(*number).is_some() && !wrong {
+                expected += 1;
+                let known = model.settled.get(number).cloned().unwrap_or_default();
+                model.asked_settled.entry(*number).or_insert(known).set(slot(*draw));
+            }
+        }
+    }
+    assert_eq!(volume.settle_feeds(request).await.unwrap(), expected);
+    let mut model = model.lock().unwrap();
+    let settled = std::mem::take(&mut model.asked_settled);
+    model.settled.extend(settled);
+}
+
+fn table(len: usize) -> Bytes {
+    body(id(99), 0, len)
+}
+
 async fn delete_next(volume: &Volume, model: &Shared, number: u8) {
     let version = {
         let mut model = model.lock().unwrap();
@@ -237,11 +292,8 @@ async fn delete_next(volume: &Volume, model: &Shared, number: u8) {
         model.ask(number, Some((version, None)));
         version
     };
-    let tombstone = Tombstone {
-        stamp: stamp(version),
-        kind: ObjectKind::Named,
-        written: swarm_types::Timestamp(0),
-    };
+    let bare = Tombstone::new(stamp(version), kind(version), Timestamp(0));
+    let tombstone = Tombstone { alias: Some(ALIAS), first: is_first(version), ..bare };
     let done = match volume.bury(id(number), tombstone).await {
         Ok(()) => true,
         Err(PublishError::Append(AppendError::Full { .. })) => false,
@@ -310,6 +362,22 @@ async fn perform(volume: &Volume, model: &Shared, op: Op) {
                 assert!(after.free >= before.free);
             }
         }
+        Op::Settle { slots } => settle(volume, model, &slots).await,
+        Op::SettleAndDefragment { slots } => {
+            let defragmenter = volume.defragment(u64::MAX);
+            let settling = async {
+                for slots in slots.chunks(3) {
+                    settle(volume, model, slots).await;
+                }
+            };
+            futures_util::future::join(defragmenter, settling).await.0.unwrap();
+        }
+        Op::Table { len } => {
+            model.lock().unwrap().asked_table = Some(len);
+            volume.set_feed_table(table(len)).await.unwrap();
+            let mut model = model.lock().unwrap();
+            (model.table, model.asked_table) = (len, None);
+        }
         Op::Expire => {
             let tombstones: Vec<_> = {
                 let mut model = model.lock().unwrap();
@@ -342,7 +410,9 @@ fn filed_of(record: &Record) -> Filed {
 /// Compares what is filed with what was acknowledged and asked for; from now on what is there counts as acknowledged.
 async fn check(volume: &Volume, model: &Shared) {
     check_space(volume);
+    check_feeds(volume);
     check_service(volume, model);
+    check_table(volume, model);
     for number in 0..IDS {
         let record = volume.find(id(number));
         let found = record.as_ref().and_then(filed_of);
@@ -356,10 +426,12 @@ async fn check(volume: &Volume, model: &Shared) {
             );
             if found != acknowledged {
                 model.known.remove(&number);
+                model.settled.remove(&number);
             }
             model.filed.insert(number, found);
             let known = model.known.get(&number).copied().unwrap_or_default();
             let asked = model.asked_known.remove(&number).unwrap_or(known);
+            check_settled(number, record.as_ref(), &mut model);
             if let Some(record) = record.as_ref().filter(|record| !record.is_tombstone()) {
                 let found = [known, asked].into_iter().find(|(number, quarantined)| {
                     record.hints() == hints(*number).volumes()
@@ -375,6 +447,22 @@ async fn check(volume: &Volume, model: &Shared) {
             assert!(bytes == body(id(number), version, len), "id {number} has other bytes");
         }
     }
+}
+
+fn check_settled(number: u8, record: Option<&Record>, model: &mut Model) {
+    let settled = model.settled.get(&number).cloned().unwrap_or_default();
+    let asked = model.asked_settled.remove(&number).unwrap_or_else(|| settled.clone());
+    let Some(record) = record else { return };
+    assert_eq!(record.is_first(), is_first(record.stamp.version.0));
+    let found = [settled, asked].into_iter().find(|slots| slots == record.slots());
+    model.settled.insert(number, found.expect("what was acknowledged or asked for"));
+}
+
+fn check_table(volume: &Volume, model: &Shared) {
+    let mut model = model.lock().unwrap();
+    let asked = model.asked_table.take().unwrap_or(model.table);
+    let found = [model.table, asked].into_iter().find(|len| table(*len) == volume.feed_table());
+    model.table = found.expect("what was acknowledged or asked for");
 }
 
 fn check_service(volume: &Volume, model: &Shared) {
@@ -414,6 +502,8 @@ fn check_rebuilt(image: Vec<u8>, volume: &Volume) {
     let env = lab.env.clone();
     let (rebuilt, _) = lab.run(mount(&env, &disk));
     assert_eq!((rebuilt.space(), rebuilt.service()), (volume.space(), volume.service()));
+    assert_eq!(rebuilt.feed_table(), volume.feed_table());
+    check_feeds(&rebuilt);
     assert_eq!(rebuilt.records(None, 1000), volume.records(None, 1000));
 }
 
@@ -489,6 +579,32 @@ fn every_single_point_of_a_short_story_can_be_the_last() {
                 let lives = vec![story(crash_at, loss, index), story(crash_at, loss + 99, index)];
                 live_and_die(crash_at, 2 << 20, lives);
             }
+        }
+    }
+}
+
+#[test]
+fn every_single_point_of_what_feeds_note_can_be_the_last() {
+    let story = || {
+        let slots = |number: u8| (0..10).map(|draw| (number, draw)).collect::<Vec<_>>();
+        let mut ops = vec![Op::Put { id: 0, len: 20_000 }, Op::Put { id: 1, len: 300_000 }];
+        ops.extend([Op::Settle { slots: slots(1) }, Op::Table { len: 16_384 }]);
+        ops.extend([Op::Delete { id: 0 }, Op::Settle { slots: slots(0) }]);
+        ops.push(Op::Settle { slots: [slots(0), slots(1)].concat() });
+        ops.extend([Op::Table { len: 10 }, Op::SettleAndDefragment { slots: slots(1) }]);
+        // Round the journal.
+        ops.extend([16_000, 15_000, 14_000].map(|len| Op::Table { len }));
+        ops.extend([Op::Settle { slots: vec![(1, 77), (0, 78)] }, Op::Put { id: 1, len: 5 }]);
+        ops.extend([Op::Settle { slots: vec![(1, 79)] }, Op::Table { len: 0 }]);
+        ops
+    };
+    for crash_at in 5..90 {
+        for loss in 0..4 {
+            let index = if loss % 2 == 0 { IndexFate::Kept } else { IndexFate::Lost };
+            let life = Life { ops: story(), crash_at, loss, index, unmount: false };
+            let next =
+                Life { ops: story(), crash_at: crash_at / 2 + 9, loss: loss + 9, ..life.clone() };
+            live_and_die(crash_at, 2 << 20, vec![life, next]);
         }
     }
 }

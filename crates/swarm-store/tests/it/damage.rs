@@ -16,7 +16,7 @@ fn groups(disk: &TestDisk) -> Vec<usize> {
     let image = disk.seen();
     (2 * BLOCK..image.len() / 16)
         .step_by(BLOCK)
-        .filter(|at| image[*at..].starts_with(b"SWGROUP2"))
+        .filter(|at| image[*at..].starts_with(b"SWGROUP3"))
         .collect()
 }
 
@@ -73,11 +73,8 @@ fn a_block_of_another_place_does_not_pass() {
             let mut staged = volume.stage(id(number), bytes.len() as u64).unwrap();
             let meta = crate::kit::meta(1, bytes.len());
             staged.write(bytes.into()).await.unwrap();
-            let publish = swarm_store::Publish {
-                stamp: crate::kit::stamp(1),
-                meta,
-                hints: swarm_store::Hints::NONE,
-            };
+            let stamp = crate::kit::stamp(1);
+            let publish = swarm_store::Publish::new(stamp, meta, swarm_store::Hints::NONE);
             staged.publish(publish).await.unwrap();
         }
     };
@@ -251,7 +248,7 @@ fn a_lost_half_header_is_damage() {
     let image = disk.durable();
     let headers: Vec<_> = (0..image.len())
         .step_by(BLOCK)
-        .filter(|at| image[*at..].starts_with(b"SWHALF_2"))
+        .filter(|at| image[*at..].starts_with(b"SWHALF_3"))
         .collect();
     assert_eq!(headers.len(), 2, "the journal went to its other half");
     let newest = headers.iter().max_by_key(|at| image[**at + 24]).unwrap();
@@ -267,7 +264,7 @@ fn a_lost_half_header_is_damage() {
 /// Offsets of the half headers that say that their half is active.
 fn active_halves(image: &[u8]) -> Vec<usize> {
     let headers =
-        (0..image.len()).step_by(BLOCK).filter(|at| image[*at..].starts_with(b"SWHALF_2"));
+        (0..image.len()).step_by(BLOCK).filter(|at| image[*at..].starts_with(b"SWHALF_3"));
     headers.filter(|at| image[at + 52] == 1).collect()
 }
 

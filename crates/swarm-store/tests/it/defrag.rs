@@ -234,7 +234,7 @@ fn what_a_reader_of_a_removed_body_reads_is_not_written_over() {
     let readers = [0, 1].map(|number| volume.open(&volume.find(id(number)).unwrap()).unwrap());
     lab.run(async {
         let kind = ObjectKind::Named;
-        let tombstone = Tombstone { stamp: stamp(2), kind, written: Timestamp(0) };
+        let tombstone = Tombstone::new(stamp(2), kind, Timestamp(0));
         volume.bury(id(0), tombstone).await.unwrap();
         assert!(volume.remove(id(1), stamp(1)).await.unwrap());
         volume.defragment(u64::MAX).await.unwrap();
@@ -297,7 +297,7 @@ fn the_room_of_a_body_is_not_written_to_before_it_is_gone_for_good() {
                 put(&volume, id(0), version, 10).await.unwrap();
             } else {
                 let written = Timestamp(0);
-                let tombstone = Tombstone { stamp: stamp(3), kind: ObjectKind::Named, written };
+                let tombstone = Tombstone::new(stamp(3), ObjectKind::Named, written);
                 volume.bury(id(0), tombstone).await.unwrap();
             }
         });

@@ -7,12 +7,12 @@ use swarm_store::{
     AppendError, HINTS_MAX, Hints, IoErrors, Publish, PublishError, ReadError, Record, Retire,
     RetireCause, RetirePace, Service, Tombstone, Verdict, Volume, Walk,
 };
-use swarm_types::{ObjectKind, StreamId, Timestamp, VolumeId};
+use swarm_types::{FeedId, FeedOutcome, FeedSlot, ObjectKind, StreamId, Timestamp, VolumeId};
 
 use crate::kit::disk::Event;
 use crate::kit::{
     Lab, TestDisk, body, check_space, expect_body, fresh, id, meta, mix, mount, place, put, read,
-    stamp,
+    slot, stamp,
 };
 
 const DEVICE: usize = 4 << 20;
@@ -68,7 +68,7 @@ fn hints_change_without_the_body_and_survive() {
 fn a_tombstone_has_no_hints() {
     let mut lab = Lab::new(1);
     let volume = fresh(&mut lab, &TestDisk::new(DEVICE));
-    let tombstone = Tombstone { stamp: stamp(5), kind: ObjectKind::Named, written: Timestamp(0) };
+    let tombstone = Tombstone::new(stamp(5), ObjectKind::Named, Timestamp(0));
     lab.run(async {
         volume.bury(id(1), tombstone).await.unwrap();
         assert!(!volume.set_hints(id(1), stamp(5), hints([9])).await.unwrap());
@@ -78,33 +78,38 @@ fn a_tombstone_has_no_hints() {
 }
 
 #[test]
-fn hints_that_are_learned_later_find_room_in_the_largest_record() {
+fn what_is_learned_later_finds_room_in_the_largest_record() {
     let mut lab = Lab::new(1);
     let disk = TestDisk::new(64 << 20);
     let volume = fresh(&mut lab, &disk);
     let publish = async |len| {
         let mut meta = meta(1, 0);
         meta.headers.push("X-Long", vec![b'x'; len]);
-        let publish = Publish { stamp: stamp(1), meta, hints: Hints::NONE };
+        let publish = Publish::new(stamp(1), meta, Hints::NONE);
         volume.stage(id(1), 0).unwrap().publish(publish).await
     };
     lab.run(async {
-        for len in (0..600).map(|less| 262_144 - less) {
+        for len in (0..1000).map(|less| 262_144 - less) {
             match publish(len).await {
                 Ok(_) => break,
                 Err(PublishError::Append(AppendError::MetadataTooLarge { .. })) => {}
                 Err(error) => panic!("{error}"),
             }
         }
-        assert!(volume.find(id(1)).is_some(), "600 bytes are enough for the rest of a record");
+        assert!(volume.find(id(1)).is_some(), "1000 bytes are enough for the rest of a record");
         assert!(volume.set_hints(id(1), stamp(1), hints(0..15)).await.unwrap());
+        let outcome = FeedOutcome::Retrying { attempts: 1, next_at: Timestamp(2) };
+        let retrying = |feed| FeedSlot { feed: FeedId(feed), outcome, ..slot(1) };
+        let slots = (0..8).map(|feed| (id(1), stamp(1), retrying(feed))).collect();
+        assert_eq!(volume.settle_feeds(slots).await.unwrap(), 8);
         // Round the journal, so that the record is in a checkpoint.
         for _ in 0..1100 {
             volume.touch().await.unwrap();
         }
     });
     after_power_loss(&disk, |_, volume| {
-        assert_eq!(volume.find(id(1)).unwrap().hints().len(), HINTS_MAX);
+        let record = volume.find(id(1)).unwrap();
+        assert_eq!((record.hints().len(), record.slots().iter().len()), (HINTS_MAX, 8));
     });
 }
 
@@ -391,7 +396,7 @@ fn a_volume_whose_disk_went_away_is_closed_at_once() {
     assert!(matches!(lab.run(volume.touch()), Err(AppendError::Closed)));
     assert!(matches!(lab.run(reader.next()), Err(ReadError::Gone)));
     assert!(matches!(lab.run(volume.verify(&record)), Verdict::Gone));
-    let publish = Publish { stamp: stamp(1), meta: meta(1, 10), hints: Hints::NONE };
+    let publish = Publish::new(stamp(1), meta(1, 10), Hints::NONE);
     assert!(matches!(lab.run(staged.write(vec![0; 10].into())), Err(AppendError::Closed)));
     assert!(lab.run(staged.publish(publish)).is_err());
     assert_eq!(disk.events().len(), written, "not another word to the disk");

@@ -60,7 +60,7 @@ async fn write_for_ever(host: &LiveHost) {
                     None => {
                         let written = Timestamp(0);
                         let kind = ObjectKind::Named;
-                        let tombstone = Tombstone { stamp: stamp(version), kind, written };
+                        let tombstone = Tombstone::new(stamp(version), kind, written);
                         volume.bury(id(number), tombstone).await.unwrap();
                     }
                 }

@@ -19,12 +19,12 @@ use swarm_env::{
     Stream, Tasks, UdpOptions,
 };
 use swarm_store::{
-    FormatOptions, MountError, MountOptions, MountReport, Publish, PublishError, ReadError, Reader,
-    Record, Volume,
+    FeedBrief, FormatOptions, MountError, MountOptions, MountReport, Publish, PublishError,
+    ReadError, Reader, Record, RecordState, SlotCounts, Volume,
 };
 use swarm_types::{
-    ClusterName, DiskId, Etag, HeaderList, Instant, ObjectKind, ObjectMeta, Stamp, StreamId,
-    Timestamp, Uuid, Version,
+    ClusterName, DiskId, Etag, FeedId, FeedMark, FeedOutcome, FeedSlot, HeaderList, Instant,
+    ObjectKind, ObjectMeta, Stamp, StreamId, Timestamp, Uuid, Version,
 };
 
 pub(crate) use disk::TestDisk;
@@ -225,12 +225,100 @@ pub(crate) fn body(id: StreamId, version: u64, len: usize) -> Bytes {
     bytes.into()
 }
 
+/// The alias of everything: also of what has none in life, so that it is seen that only contexts are found by it.
+pub(crate) const ALIAS: Uuid = Uuid::from_bytes([3; 16]);
+
+/// Most versions are of an object, some of a context.
+pub(crate) const fn kind(version: u64) -> ObjectKind {
+    if version % 7 == 6 { ObjectKind::Bucket } else { ObjectKind::Named }
+}
+
+/// Whether feeds begin with what [`put`] files.
+pub(crate) const fn is_first(version: u64) -> bool {
+    version % 2 == 1
+}
+
+/// A slot; the draw says of which feed and mark, and which outcome.
+pub(crate) fn slot(draw: u64) -> FeedSlot {
+    let draw = mix(draw);
+    let outcome = match draw % 4 {
+        0 => FeedOutcome::Unqualified,
+        1 => FeedOutcome::Retrying { attempts: 7, next_at: Timestamp(-5) },
+        _ => FeedOutcome::Success,
+    };
+    let [feed, mark, status, ..] = (draw >> 8).to_le_bytes();
+    FeedSlot {
+        feed: FeedId(u32::from(feed % FEEDS)),
+        mark: FeedMark(u64::from(mark % MARKS)),
+        outcome,
+        status: u16::from(status),
+        at: Timestamp(i64::try_from(draw >> 32).expect("half of it")),
+    }
+}
+
+/// One more than a record has room for.
+const FEEDS: u8 = 9;
+const MARKS: u8 = 2;
+
+/// Compares what the volume says of feeds with what its records say, one by one.
+pub(crate) fn check_feeds(volume: &Volume) {
+    let records = volume.records(None, 10_000);
+    for (feed, mark) in (0..FEEDS).flat_map(|feed| (0..MARKS).map(move |mark| (feed, mark))) {
+        let (feed, mark) = (FeedId(feed.into()), FeedMark(mark.into()));
+        let outcome = |record: &Record| record.slots().get(feed, mark).map(|slot| slot.outcome);
+        let mut counts = SlotCounts::default();
+        for outcome in records.iter().filter_map(outcome) {
+            match outcome {
+                FeedOutcome::Unqualified => counts.unqualified += 1,
+                FeedOutcome::Success => counts.success += 1,
+                FeedOutcome::Retrying { .. } => counts.retrying += 1,
+            }
+        }
+        assert_eq!(volume.feed_counts(feed, mark), counts, "feed {feed} {mark:?}");
+        let open = records.iter().filter(|one| !outcome(one).is_some_and(FeedOutcome::is_final));
+        let open: Vec<_> = open.map(brief_of).collect();
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = volume.feed_page(&[(feed, mark)], after, 2);
+            found.extend(page.found);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, open, "feed {feed} {mark:?}");
+    }
+    let alias = |record: &Record| match &record.state {
+        RecordState::Live { meta, .. } => meta.alias.filter(|_| meta.kind.is_context()),
+        RecordState::Tombstone(buried) => buried.alias.filter(|_| buried.kind.is_context()),
+    };
+    let mut contexts = records.iter().filter(|record| alias(record) == Some(ALIAS));
+    assert_eq!(volume.context(ALIAS), contexts.next().map(|record| record.id));
+}
+
+fn brief_of(record: &Record) -> FeedBrief {
+    let (kind, length) = match &record.state {
+        RecordState::Live { meta, .. } => (meta.kind, meta.length),
+        RecordState::Tombstone(tombstone) => (tombstone.kind, 0),
+    };
+    FeedBrief {
+        id: record.id,
+        stamp: record.stamp,
+        kind,
+        first: record.is_first(),
+        tombstone: record.is_tombstone(),
+        quarantined: record.is_quarantined(),
+        length,
+        slots: record.slots().clone(),
+    }
+}
+
 pub(crate) fn meta(version: u64, len: usize) -> ObjectMeta {
     let mut headers = HeaderList::default();
     headers.push("X-Version", version.to_string());
     ObjectMeta {
-        kind: ObjectKind::Named,
-        alias: Some(Uuid::from_bytes([3; 16])),
+        kind: kind(version),
+        alias: Some(ALIAS),
         cid: Some(Uuid::ROOT),
         name: Some(format!("photos/{version}")),
         cluster: "main".to_owned(),
@@ -290,13 +378,8 @@ pub(crate) async fn put(
     while !body.is_empty() {
         staged.write(body.split_to(body.len().min(10_000))).await?;
     }
-    staged
-        .publish(Publish {
-            stamp: stamp(version),
-            meta: meta(version, len),
-            hints: swarm_store::Hints::NONE,
-        })
-        .await
+    let publish = Publish::new(stamp(version), meta(version, len), swarm_store::Hints::NONE);
+    staged.publish(Publish { first: is_first(version), ..publish }).await
 }
 
 /// Reads a whole body.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use swarm_env::Disk;
 use swarm_store::{
-    AppendError, DEVICE_MIN, FormatError, FormatOptions, IndexUse, MountError, MountOptions,
+    AppendError, DEVICE_MIN, FormatError, FormatOptions, Hints, IndexUse, MountError, MountOptions,
     Publish, PublishError, Tombstone, Volume,
 };
 use swarm_types::{ClusterName, ObjectKind, Timestamp};
@@ -19,7 +19,7 @@ use crate::kit::{
 const DEVICE: usize = 4 << 20;
 
 fn tombstone(version: u64, written: i64) -> Tombstone {
-    Tombstone { stamp: stamp(version), kind: ObjectKind::Named, written: Timestamp(written) }
+    Tombstone::new(stamp(version), ObjectKind::Named, Timestamp(written))
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn exactly_the_tombstone_that_is_named_is_forgotten() {
     lab.run(async {
         let buried = tombstone(2, 0);
         let other = tombstone(3, 0);
-        volume.bury(id(1), buried).await.unwrap();
+        volume.bury(id(1), buried.clone()).await.unwrap();
         put(&volume, id(2), 2, 100).await.unwrap();
         assert!(!volume.forget(id(1), other.stamp).await.unwrap());
         assert!(volume.forget(id(1), buried.stamp).await.unwrap());
@@ -172,8 +172,7 @@ fn a_body_must_have_the_length_announced() {
         let mut staged = volume.stage(id(1), 10).unwrap();
         staged.write(Bytes::from_static(b"short")).await.unwrap();
         assert_eq!((staged.written(), volume.load()), (5, 1));
-        let publish =
-            Publish { stamp: stamp(1), meta: meta(1, 10), hints: swarm_store::Hints::NONE };
+        let publish = Publish::new(stamp(1), meta(1, 10), Hints::NONE);
         let published = staged.publish(publish.clone()).await;
         assert!(matches!(
             published,
@@ -197,13 +196,8 @@ fn metadata_has_a_limit() {
             let mut large = meta(1, 0);
             large.headers.push("X-Large", vec![b'x'; len]);
             let staged = volume.stage(id(1), 0).unwrap();
-            let published = staged
-                .publish(Publish {
-                    stamp: stamp(len as u64),
-                    meta: large.clone(),
-                    hints: swarm_store::Hints::NONE,
-                })
-                .await;
+            let published =
+                staged.publish(Publish::new(stamp(len as u64), large.clone(), Hints::NONE)).await;
             assert_eq!(published.is_ok(), fits, "{published:?}");
             if !fits {
                 assert!(matches!(

@@ -5,6 +5,7 @@
 mod crash;
 mod damage;
 mod defrag;
+mod feeds;
 mod fixture;
 mod health;
 mod kill;

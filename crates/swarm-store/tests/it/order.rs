@@ -18,7 +18,7 @@ fn nothing_is_acknowledged_or_visible_before_its_sync() {
     let mut lab = Lab::new(1);
     let disk = TestDisk::new(DEVICE);
     let volume = fresh(&mut lab, &disk);
-    let tombstone = Tombstone { stamp: stamp(9), kind: ObjectKind::Named, written: Timestamp(0) };
+    let tombstone = Tombstone::new(stamp(9), ObjectKind::Named, Timestamp(0));
     disk.hold_syncs(true);
     {
         let mut writing = Box::pin(put(&volume, id(1), 1, 400_000));
@@ -47,7 +47,7 @@ fn nothing_is_acknowledged_or_visible_before_its_sync() {
 #[test]
 fn nothing_on_a_live_disk_is_acknowledged_or_visible_before_its_sync() {
     let folder = tempfile::tempdir().unwrap();
-    let tombstone = Tombstone { stamp: stamp(9), kind: ObjectKind::Named, written: Timestamp(0) };
+    let tombstone = Tombstone::new(stamp(9), ObjectKind::Named, Timestamp(0));
     on_host(folder.path(), async |host| {
         let disk = Recorder::open(&host).await;
         format(host.env(), &disk).await;
@@ -174,13 +174,8 @@ fn a_body_begun_before_a_failed_sync_is_not_published() {
         staged.write(body(id(1), 1, len)).await.unwrap();
         disk.fail(1);
         put(&volume, id(2), 1, 100).await.unwrap_err();
-        let published = staged
-            .publish(Publish {
-                stamp: stamp(1),
-                meta: meta(1, len),
-                hints: swarm_store::Hints::NONE,
-            })
-            .await;
+        let published =
+            staged.publish(Publish::new(stamp(1), meta(1, len), swarm_store::Hints::NONE)).await;
         assert!(matches!(published, Err(PublishError::Append(AppendError::Disk { .. }))));
         put(&volume, id(1), 1, len).await.unwrap();
         expect_body(&volume, id(1), 1, len).await;

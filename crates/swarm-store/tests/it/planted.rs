@@ -64,7 +64,7 @@ fn tombstones_forgotten() {
     let mut lab = Lab::new(1);
     let disk = TestDisk::new(DEVICE);
     let volume = fresh(&mut lab, &disk);
-    let tombstone = Tombstone { stamp: stamp(2), kind: ObjectKind::Named, written: Timestamp(0) };
+    let tombstone = Tombstone::new(stamp(2), ObjectKind::Named, Timestamp(0));
     lab.run(async {
         put(&volume, id(1), 1, 100).await.unwrap();
         put(&volume, id(2), 1, 100).await.unwrap();

@@ -62,7 +62,7 @@ fn value(quarantined: bool, header: &str) -> Vec<u8> {
     [
         &[1][..],
         &[0; 52],
-        &[u8::from(quarantined), 0, 3, 4],
+        &[u8::from(quarantined), 0, 0, 3, 4],
         &5u64.to_le_bytes(),
         &[4; 16],
         &text("17"),

@@ -9,24 +9,64 @@ use swarm_types::{Instant, Stamp, StreamId, VolumeId};
 use tokio::sync::watch;
 
 use crate::service::{Health, lock};
-use crate::visit::Verified;
+use crate::visit::{Errors, Verified};
 
-/// Replicas under look, or found damaged, at once; nobody looks at what is beyond before its turn.
-pub const LOOKS_MAX: usize = 256;
-/// How long bytes that were found damaged are taken to be so (our choice). What cannot be read at all is read anew for
-/// every request: that costs no more than the request.
+/// Replicas under look at once; no request has another one looked at before these are done.
+const UNDER_WAY_MAX: usize = 64;
+/// Replicas remembered as unfit at once; beyond that the one that will be looked at next is forgotten.
+const UNFIT_MAX: usize = 1024;
+/// Replicas under look or remembered at once.
+pub const LOOKS_MAX: usize = UNDER_WAY_MAX + UNFIT_MAX;
+/// How long bytes that were found damaged are taken to be so (our choice).
 const DAMAGED_FOR: Duration = Duration::from_secs(60);
+/// How long what the disk does not give out is taken to be so at first; doubled each time (our choice).
+const UNREADABLE_FOR: Duration = Duration::from_secs(1);
+/// The longest of these times: nobody waits longer than this once the disk reads again.
+const UNREADABLE_FOR_MAX: Duration = Duration::from_secs(8);
 
 /// The replicas that requests have asked to be looked at.
-pub(crate) type Looks = BTreeMap<(VolumeId, StreamId, Stamp), Look>;
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// Whoever asks meanwhile waits for the same end.
+    under_way: BTreeMap<Replica, watch::Receiver<Option<Verified>>>,
+    unfit: BTreeMap<Replica, Unfit>,
+}
 
-/// A look at a replica.
-#[derive(Debug)]
-pub(crate) enum Look {
-    /// Under way: whoever asks meanwhile waits for its end too.
-    UnderWay(watch::Receiver<Option<Verified>>),
-    /// It found damage then.
-    Damaged(Instant),
+/// A replica of this node.
+type Replica = (VolumeId, StreamId, Stamp);
+
+/// A replica that was found unfit.
+#[derive(Debug, Clone, Copy)]
+struct Unfit {
+    until: Instant,
+    waited: Duration,
+}
+
+impl Looks {
+    /// Takes note of what a look has found.
+    fn end(&mut self, replica: Replica, verified: Verified, now: Instant) {
+        self.under_way.remove(&replica);
+        let waited = match verified {
+            Verified::Sound => {
+                self.unfit.remove(&replica);
+                return;
+            }
+            Verified::Damaged => DAMAGED_FOR,
+            Verified::Unreadable | Verified::Nothing => {
+                let before = self.unfit.get(&replica).map(|unfit| unfit.waited);
+                before.map_or(UNREADABLE_FOR, |waited| (waited * 2).min(UNREADABLE_FOR_MAX))
+            }
+        };
+        if self.unfit.len() >= UNFIT_MAX && !self.unfit.contains_key(&replica) {
+            let next = self.unfit.iter().min_by_key(|(_, unfit)| unfit.until).map(|(key, _)| *key);
+            next.and_then(|next| self.unfit.remove(&next));
+        }
+        self.unfit.insert(replica, Unfit { until: now + waited, waited });
+    }
+
+    fn len(&self) -> usize {
+        self.under_way.len() + self.unfit.len()
+    }
 }
 
 impl Health {
@@ -39,57 +79,48 @@ impl Health {
         verified == Some(Verified::Sound)
     }
 
-    /// How many looks are under way or remembered.
+    /// How many replicas are under look or remembered as unfit.
     #[must_use]
     pub fn looks_now(&self) -> usize {
         lock(&self.shared.looks).len()
     }
 
-    /// Begins a look, or joins the one that is under way; `None` where one has found damage lately, or there are too many.
+    /// Begins a look, or joins the one that is under way; `None` where one has found the replica unfit a moment ago, or there
+    /// are too many.
     fn begin_look(
         &self,
         volume: &Volume,
         id: StreamId,
         stamp: Stamp,
     ) -> Option<watch::Receiver<Option<Verified>>> {
-        let (now, key) = (self.env().now(), (volume.id(), id, stamp));
+        let replica = (volume.id(), id, stamp);
         let mut looks = lock(&self.shared.looks);
-        looks.retain(|_, look| match look {
-            Look::UnderWay(_) => true,
-            Look::Damaged(found) => now.since(*found) < DAMAGED_FOR,
-        });
-        match looks.get(&key) {
-            Some(Look::UnderWay(end)) => return Some(end.clone()),
-            Some(Look::Damaged(_)) => return None,
-            None if looks.len() >= LOOKS_MAX => return None,
-            None => {}
+        if let Some(end) = looks.under_way.get(&replica) {
+            return Some(end.clone());
+        }
+        let is_unfit =
+            looks.unfit.get(&replica).is_some_and(|unfit| self.env().now() < unfit.until);
+        if is_unfit || looks.under_way.len() >= UNDER_WAY_MAX {
+            return None;
         }
         let (tell, end) = watch::channel(None);
-        looks.insert(key, Look::UnderWay(end.clone()));
+        looks.under_way.insert(replica, end.clone());
         drop(looks);
         let (health, volume) = (self.clone(), volume.clone());
         drop(self.env().spawn("health-look", async move {
             let verified = health.look(&volume, id, stamp).await;
-            let mut looks = lock(&health.shared.looks);
-            if verified == Verified::Damaged {
-                looks.insert(key, Look::Damaged(health.env().now()));
-            } else {
-                looks.remove(&key);
-            }
-            drop(looks);
+            lock(&health.shared.looks).end(replica, verified, health.env().now());
             tell.send_replace(Some(verified));
         }));
         Some(end)
     }
 
     async fn look(&self, volume: &Volume, id: StreamId, stamp: Stamp) -> Verified {
-        let Some(record) = volume.find(id).filter(|record| record.stamp == stamp) else {
+        let record = volume.find(id).filter(|record| record.stamp == stamp);
+        let Some(record) = record.filter(|record| !record.is_tombstone()) else {
             return Verified::Nothing;
         };
-        if record.is_tombstone() {
-            return Verified::Nothing;
-        }
         self.count("looks for requests", 1);
-        self.verify(volume, &record).await
+        self.verify(volume, &record, Errors::Known).await
     }
 }

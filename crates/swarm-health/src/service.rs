@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) looks: Mutex<Looks>,
     /// Versions whose lifepoints were complained about already.
     pub(crate) complained: Mutex<BTreeSet<(StreamId, Stamp)>>,
+    /// When it was last said that no node can take another copy.
+    no_room_told: Mutex<Option<Instant>>,
     board: Mutex<Board>,
 }
 
@@ -85,6 +87,7 @@ impl Health {
             doubted: Mutex::default(),
             looks: Mutex::default(),
             complained: Mutex::default(),
+            no_room_told: Mutex::default(),
             board: Mutex::default(),
         };
         let health = Self { shared: Arc::new(shared) };
@@ -158,6 +161,17 @@ impl Health {
     /// Adds to a counter.
     pub(crate) fn count(&self, what: &'static str, by: u64) {
         *lock(&self.shared.board).counters.entry(what).or_insert(0) += by;
+    }
+
+    /// Whether it is time to say again that no node can take another copy: once a cycle, whatever number of objects waits.
+    pub(crate) fn tells_of_no_room(&self) -> bool {
+        let now = self.env().now();
+        let mut told = lock(&self.shared.no_room_told);
+        let tells = told.is_none_or(|before| now.since(before) >= self.settings().cycle_time);
+        if tells {
+            *told = Some(now);
+        }
+        tells
     }
 
     /// Counts an action: a cycle with one in it is not quiet.

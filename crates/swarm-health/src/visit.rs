@@ -88,6 +88,15 @@ pub(crate) enum Verified {
     Nothing,
 }
 
+/// What a disk's errors say about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errors {
+    /// They count among its errors.
+    Count,
+    /// Nothing new: what is read is known to be bad.
+    Known,
+}
+
 /// What one round of actions came to.
 enum Round {
     /// Nothing could be done.
@@ -149,7 +158,9 @@ impl Health {
         if mode == Mode::Walk && apart < WRITTEN_JUST_NOW {
             return true;
         }
-        if mode == Mode::Walk && self.verify(volume, record).await == Verified::Nothing {
+        if mode == Mode::Walk
+            && self.verify(volume, record, Errors::Count).await == Verified::Nothing
+        {
             return true;
         }
         self.complain(record, meta);
@@ -190,11 +201,22 @@ impl Health {
     }
 
     /// Reads the whole body, and marks the replica or takes its mark away by what comes of it.
-    pub(crate) async fn verify(&self, volume: &Volume, record: &Record) -> Verified {
+    pub(crate) async fn verify(
+        &self,
+        volume: &Volume,
+        record: &Record,
+        errors: Errors,
+    ) -> Verified {
         let (id, stamp) = (record.id, record.stamp);
         let length = record.meta().map_or(0, |meta| meta.length);
         let limit = DISK_TIMEOUT + Duration::from_secs(length / VERIFY_RATE);
-        let (verified, bad) = match self.env().timeout(limit, volume.verify(record)).await {
+        let reading = async {
+            match errors {
+                Errors::Count => volume.verify(record).await,
+                Errors::Known => volume.verify_again(record).await,
+            }
+        };
+        let (verified, bad) = match self.env().timeout(limit, reading).await {
             Ok(Verdict::Whole) => (Verified::Sound, None),
             Ok(Verdict::Gone) => return Verified::Nothing,
             Ok(Verdict::Damaged { blocks, table }) => {
@@ -520,7 +542,9 @@ impl Health {
             }
             Trouble::TooFew { have, wanted } => {
                 self.count("visits without room for a copy", 1);
-                tracing::warn!(node = self.env().name(), %stream, have, wanted, "no node can take another copy");
+                if self.tells_of_no_room() {
+                    tracing::warn!(node = self.env().name(), %stream, have, wanted, "no node can take another copy; others may lack one too");
+                }
             }
         }
     }

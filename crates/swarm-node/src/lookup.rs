@@ -129,18 +129,28 @@ impl Node {
         nodes: &BTreeSet<NodeId>,
         make: impl Fn(u64) -> Message,
     ) -> BTreeSet<NodeId> {
+        self.order_until(nodes.len(), nodes, make).await
+    }
+
+    /// [`Self::order`], until so many have carried it out.
+    pub(crate) async fn order_until(
+        &self,
+        enough: usize,
+        nodes: &BTreeSet<NodeId>,
+        make: impl Fn(u64) -> Message,
+    ) -> BTreeSet<NodeId> {
         let mut waiting = Waiting::new(&self.inner.pending, self.env());
         let message = make(waiting.request);
         let (mut silent, mut done) = (nodes.clone(), BTreeSet::new());
         for _ in 0..ORDER_TRIES {
-            if silent.is_empty() {
+            if silent.is_empty() || done.len() >= enough {
                 break;
             }
             for node in &silent {
                 self.inner.send(*node, &message);
             }
             let until = self.env().now() + ORDER_WAIT;
-            while !silent.is_empty() {
+            while !silent.is_empty() && done.len() < enough {
                 let rest = until.since(self.env().now());
                 match self.env().timeout(rest, waiting.answers.recv()).await {
                     Ok(Some(Heard::Done { node, durable })) => {

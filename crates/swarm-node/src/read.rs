@@ -1,9 +1,11 @@
 //! Reads: find the newest version, choose who delivers it, deliver it verified.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use swarm_plan::lookup::{Answers, Form};
 use swarm_store::{ReadError, Reader, RecordState};
 use swarm_types::{NodeId, Stamp, StreamId, VolumeId};
@@ -21,8 +23,8 @@ use crate::wire::{Message, ReplicaWire};
 /// largest policy.
 const ATTEMPTS: u32 = 16;
 
-/// How long a read waits for the verification of its own node's replica that serves nobody; those of others have the two
-/// seconds of an order. Verification goes on after that, and the next read finds what came of it.
+/// How long a read waits for replicas that serve nobody to be verified: as long as an order waits for its answers.
+/// Verification goes on after that, and the next read finds what came of it.
 const EXAMINED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The verified body of an object, in pieces of at most 64 KiB.
@@ -120,25 +122,26 @@ impl Node {
         self.inner.count("reads of doubted objects");
         let mut nodes: BTreeSet<NodeId> =
             answers.keepers(stamp).into_iter().map(|answer| answer.node).collect();
-        let here = nodes.remove(&self.inner.id)
-            && self
-                .env()
-                .timeout(EXAMINED_WITHIN, self.is_sound_after_all(id, stamp))
-                .await
-                .unwrap_or(false);
+        let is_here = nodes.remove(&self.inner.id);
+        let here = async { is_here && self.is_sound_after_all(id, stamp).await };
         let examine = |request| {
             Message::Examine(ReplicaWire { request, id: *id.as_bytes(), stamp: stamp.into() })
         };
-        here || !self.order(&nodes, examine).await.is_empty()
+        let elsewhere = async { !self.order_until(1, &nodes, examine).await.is_empty() };
+        match select(pin!(here), pin!(elsewhere)).await {
+            Either::Left((found, rest)) => found || rest.await,
+            Either::Right((found, rest)) => found || rest.await,
+        }
     }
 
     /// Verifies a replica of this node that serves nobody. True if it is sound, and serves again.
     pub(crate) async fn is_sound_after_all(&self, id: StreamId, stamp: Stamp) -> bool {
         let found = self.inner.volumes.find(id).filter(|found| found.record.stamp == stamp);
-        match (found, self.inner.health.processor()) {
-            (Some(found), Some(health)) => health.look_again(&found.volume, id, stamp).await,
-            _ => false,
-        }
+        let (Some(found), Some(health)) = (found, self.inner.health.processor()) else {
+            return false;
+        };
+        let look = health.look_again(&found.volume, id, stamp);
+        self.env().timeout(EXAMINED_WITHIN, look).await.unwrap_or(false)
     }
 
     /// Serves a replica of this node; `None` if it cannot be served from here after all.

@@ -23,6 +23,9 @@ pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a starting node waits for its volumes. One that takes longer goes on mounting while the node serves from the
 /// others: a disk that hangs must not keep them away (our choice; long against reading any journal).
 const MOUNT_PATIENCE: Duration = Duration::from_secs(300);
+/// How often a volume that could not be mounted is tried again. What hinders it may pass at any moment, and what it holds
+/// serves nobody until then (our choice).
+const MOUNT_AGAIN: Duration = Duration::from_secs(5);
 /// How much is read to see whether a disk that takes no writes still delivers: one block.
 const PROBE_LEN: usize = 4096;
 
@@ -74,6 +77,8 @@ struct Slot {
     service: Service,
     /// What is wrong with a volume that works all the same.
     trouble: Option<String>,
+    /// Why it was not mounted the last time, as the log has it.
+    complaint: Option<String>,
     /// Errors of the disk, as judged at its heartbeats.
     errors: Errors,
     /// How many of those since the mount were judged already.
@@ -125,7 +130,8 @@ impl Slot {
     fn new(disk: DiskId) -> Self {
         let (content, service) = (Content::Mounting, Service::InService);
         let (errors, errors_judged) = (Errors::default(), 0);
-        Self { disk, volume: None, content, service, trouble: None, errors, errors_judged }
+        let (volume, trouble, complaint) = (None, None, None);
+        Self { disk, volume, content, service, trouble, complaint, errors, errors_judged }
     }
 
     fn state(&self) -> VolumeState {
@@ -223,21 +229,61 @@ impl Slots {
     fn mount_in_task(self: &Arc<Self>, disk: DiskId, force_stale: bool) -> Task<()> {
         let slots = Arc::clone(self);
         self.env.spawn("mount", async move {
-            let options = MountOptions { force_stale, ..slots.options.clone() };
-            let content = match mount(&slots.env, &disk, &options).await {
-                Ok((mounted, blank)) => {
-                    if blank {
-                        slots.forget_one_that_is_gone(&disk);
-                    }
-                    Content::Mounted(mounted)
-                }
-                Err(NotMounted { why, hope }) => {
-                    tracing::error!(node = slots.env.name(), %disk, why, "volume not mounted");
-                    Content::Unavailable { why, hope }
-                }
-            };
-            slots.put(&disk, content);
+            if slots.mount_one(&disk, force_stale).await == Some(Hope::Retry) {
+                slots.mount_again(disk);
+            }
         })
+    }
+
+    /// Tries again from time to time, until the volume is mounted, or somebody else has taken care of the disk.
+    fn mount_again(self: &Arc<Self>, disk: DiskId) {
+        let slots = Arc::clone(self);
+        drop(self.env.spawn("mount-again", async move {
+            let mut ticks = slots.env.background("mount-again", MOUNT_AGAIN);
+            loop {
+                ticks.tick().await;
+                let is_ours = slots.lock().iter_mut().any(|slot| {
+                    let ours = slot.disk == disk && slot.hope() == Some(Hope::Retry);
+                    if ours {
+                        drop(slot.replace(Content::Mounting));
+                    }
+                    ours
+                });
+                if !is_ours || slots.mount_one(&disk, false).await != Some(Hope::Retry) {
+                    return;
+                }
+            }
+        }));
+    }
+
+    /// Mounts a disk; what has to happen before it is tried again if that fails.
+    async fn mount_one(&self, disk: &DiskId, force_stale: bool) -> Option<Hope> {
+        let options = MountOptions { force_stale, ..self.options.clone() };
+        match mount(&self.env, disk, &options).await {
+            Ok((mounted, blank)) => {
+                if blank {
+                    self.forget_one_that_is_gone(disk);
+                }
+                self.put(disk, Content::Mounted(mounted));
+                None
+            }
+            Err(NotMounted { why, hope }) => {
+                if self.is_news(disk, &why) {
+                    tracing::error!(node = self.env.name(), %disk, why, "volume not mounted");
+                }
+                self.put(disk, Content::Unavailable { why, hope });
+                Some(hope)
+            }
+        }
+    }
+
+    /// Whether the log has another reason, or none, why this disk was not mounted.
+    fn is_news(&self, disk: &DiskId, why: &str) -> bool {
+        let mut table = self.lock();
+        let Some(slot) = table.iter_mut().find(|slot| slot.disk == *disk) else { return true };
+        let is_news = slot.complaint.as_deref() != Some(why);
+        slot.complaint = Some(why.to_owned());
+        is_news
     }
 
     /// A blank disk replaces one that was pulled: nobody waits for that one here any more.
@@ -254,6 +300,7 @@ impl Slots {
         let before = self.lock().iter_mut().find(|slot| slot.disk == *disk).map(|slot| {
             if let Content::Mounted(mounted) = &content {
                 slot.volume = Some(mounted.volume.id());
+                slot.complaint = None;
             }
             slot.replace(content)
         });

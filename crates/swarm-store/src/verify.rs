@@ -26,7 +26,7 @@ pub enum Verdict {
         /// The table of checksums is not the one that was written. Blocks may be listed because of that alone.
         table: bool,
     },
-    /// The device failed; it is counted among its errors.
+    /// The device failed; it is counted among its errors, but by [`Volume::verify_again`](crate::Volume::verify_again).
     Unreadable {
         /// Where in the body.
         at: u64,
@@ -42,6 +42,8 @@ pub struct Examination {
     shared: Arc<Shared>,
     pinned: PinnedExtent,
     check: Check,
+    /// It is known to be bad, so that an error says nothing new about the disk.
+    is_known: bool,
     _in_flight: InFlight,
 }
 
@@ -52,7 +54,12 @@ impl Examination {
             check.compared = check.compared.saturating_sub(1);
         }
         let in_flight = InFlight::new(shared);
-        Self { shared: Arc::clone(shared), pinned, check, _in_flight: in_flight }
+        let shared = Arc::clone(shared);
+        Self { shared, pinned, check, is_known: false, _in_flight: in_flight }
+    }
+
+    pub(crate) fn of_known(self) -> Self {
+        Self { is_known: true, ..self }
     }
 
     /// Reads and compares the next few blocks, at most 256 KiB; the verdict at the end or at the first error of the device.
@@ -63,7 +70,12 @@ impl Examination {
         let PinnedExtent { binding, extent, .. } = &self.pinned;
         match self.check.step(&self.shared.disk, binding, extent).await {
             Ok(()) => self.check.verdict(extent),
-            Err(source) => Some(Verdict::Unreadable { at: self.check.block * BODY_BLOCK, source }),
+            Err(source) => {
+                if self.is_known {
+                    self.shared.errors.known(&source);
+                }
+                Some(Verdict::Unreadable { at: self.check.block * BODY_BLOCK, source })
+            }
         }
     }
 

@@ -38,7 +38,7 @@ pub struct Volume {
 pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) disk: Arc<dyn Disk>,
-    errors: Arc<Counters>,
+    pub(crate) errors: Arc<Counters>,
     pub(crate) superblock: Superblock,
     pub(crate) seal: Seal,
     pub(crate) index: Arc<dyn Index>,
@@ -107,6 +107,14 @@ impl Shared {
             tracing::error!(volume = %self.superblock.volume, %why, "index failed, volume closed");
             // It may fail as well; its mark is judged against the journal anyway.
             drop(self.index.apply(Vec::new(), None));
+        }
+    }
+}
+
+async fn to_the_end(mut examination: Examination) -> Verdict {
+    loop {
+        if let Some(verdict) = examination.step().await {
+            return verdict;
         }
     }
 }
@@ -424,11 +432,21 @@ impl Volume {
         if record.is_tombstone() {
             return Verdict::Whole;
         }
-        let Some(mut examination) = self.examine(record) else { return Verdict::Gone };
-        loop {
-            if let Some(verdict) = examination.step().await {
-                return verdict;
-            }
+        match self.examine(record) {
+            Some(examination) => to_the_end(examination).await,
+            None => Verdict::Gone,
+        }
+    }
+
+    /// [`Volume::verify`], of a record that is known to be bad: that it cannot be read is not counted as one more error of
+    /// the disk, however often somebody asks.
+    pub async fn verify_again(&self, record: &Record) -> Verdict {
+        if record.is_tombstone() {
+            return Verdict::Whole;
+        }
+        match self.examine(record) {
+            Some(examination) => to_the_end(examination.of_known()).await,
+            None => Verdict::Gone,
         }
     }
 

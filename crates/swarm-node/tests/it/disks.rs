@@ -225,3 +225,41 @@ fn an_object_that_is_rotten_everywhere_is_refused_without_reading_all_of_it_each
     let looks: u64 = (1..=3).map(|node| count(&cluster, node, "looks for requests")).sum();
     assert!((1..=2).contains(&looks), "each of the two replicas once at most: {looks}");
 }
+
+/// What a client asks for says nothing about the disks that was not known: nobody loses a disk to a popular object.
+#[test]
+fn an_unreadable_object_that_is_asked_for_all_the_time_retires_no_disk() {
+    let mut cluster = cluster(11, &[]);
+    let disks: Vec<_> =
+        (1..=3).flat_map(|node| [0, 1].map(|disk| cluster.disk(node, disk))).collect();
+    for disk in &disks {
+        let _ = cluster.world().trouble_disk(*disk, DiskTrouble::FailingReads(1_000_000)).done();
+    }
+    for second in 0..250 {
+        assert!(cluster.get(second % 3 + 1, &named("a")).is_err());
+        cluster.run_for(MOMENT);
+    }
+    for node in 1..=3 {
+        assert_eq!(states(&cluster, node), [VolumeState::Ok; 2]);
+    }
+}
+
+/// Our choice: what holds up a mount may pass at any moment.
+#[test]
+fn a_volume_that_could_not_be_mounted_is_back_within_seconds_of_its_disk() {
+    let mut cluster = cluster(12, &[]);
+    let disks = [0, 1].map(|disk| cluster.disk(3, disk));
+    cluster.power_off(3);
+    for disk in disks {
+        let _ = cluster.world().trouble_disk(disk, DiskTrouble::ReadOnly).done();
+    }
+    cluster.start(3);
+    cluster.run_for(Duration::from_secs(10));
+    assert_eq!(states(&cluster, 3), [VolumeState::Unavailable; 2]);
+    for disk in disks {
+        assert_eq!(cluster.world().heal_disk(disk).done(), 1);
+    }
+    cluster.run_for(Duration::from_secs(6));
+    assert_eq!(states(&cluster, 3), [VolumeState::Ok; 2]);
+    all_are_read(&mut cluster);
+}

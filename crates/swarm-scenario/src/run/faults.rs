@@ -341,13 +341,25 @@ fn is_held_up(run: &Run, node: &NodeRef) -> bool {
     !lock(&run.steps).faults.of_disks(&disks).is_empty()
 }
 
-/// The node counts as off until it says that it has started, but no longer than something holds it up.
+/// True while something is wrong with the disk of this volume.
+fn is_in_trouble(run: &Run, node: &NodeRef, volume: &watch::VolumeStatus) -> bool {
+    let disk = run.world.disks(node).into_iter().find(|disk| disk.to_string() == volume.disk);
+    disk.is_some_and(|disk| !lock(&run.steps).faults.of_disks(&[disk]).is_empty())
+}
+
+/// The node counts as off until it says that it has started and mounted its volumes, but no longer than something holds it
+/// up: what could not be mounted is tried again within a few seconds.
 fn over_when_started(run: &Arc<Run>, node: &NodeRef, trouble: TroubleNumber) {
     let (run, node) = (Arc::clone(run), node.clone());
     drop(run.env().clone().spawn("node starts", async move {
         while !run.is_rested() && is_held_up(&run, &node) {
             let starts = match watch::status(&run, &node).await {
-                Ok(status) => matches!(status.state.as_str(), "mounting" | "initializing"),
+                Ok(status) => {
+                    matches!(status.state.as_str(), "mounting" | "initializing")
+                        || status.volumes.iter().any(|volume| {
+                            volume.state == "unavailable" && is_in_trouble(&run, &node, volume)
+                        })
+                }
                 Err(_) => run.world.life(&node) != Life::Off,
             };
             if !starts {

@@ -254,6 +254,11 @@ fn what_cannot_be_judged_is_no_damage() {
     let verdict = lab.run(volume.verify(&record));
     assert!(matches!(verdict, Verdict::Unreadable { at: 0, .. }), "{verdict:?}");
     assert_eq!(volume.io_errors(), IoErrors { reads: 1, ..IoErrors::default() });
+    // Whoever looks again, knowing this, learns nothing new about the disk.
+    disk.fail_reads(1);
+    let verdict = lab.run(volume.verify_again(&volume.find(id(1)).unwrap()));
+    assert!(matches!(verdict, Verdict::Unreadable { at: 0, .. }), "{verdict:?}");
+    assert_eq!(volume.io_errors(), IoErrors { reads: 1, ..IoErrors::default() });
     assert!(matches!(lab.run(volume.verify(&record)), Verdict::Whole), "it was the device");
     assert!(lab.run(volume.remove(id(1), stamp(5))).unwrap());
     assert!(matches!(lab.run(volume.verify(&record)), Verdict::Gone));

@@ -270,17 +270,13 @@ impl Feeds {
         let (Some(look), ended) = (look, ended) else { return final_end(Verdict::StreamGone) };
         let settled = match ended {
             Ended::Vanished => return final_end(Verdict::StreamGone),
-            Ended::Known(slot) => return final_end(Verdict::of(&slot)),
             Ended::Later(due) => {
                 let hurry = job.send.is_none();
                 return End { again: Some(due), hurry, ..End::default() };
             }
-            Ended::Adopted(slot) => {
-                let before = look.filed.slots.get(of.0, of.1).map(|slot| slot.outcome);
-                let at = self.env().now();
-                for (volume, stamp) in &look.places {
-                    state.results.file(*volume, look.filed.id, *stamp, slot, before, at);
-                }
+            // What is known of the newest may not be noted where an older version is.
+            Ended::Known(slot) | Ended::Adopted(slot) => {
+                self.adopt_slot(state, look, slot);
                 return final_end(Verdict::of(&slot));
             }
             Ended::Settled(settled) => settled,

@@ -206,15 +206,9 @@ impl Feeds {
             match selected {
                 Selected::No => {
                     let slot = settle(None, feed, mark, Settled::OutOfScope, wall);
-                    let before = look.filed.slots.get(feed, mark).map(|slot| slot.outcome);
-                    for (volume, stamp) in &look.places {
-                        let at = self.env().now();
-                        let kept = slot.is_none_or(|slot| {
-                            results.file(*volume, brief.id, *stamp, slot, before, at)
-                        });
-                        if !kept {
-                            line.walk_again_soon();
-                        }
+                    let at = self.env().now();
+                    if slot.is_some_and(|slot| !results.file_everywhere(&look, slot, at)) {
+                        line.walk_again_soon();
                     }
                     line.rate.count(1, now);
                 }

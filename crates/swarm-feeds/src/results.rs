@@ -12,7 +12,7 @@ use swarm_types::{FeedId, FeedMark, FeedOutcome, FeedSlot, Instant, Stamp, Strea
 
 use crate::home::{NotKept, SlotCounts, Streams};
 use crate::peers::{Done, To};
-use crate::service::{Feeds, State};
+use crate::service::{Feeds, Filing, Look, State};
 
 /// So many outcomes are filed without waiting for more.
 const BATCH: usize = 64;
@@ -54,12 +54,12 @@ struct Known {
 
 impl Results {
     /// Whether an outcome of a stream on this volume would find a place.
-    pub(crate) fn has_room(&self, volume: VolumeId) -> bool {
+    fn has_room(&self, volume: VolumeId) -> bool {
         self.volumes.get(&volume).is_none_or(|queue| queue.known.len() < QUEUE_MAX)
     }
 
     /// Takes an outcome, if there is room. `before` is the durable slot of the same mark.
-    pub(crate) fn file(
+    fn file(
         &mut self,
         volume: VolumeId,
         id: StreamId,
@@ -79,6 +79,26 @@ impl Results {
         queue.waiting.push((id, stamp, slot));
         queue.known.insert((id, slot.feed), Known { stamp, slot, before });
         true
+    }
+
+    /// Takes an outcome for every place where a stream is filed here, but for those that have it. False if there was no room
+    /// for all.
+    pub(crate) fn file_everywhere(&mut self, look: &Look, slot: FeedSlot, now: Instant) -> bool {
+        let of = (slot.feed, slot.mark);
+        let mut kept = true;
+        for Filing { volume, stamp, slots } in &look.places {
+            let durable = slots.get(of.0, of.1).map(|slot| slot.outcome);
+            let waiting = self.of(*volume, look.filed.id, *stamp, of).map(|slot| slot.outcome);
+            if waiting.or(durable) != Some(slot.outcome) {
+                kept &= self.file(*volume, look.filed.id, *stamp, slot, durable, now);
+            }
+        }
+        kept
+    }
+
+    /// Whether there is room for an outcome in every place where a stream is filed here.
+    pub(crate) fn have_room(&self, look: &Look) -> bool {
+        look.places.iter().all(|place| self.has_room(place.volume))
     }
 
     /// Other holders are to be told of an outcome.

@@ -188,17 +188,13 @@ impl Feeds {
             }
             Sorted::Out => {
                 let Some(look) = look else { return true };
-                let room = look.places.iter().all(|(volume, _)| results.has_room(*volume));
+                let room = results.have_room(&look);
                 if !room && walked.is_none() {
                     line.walk_again_soon();
                 }
                 let slot = settle(None, feed, mark, Settled::OutOfScope, wall);
                 if let Some(slot) = slot.filter(|_| room) {
-                    let before = look.filed.slots.get(feed, mark).map(|slot| slot.outcome);
-                    let at = self.env().now();
-                    for (volume, stamp) in &look.places {
-                        results.file(*volume, brief.id, *stamp, slot, before, at);
-                    }
+                    results.file_everywhere(&look, slot, self.env().now());
                     line.rate.count(1, now);
                 }
                 room

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swarm_env::Env;
-use swarm_types::{ClusterName, FeedId, FeedMark, Instant, Stamp, StreamId, VolumeId};
+use swarm_types::{ClusterName, FeedId, FeedMark, FeedSlots, Instant, Stamp, StreamId, VolumeId};
 use tokio::sync::Notify;
 
 use crate::evaluate::Contexts;
@@ -78,8 +78,16 @@ pub(crate) struct Look {
     pub(crate) filed: Filed,
     /// Where that is.
     pub(crate) store: Arc<dyn Streams>,
-    /// All places where the id is filed here, with what is filed there: what came of the newest holds for older ones too.
-    pub(crate) places: Vec<(VolumeId, Stamp)>,
+    /// All places where the id is filed here: what came of the newest holds for older ones too.
+    pub(crate) places: Vec<Filing>,
+}
+
+/// One place where a stream is filed.
+pub(crate) struct Filing {
+    pub(crate) volume: VolumeId,
+    pub(crate) stamp: Stamp,
+    /// The durable slots there.
+    pub(crate) slots: FeedSlots,
 }
 
 /// Locks; every change of what our mutexes guard is complete before anything in it can panic.
@@ -217,18 +225,20 @@ impl Feeds {
         let mut places = Vec::new();
         for store in self.home().stores() {
             let Some(filed) = store.find(id) else { continue };
-            places.push((store.id(), filed.stamp));
+            let (stamp, slots) = (filed.stamp, filed.slots.clone());
+            places.push(Filing { volume: store.id(), stamp, slots });
             if look.as_ref().is_none_or(|best| best.filed.stamp < filed.stamp) {
                 look = Some(Look { filed, store, places: Vec::new() });
             }
         }
-        let mut look = look?;
-        look.places = places;
+        let Look { mut filed, store, .. } = look?;
         let state = self.state();
-        for slot in state.results.not_durable(look.store.id(), id, look.filed.stamp) {
-            look.filed.slots.set(slot);
+        for place in places.iter().filter(|place| place.stamp == filed.stamp) {
+            let durable = place.slots.iter().filter(|slot| slot.outcome.is_final()).copied();
+            let fresh = state.results.not_durable(place.volume, id, place.stamp);
+            durable.chain(fresh).for_each(|slot| filed.slots.set(slot));
         }
-        Some(look)
+        Some(Look { filed, store, places })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whose turn it is: what replicas of one object tell and ask each other about a feed.
 
 use swarm_plan::feeds::{Settled, Told, Turn, TurnFacts, settle, turn};
-use swarm_types::FeedOutcome;
+use swarm_types::{FeedId, FeedMark, FeedOutcome, FeedSlot};
 
 use crate::deliver::Job;
 use crate::peers::{About, Done, To};
@@ -61,8 +61,8 @@ impl Feeds {
             return;
         }
         let (now, at) = (self.now(), self.env().now());
-        for (volume, stamp) in &look.places {
-            results.file(*volume, id, *stamp, slot, before, at);
+        if !results.file_everywhere(&look, slot, at) {
+            line.walk_again_soon();
         }
         line.rate.count(1, now);
         line.lanes.forget(id, stamp.version);
@@ -95,26 +95,29 @@ impl Feeds {
         }
     }
 
+    /// Notes a slot for a stream wherever it is filed here.
+    pub(crate) fn adopt_slot(&self, state: &mut State, look: &Look, slot: FeedSlot) {
+        let State { lines, results, .. } = state;
+        if !results.file_everywhere(look, slot, self.env().now())
+            && let Some(line) = lines.get_mut(&slot.feed)
+        {
+            line.walk_again_soon();
+        }
+    }
+
     /// Notes an outcome for a stream wherever it is filed here, and tells the other holders if it is final. Returns the slot, if
     /// it says anything new.
     pub(crate) fn note(
         &self,
         state: &mut State,
         look: &Look,
-        (feed, mark): (swarm_types::FeedId, swarm_types::FeedMark),
+        (feed, mark): (FeedId, FeedMark),
         settled: Settled,
-    ) -> Option<swarm_types::FeedSlot> {
+    ) -> Option<FeedSlot> {
         let before = look.filed.slots.get(feed, mark);
         let slot = settle(before, feed, mark, settled, self.env().wall())?;
-        let before = before.map(|slot| slot.outcome);
-        let now = self.env().now();
-        let State { lines, results, .. } = state;
-        for (volume, stamp) in &look.places {
-            let kept = results.file(*volume, look.filed.id, *stamp, slot, before, now);
-            if !kept && let Some(line) = lines.get_mut(&feed) {
-                line.walk_again_soon();
-            }
-        }
+        self.adopt_slot(state, look, slot);
+        let (results, now) = (&mut state.results, self.env().now());
         if slot.outcome.is_final() {
             let done = Done { id: look.filed.id, stamp: look.filed.stamp, slot };
             results.tell(&look.filed.holders, done, now);

@@ -733,13 +733,28 @@ impl Town {
         })
     }
 
+    fn why_not_at_rest(&self) -> String {
+        let nodes = (1..=self.inner.nodes.len()).map(|node| {
+            let queues = self.feeds(node).queues();
+            let full: Vec<_> = queues.iter().filter(|(_, depth, _)| *depth > 0).collect();
+            let stats = self.feeds(node).stats();
+            let feeds: Vec<_> = stats.values().map(|feed| (feed.state, feed.gauges)).collect();
+            format!("node {node}: {full:?} {feeds:?}\n")
+        });
+        nodes.collect()
+    }
+
     fn is_drained(&self, node: usize) -> bool {
         self.feeds(node).stats().values().all(|feed| feed.gauges.waiting() == 0)
     }
 
     /// Waits until nothing is left to be done, and looks that nothing is.
     pub(crate) async fn rest(&self, limit: Duration) {
-        self.until(limit, "the feeds are at rest", || self.is_at_rest()).await;
+        let end = self.env().now() + limit;
+        while !self.is_at_rest() {
+            assert!(self.env().now() < end, "not within {limit:?}: {}", self.why_not_at_rest());
+            self.wait(Duration::from_millis(20)).await;
+        }
         self.wait(SECOND).await;
         let tasks = self.inner.world.tasks(self.inner.host);
         let surplus: Vec<_> = tasks.keys().filter(|name| name.starts_with("feed-")).collect();

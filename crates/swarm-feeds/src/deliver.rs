@@ -88,6 +88,10 @@ impl Feeds {
                 FeedOutcome::Success | FeedOutcome::Unqualified => return Ended::Known(slot),
             }
         }
+        if job.send.is_none() && !self.state().results.have_room(look) {
+            // What came of it could not be noted, so that it would be done again and again.
+            return Ended::Later(self.now() + definition.retry_wait);
+        }
         let belongs = self.belongs(&look.filed).await;
         match belongs.selected_by(&definition.scope) {
             Selected::Yes => {}

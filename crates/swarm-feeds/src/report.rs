@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use swarm_plan::feeds::Told;
 use swarm_types::{FeedId, FeedOutcome, FeedSlots, Instant, Stamp, StreamId};
 
 use crate::home::{MayWork, SlotCounts};
 use crate::inbox::INBOX_MAX;
 use crate::lanes::Limits;
 use crate::line::UNSURE_MAX;
-use crate::peers::FoundContext;
+use crate::peers::{About, FoundContext, To};
 use crate::results::Results;
 use crate::send::{Shown, WAITERS_MAX};
 use crate::service::{Feeds, lock};
@@ -74,6 +75,26 @@ impl Feeds {
             Some((line.feed.id, shown))
         })
         .collect()
+    }
+
+    /// The same, with what the other holders of the stream say: success is success, whichever replica brought it about.
+    pub async fn status_everywhere(&self, id: StreamId, stamp: Stamp) -> BTreeMap<FeedId, Shown> {
+        let mut all = self.status(id, stamp);
+        let Some(look) = self.look(id) else { return all };
+        for (feed, shown) in all.iter_mut().filter(|(_, shown)| shown.status != 0) {
+            let mark = self.state().lines.get(feed).map(|line| line.mark);
+            let Some(mark) = mark else { continue };
+            let about = About { id, stamp: look.filed.stamp, feed: *feed, mark };
+            let told = self.peers().ask(To::holders(&look.filed.holders), about).await;
+            let success = told.into_iter().find_map(|told| match told {
+                Told::Done(slot) if slot.outcome == FeedOutcome::Success => Some(slot),
+                _ => None,
+            });
+            if let Some(slot) = success {
+                *shown = Shown { status: slot.status, at: Some(slot.at) };
+            }
+        }
+        all
     }
 
     /// Whether any feed has still to carry over a delete with these slots, so that it must not be forgotten.

@@ -54,7 +54,7 @@ struct Known {
 
 impl Results {
     /// Whether an outcome of a stream on this volume would find a place.
-    fn has_room(&self, volume: VolumeId) -> bool {
+    pub(crate) fn has_room(&self, volume: VolumeId) -> bool {
         self.volumes.get(&volume).is_none_or(|queue| queue.known.len() < QUEUE_MAX)
     }
 

@@ -91,7 +91,9 @@ impl Feeds {
             let lines = state.lines.values();
             lines
                 .flat_map(|line| {
-                    line.walks().map(|(volume, after)| Wanted {
+                    // A volume that takes no outcomes is not asked for more to do.
+                    let walks = line.walks().filter(|(it, _)| state.results.has_room(*it));
+                    walks.map(|(volume, after)| Wanted {
                         feed: Arc::clone(&line.feed),
                         mark: line.mark,
                         volume,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use swarm_feeds::MayWork;
+use swarm_feeds::backoff::ObjectTrouble;
 use swarm_feeds::blockade::TargetTrouble;
+use swarm_feeds::result::Delivery;
 use swarm_feeds::stats::FeedState;
+use swarm_feeds::{FeedSettings, MayWork};
 
 use crate::kit::{Asked, HOUR, MINUTE, Mood, Plan, SECOND, object, stamp, stream, to, tombstone};
 
@@ -188,5 +190,34 @@ fn a_node_that_may_not_work_begins_nothing_and_one_that_recovers_a_volume_pauses
         town.set_may(1, MayWork::Yes);
         town.rest(MINUTE).await;
         assert_eq!(town.west().held(), 20);
+    });
+}
+
+#[test]
+fn what_finds_no_place_is_found_again() {
+    let settings = FeedSettings { max_queue: 50, ..FeedSettings::default() };
+    let plan = Plan { settings, ..Plan::of(1) };
+    plan.run(|town| async move {
+        town.create(to("west"));
+        town.rest(5 * SECOND).await;
+        town.west().set_mood(Mood::Trouble(TargetTrouble::Silent));
+        (0..1_500).for_each(|nth| town.write(&[1], &object(stream(nth), stamp(1_000))));
+        town.wait(3 * MINUTE).await;
+        for (name, depth, limit) in town.feeds(1).queues() {
+            assert!(depth <= limit, "{name}: {depth} of {limit}");
+        }
+        town.west().set_mood(Mood::Fine(SECOND / 100));
+        town.rest(3 * MINUTE).await;
+        assert_eq!((town.west().held(), town.west().asked(Asked::Write)), (1_500, 1_506));
+
+        // The same of what is refused, one by one.
+        let refused = Delivery::Object { status: 500, trouble: ObjectTrouble::Transient };
+        (2_000..2_300).for_each(|nth| town.west().refuse(stream(nth), Some(refused)));
+        (2_000..2_300).for_each(|nth| town.write(&[1], &object(stream(nth), stamp(1_000))));
+        town.wait(10 * MINUTE).await;
+        assert_eq!(town.stats(1, 0).gauges.retrying, 300);
+        (2_000..2_300).for_each(|nth| town.west().refuse(stream(nth), None));
+        town.rest(2 * HOUR).await;
+        assert_eq!(town.west().held(), 1_800);
     });
 }

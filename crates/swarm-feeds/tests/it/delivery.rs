@@ -270,6 +270,13 @@ fn a_disk_that_hangs_holds_up_its_own_outcomes_only() {
         for (name, depth, limit) in town.feeds(1).queues() {
             assert!(depth <= limit, "{name}: {depth} of {limit}");
         }
+        // What cannot be noted is not begun.
+        town.wait(30 * MINUTE).await;
+        let writes = town.west().asked(Asked::Write);
+        assert!(
+            writes < 3_000 + 1_024 + 100,
+            "{writes} writes of 6,000 objects, half of them on a disk that hangs"
+        );
         // What was done is shown, though it is not durable.
         let first = town.shelf(1, 1).all()[0].id;
         assert_eq!(town.feeds(1).status(first, stamp(1_000))[&swarm_types::FeedId(0)].status, 0);

@@ -27,6 +27,8 @@ pub enum Bug {
     ForgetDeletesEarly,
     /// A volume is mounted however long it was away.
     MountStale,
+    /// A mount goes on behind the end of the journal that it reads, without making sure that this is on the medium.
+    MountTrustsCache,
     /// Two copies on volumes of one node count as two.
     TwoOnOneNode,
     /// A replica that is known to be damaged counts as a copy.
@@ -64,6 +66,7 @@ impl Bug {
         Self::ScrubSkipsLastBlock,
         Self::ForgetDeletesEarly,
         Self::MountStale,
+        Self::MountTrustsCache,
         Self::TwoOnOneNode,
         Self::QuarantinedCounts,
         Self::HintsVouch,
@@ -92,6 +95,7 @@ impl Bug {
             Self::ScrubSkipsLastBlock => "scrub-skips-last-block",
             Self::ForgetDeletesEarly => "forget-deletes-early",
             Self::MountStale => "mount-stale",
+            Self::MountTrustsCache => "mount-trusts-cache",
             Self::TwoOnOneNode => "two-on-one-node",
             Self::QuarantinedCounts => "quarantined-counts",
             Self::HintsVouch => "hints-vouch",

@@ -195,8 +195,10 @@ impl Committer {
     pub(crate) fn new(shared: Arc<Shared>, half: &ChosenHalf, tail: &Tail, epoch: u32) -> Self {
         let position = Position::behind(half, tail, epoch);
         let generation_tried = position.header.generation;
-        // A crash came between the two steps of a switch: the old half is still to be marked.
-        let switch = half.other_active.map(|other| {
+        // A crash came between the two steps of a switch, or it cannot be known whether the second is durable: the old
+        // half is still to be marked.
+        let unmarked = |other: &HalfHeader| other.state == HalfState::Active || tail.is_bare();
+        let switch = half.other.filter(unmarked).map(|other| {
             let superseded = HalfHeader { state: HalfState::Superseded, ..other };
             let at = shared.superblock.layout.halves[1 - half.which];
             Switch { steps: vec![(at, superseded.encode(&shared.seal).into())], then: position }

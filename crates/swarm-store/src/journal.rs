@@ -36,8 +36,9 @@ impl Superblock {
 pub(crate) struct ChosenHalf {
     pub(crate) which: usize,
     pub(crate) header: HalfHeader,
-    /// The header of the other half, if that still says that it is active: a crash came between the two writes of a switch.
-    pub(crate) other_active: Option<HalfHeader>,
+    /// The header of the other half, if it has one. Where that still says that it is active, a crash came between the two
+    /// writes of a switch.
+    pub(crate) other: Option<HalfHeader>,
 }
 
 /// Finds the half that counts: the newest one, which must be active.
@@ -61,9 +62,8 @@ pub(crate) async fn choose_half(
     if header.state == HalfState::Superseded {
         return Err(damaged("the newest half has no header"));
     }
-    let other_active =
-        found.get(1).map(|(_, other)| *other).filter(|other| other.state == HalfState::Active);
-    Ok(ChosenHalf { which, header, other_active })
+    let other = found.get(1).map(|(_, other)| *other);
+    Ok(ChosenHalf { which, header, other })
 }
 
 /// One group in its place.
@@ -73,7 +73,8 @@ pub(crate) struct Group {
     /// Where it begins on the device.
     pub(crate) offset: u64,
     encoding: Encoding,
-    bytes: Bytes,
+    /// As they lie on the device.
+    pub(crate) bytes: Bytes,
 }
 
 impl Group {
@@ -152,7 +153,8 @@ impl Walker {
     }
 
     /// At the end of the chain: the offset of a later group of the same journal, if there is one. Then the chain was
-    /// broken by damage, not by a crash: a group is only written when all before it are durable.
+    /// broken by damage, not by a crash: a group is only written when all before it are durable, and a mount, which cannot
+    /// know that of the last one, makes it so first.
     pub(crate) async fn later_group(&mut self) -> io::Result<Option<u64>> {
         let end = self.chunks.end.min(self.offset.saturating_add(LOOK_AHEAD));
         let mut at = self.offset;
@@ -226,6 +228,11 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
+    /// True if nothing was written behind the checkpoint.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.last.chained.header.kind == GroupKind::Checkpoint
+    }
+
     /// True if nothing was written after a clean unmount.
     pub(crate) fn is_clean(&self) -> bool {
         self.last.chained.header.kind == GroupKind::Clean

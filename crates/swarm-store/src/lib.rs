@@ -26,6 +26,7 @@ mod record;
 mod replay;
 mod room;
 mod service;
+mod settle;
 mod slots;
 mod stage;
 mod upgrade;

@@ -20,6 +20,7 @@ use crate::layout::{BLOCK, Found, Superblock, align_down, usize_of};
 use crate::record::{Entry, brief};
 use crate::replay::{Replay, ReplayError, Replayed};
 use crate::room::Room;
+use crate::settle::settle;
 use crate::volume::{Shared, Volume};
 
 /// How a volume is mounted.
@@ -85,7 +86,7 @@ pub(crate) async fn mount(
     if stale && !options.force_stale && !env.planted(Bug::MountStale) {
         return Err(MountError::Stale { last_touched });
     }
-    let replay = Replay { disk: &disk, superblock: &superblock, half: &half, tail: &tail };
+    let replay = Replay { env, disk: &disk, superblock: &superblock, half: &half, tail: &tail };
     let replayed = match replay.run(&*index).await {
         Ok(replayed) => replayed,
         Err(ReplayError::Mount(error)) => return Err(error),
@@ -104,6 +105,10 @@ pub(crate) async fn mount(
         dropped: replayed.dropped.iter().map(|(id, _)| *id).collect(),
         damaged: replayed.damaged.clone(),
     };
+    if !env.planted(Bug::MountTrustsCache) {
+        let settled = settle(&disk, &superblock, &half, &tail).await;
+        settled.map_err(|source| MountError::Disk { source })?;
+    }
     let opening = Opening { env, disk, errors, superblock, half, tail, replayed, repairs };
     Ok((opening.start(index).await?, report))
 }

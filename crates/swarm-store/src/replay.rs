@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use swarm_env::Disk;
+use swarm_env::{Bug, Disk, Env};
 use swarm_types::{Stamp, StreamId};
 
 use crate::error::MountError;
@@ -17,7 +17,7 @@ use crate::journal::{ChosenHalf, Group, Tail, Walker};
 use crate::layout::Superblock;
 use crate::mount::IndexUse;
 use crate::record::{Entry, brief, decode_value, with_note, with_slots};
-use crate::verify::extent_is_whole;
+use crate::verify::{extent_is_whole, rewrite_extent};
 
 /// Why an index could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,7 @@ pub(crate) enum ReplayError {
 
 /// What a replay works on.
 pub(crate) struct Replay<'a> {
+    pub(crate) env: &'a Env,
     pub(crate) disk: &'a Arc<dyn Disk>,
     pub(crate) superblock: &'a Superblock,
     pub(crate) half: &'a ChosenHalf,
@@ -112,7 +113,8 @@ impl Replay<'_> {
         Ok(totals(index).is_ok_and(|totals| totals == mark.totals).then_some(mark))
     }
 
-    /// Applies the last group without the extents that are not whole.
+    /// Applies the last group without the extents that are not whole. Those that are it writes again: they may be in a
+    /// cache alone, like the group itself ([`crate::settle`]).
     async fn judge_last(
         &self,
         index: &dyn Index,
@@ -124,7 +126,7 @@ impl Replay<'_> {
                 let brief = brief(value).map_err(|_| self.shapeless())?;
                 if let Some(extent) = brief.extent {
                     replayed.verified += 1;
-                    if !self.is_whole(*id, &extent).await {
+                    if !self.rewrite(*id, &extent).await? {
                         replayed.dropped.push((*id, brief.stamp));
                         continue;
                     }
@@ -160,8 +162,21 @@ impl Replay<'_> {
 
     /// A range that cannot be read is as bad as one that reads wrong.
     async fn is_whole(&self, stream: StreamId, extent: &Extent) -> bool {
-        let binding = Binding { volume: self.superblock.volume, stream, number: extent.number };
-        extent_is_whole(self.disk, &binding, extent).await.unwrap_or(false)
+        extent_is_whole(self.disk, &self.binding(stream, extent), extent).await.unwrap_or(false)
+    }
+
+    /// The same; what is whole is written again, for the next sync to make it durable.
+    async fn rewrite(&self, stream: StreamId, extent: &Extent) -> Result<bool, MountError> {
+        if self.env.planted(Bug::MountTrustsCache) {
+            return Ok(self.is_whole(stream, extent).await);
+        }
+        rewrite_extent(self.disk, &self.binding(stream, extent), extent)
+            .await
+            .map_err(|source| MountError::Disk { source })
+    }
+
+    const fn binding(&self, stream: StreamId, extent: &Extent) -> Binding {
+        Binding { volume: self.superblock.volume, stream, number: extent.number }
     }
 
     fn shapeless(&self) -> MountError {

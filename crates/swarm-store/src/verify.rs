@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use swarm_env::{Bug, Disk};
+use swarm_env::{Bug, Disk, SyncMode};
 
 use crate::extent::{BODY_BLOCK, Binding, Extent};
 use crate::layout::usize_of;
@@ -163,4 +163,58 @@ pub(crate) async fn extent_is_whole(
             return Ok(false);
         }
     }
+}
+
+/// The same; writes the bytes that were compared to where they are. False where they are not whole or cannot be read:
+/// then some may have been written again, as they are. The sync is left to the caller.
+///
+/// # Errors
+/// What the disk says to a write.
+pub(crate) async fn rewrite_extent(
+    disk: &Arc<dyn Disk>,
+    binding: &Binding,
+    extent: &Extent,
+) -> io::Result<bool> {
+    let table = match extent.blocks() {
+        0 => Bytes::new(),
+        blocks => match disk.read_at(extent.table_at(0), usize_of(4 * blocks)).await {
+            Ok(table) => table,
+            Err(_) => return Ok(false),
+        },
+    };
+    if binding.table(extent.length, &table) != extent.checksum {
+        return Ok(false);
+    }
+    let step = READ_AHEAD * BODY_BLOCK;
+    for from in (0..extent.size()).step_by(usize_of(step)) {
+        let len = step.min(extent.size() - from);
+        let Ok(bytes) = disk.read_at(extent.offset + from, usize_of(len)).await else {
+            return Ok(false);
+        };
+        if !piece_is_whole(binding, extent, &table, (from, &bytes)) {
+            return Ok(false);
+        }
+        disk.submit(vec![(extent.offset + from, bytes)], SyncMode::NoSync).await?;
+    }
+    Ok(true)
+}
+
+/// Whether these bytes of an extent, from the beginning of a block of the body on, belong to this table: what may lie
+/// there of the body, and of the table itself.
+fn piece_is_whole(
+    binding: &Binding,
+    extent: &Extent,
+    table: &[u8],
+    (from, bytes): (u64, &[u8]),
+) -> bool {
+    let body_end = usize_of(extent.length.saturating_sub(from)).min(bytes.len());
+    let (body, behind) = bytes.split_at(body_end);
+    let mut sums = table.chunks(4).skip(usize_of(from / BODY_BLOCK));
+    let body_holds =
+        (from / BODY_BLOCK..).zip(body.chunks(usize_of(BODY_BLOCK))).all(|(block, bytes)| {
+            sums.next().is_some_and(|sum| *sum == binding.block(block, bytes).to_le_bytes())
+        });
+    let rest = table.get(usize_of(from.saturating_sub(extent.length))..).unwrap_or_default();
+    let common = rest.len().min(behind.len());
+    body_holds && rest[..common] == behind[..common]
 }

@@ -7,6 +7,7 @@ mod damage;
 mod defrag;
 mod feeds;
 mod fixture;
+mod given_up;
 mod health;
 mod kill;
 mod kit;

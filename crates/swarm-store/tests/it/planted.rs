@@ -7,7 +7,7 @@ use swarm_store::{ReadError, Tombstone};
 use swarm_types::{ObjectKind, Timestamp};
 
 use crate::kit::live::{Recorder, on_host_with};
-use crate::kit::{Lab, TestDisk, body, format, fresh, id, mount, put, read, stamp};
+use crate::kit::{Lab, TestDisk, body, format, fresh, id, mount, put, read, stamp, try_mount};
 
 const DEVICE: usize = 4 << 20;
 
@@ -78,6 +78,24 @@ fn tombstones_forgotten() {
             assert_eq!(volume.find(id(1)).is_none(), bites);
             assert!(volume.find(id(2)).is_some());
         }
+    });
+}
+
+#[test]
+fn the_cache_trusted_by_a_mount() {
+    without_and_with(Bug::MountTrustsCache, |bugs, bites| {
+        let disk = TestDisk::new(DEVICE);
+        let mut lab = Lab::new(1);
+        let volume = fresh(&mut lab, &disk);
+        disk.give_up(0, 1);
+        lab.run(put(&volume, id(1), 1, 4_000)).unwrap_err();
+        drop((volume, lab));
+        let mut lab = Lab::planted(2, bugs);
+        let env = lab.env.clone();
+        let (volume, _) = lab.run(mount(&env, &disk));
+        lab.run(put(&volume, id(2), 2, 4_000)).unwrap();
+        let left = TestDisk::of_image(disk.durable(), Arc::default());
+        assert_eq!(lab.run(try_mount(&env, &left)).is_err(), bites);
     });
 }
 

@@ -38,6 +38,9 @@ struct State {
     failing: u32,
     /// Reads that are to fail, from now on.
     failing_reads: u32,
+    /// Syncs that are to be given up, once so many others have been submitted.
+    giving_up: u32,
+    before_giving_up: u32,
     events: Vec<Event>,
 }
 
@@ -46,6 +49,26 @@ impl State {
     fn step(&mut self) {
         self.steps += 1;
         self.dead |= self.crash_at.is_some_and(|at| self.steps >= at);
+    }
+
+    /// Whether this submission is to be given up.
+    fn gives_up(&mut self, sync: SyncMode) -> bool {
+        if sync == SyncMode::NoSync || self.giving_up == 0 {
+            return false;
+        }
+        if self.before_giving_up > 0 {
+            self.before_giving_up -= 1;
+            return false;
+        }
+        self.giving_up -= 1;
+        true
+    }
+
+    /// The first writes that are cached are so no more; they count as done.
+    fn settle(&mut self, covered: usize) -> Vec<(usize, Bytes)> {
+        let settled = covered.saturating_sub(self.synced);
+        self.synced += settled;
+        self.cached.drain(..settled).collect()
     }
 }
 
@@ -98,6 +121,19 @@ impl TestDisk {
     /// The next submissions fail; their writes stay cached all the same.
     pub(crate) fn fail(&self, count: u32) {
         self.state().failing = count;
+    }
+
+    /// After so many more syncs the next ones fail, and what they were to make durable is taken for written all the same:
+    /// it is read as it was written, and no later sync writes it.
+    pub(crate) fn give_up(&self, after: u32, count: u32) {
+        let mut state = self.state();
+        (state.before_giving_up, state.giving_up) = (after, count);
+    }
+
+    /// The process that used the disk is gone, and the power has stayed on.
+    pub(crate) fn outlives_process(&self) {
+        let mut state = self.state();
+        (state.crash_at, state.dead) = (None, false);
     }
 
     /// The next reads fail.
@@ -173,6 +209,7 @@ impl Disk for TestDisk {
         });
         let failed = state.failing > 0;
         state.failing = state.failing.saturating_sub(1);
+        let gives_up = state.gives_up(sync);
         for (offset, bytes) in writes {
             let at = usize::try_from(offset).unwrap();
             state.seen[at..at + bytes.len()].copy_from_slice(&bytes);
@@ -189,13 +226,14 @@ impl Disk for TestDisk {
             if state.dead || polls < 3 || (sync == SyncMode::Sync && state.held) {
                 return Poll::Pending;
             }
-            if failed {
+            if gives_up {
+                drop(state.settle(covered));
+            }
+            if failed || gives_up {
                 return Poll::Ready(Err(io::Error::other("the device said no")));
             }
             if sync == SyncMode::Sync {
-                let durable = covered.saturating_sub(state.synced);
-                state.synced += durable;
-                for (at, bytes) in state.cached.drain(..durable).collect::<Vec<_>>() {
+                for (at, bytes) in state.settle(covered) {
                     state.durable[at..at + bytes.len()].copy_from_slice(&bytes);
                 }
                 state.step();

@@ -20,6 +20,9 @@ const TRACE_SCENARIO: &str = "rolling-restart";
 /// Seeds of every scenario.
 const SCENARIO_SEEDS: &str = "0..3";
 
+/// A run of the gate has no more operations.
+const OPERATIONS_MAX: u64 = 3_000;
+
 /// Seconds of fuzzing beyond the fixed cases.
 const FUZZ_SECONDS: &str = "20";
 
@@ -122,7 +125,47 @@ fn same(what: &str, plain: &str, checked: &str) -> anyhow::Result<()> {
 }
 
 fn scenarios(workspace: &Workspace) -> anyhow::Result<()> {
+    let json = workspace.root().join("target").join("scenarios.json");
     let mut command = Binary::swarm_sim(false).build(workspace)?.command();
     command.current_dir(workspace.root());
-    run(command.args(["scenario", "run", "--all", "--seeds", SCENARIO_SEEDS, "--twice"]))
+    command.args(["scenario", "run", "--all", "--seeds", SCENARIO_SEEDS, "--twice"]);
+    run(command.arg("--json").arg(&json))?;
+    let results = std::fs::read_to_string(&json).with_context(|| json.display().to_string())?;
+    let too_large = too_large(&results)?;
+    ensure!(
+        too_large.is_empty(),
+        "more than {OPERATIONS_MAX} operations in a run of the gate: {}",
+        too_large.join(", ")
+    );
+    Ok(())
+}
+
+/// The runs among these results that have more operations than a run of the gate may have.
+fn too_large(results: &str) -> anyhow::Result<Vec<String>> {
+    let results: Vec<serde_json::Value> = serde_json::from_str(results)?;
+    let mut found = Vec::new();
+    for result in &results {
+        let operations = result["operations"].as_u64().context("a run without operations")?;
+        if operations > OPERATIONS_MAX {
+            let scenario = result["scenario"].as_str().unwrap_or_default();
+            found.push(format!("{scenario} seed {}: {operations}", result["seed"]));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_with_more_operations_than_the_gate_allows_is_told() {
+        let results = r#"[
+            { "scenario": "rot", "seed": 1, "operations": 3000 },
+            { "scenario": "kill", "seed": 2, "operations": 3001 }
+        ]"#;
+        assert_eq!(too_large(results).expect("reads"), ["kill seed 2: 3001"]);
+        assert!(too_large(r#"[{ "scenario": "rot", "seed": 1 }]"#).is_err());
+        assert!(too_large("{}").is_err(), "a list is expected");
+    }
 }

@@ -14,7 +14,7 @@ use swarm_cluster::DiskRef;
 use swarm_types::{Instant, Stamp};
 
 use crate::ledger::{Entry, Outcome};
-use crate::oracle::image::Id;
+use crate::oracle::image::{Hit, Id};
 use crate::reach::{NodeNumber, NodeSet};
 
 #[derive(Debug, Default)]
@@ -63,8 +63,11 @@ struct Loss {
 #[derive(Debug)]
 enum Lost {
     Everything,
-    /// The replicas of these versions.
-    Replicas(BTreeSet<Stamp>),
+    /// The replicas of these versions, and perhaps what was being written then, of which no journal spoke yet.
+    Replicas {
+        versions: BTreeSet<Stamp>,
+        unfiled: bool,
+    },
     /// Everything but the replicas of these versions.
     AllBut(BTreeSet<Stamp>),
 }
@@ -75,15 +78,10 @@ impl DamageLedger {
         self.losses.push(Loss { node, at, what: Lost::Everything });
     }
 
-    /// Blocks of a disk of the node were damaged: those of these replicas, perhaps also those of its journal.
-    pub(crate) fn rotten(
-        &mut self,
-        at: Instant,
-        node: NodeNumber,
-        replicas: BTreeSet<Stamp>,
-        journal: bool,
-    ) {
-        self.losses.push(Loss { node, at, what: Lost::Replicas(replicas) });
+    /// Blocks of a disk of the node were damaged: those of replicas, perhaps also those of its journal.
+    pub(crate) fn rotten(&mut self, at: Instant, node: NodeNumber, hit: Hit) {
+        let Hit { versions, journal, unfiled } = hit;
+        self.losses.push(Loss { node, at, what: Lost::Replicas { versions, unfiled } });
         if journal {
             self.journals.insert(node);
         }
@@ -127,19 +125,29 @@ impl DamageLedger {
     }
 
     /// True if a whole copy of what this acknowledged write left must be on some disk: faults have never left none, or
-    /// took fewer than were demanded, and not all of its nodes were hit while it was under way.
+    /// took fewer than were demanded, and not all of its nodes were hit while it was under way. A copy that was spoiled while it
+    /// was being written counts as taken: no journal spoke of it yet, so nobody could see that it was among what was hit.
     pub(crate) fn left_some(&self, entry: &Entry) -> bool {
         let Some(stamp) = entry.write_stamp() else { return false };
         let ended = entry.ended.unwrap_or(Instant(u64::MAX));
-        let hit_meanwhile = |node: &NodeNumber| {
-            let mut of_node = self.losses.iter().filter(|loss| loss.node == *node);
-            of_node.any(|loss| loss.at >= entry.sent && loss.at <= ended)
+        let meanwhile = |node: &NodeNumber| {
+            let node = *node;
+            let of_node = self.losses.iter().filter(move |loss| loss.node == node);
+            of_node.filter(|loss| loss.at >= entry.sent && loss.at <= ended)
         };
         let is_lost = self.destroyed.get(&stamp).is_some_and(|demanded| {
-            let taken = self.taken.iter().filter(|taken| taken.copies.contains(&stamp)).count();
-            taken >= replicas(entry).min(*demanded)
+            let taken: Vec<NodeNumber> = self
+                .taken
+                .iter()
+                .filter(|taken| taken.copies.contains(&stamp))
+                .map(|taken| taken.node)
+                .collect();
+            let spoiled = entry.holders().iter().filter(|node| {
+                !taken.contains(node) && meanwhile(node).any(|loss| loss.what.may_spoil(stamp))
+            });
+            taken.len() + spoiled.count() >= replicas(entry).min(*demanded)
         });
-        !is_lost && !entry.holders().iter().all(hit_meanwhile)
+        !is_lost && !entry.holders().iter().all(|node| meanwhile(node).next().is_some())
     }
 
     /// What destructions since then left of a delete: of the records under these streams that are newer than what lay below
@@ -180,12 +188,23 @@ impl DamageLedger {
                     entry.write_stamp().is_none_or(|stamp| !left.contains(&stamp))
                 }
                 // A body that was being written may have been hit before any journal spoke of it.
-                Lost::Replicas(replicas) => {
+                Lost::Replicas { versions, .. } => {
                     (entry.write_stamp().is_some() && loss.at <= ended)
-                        || entry.write_stamp().is_some_and(|stamp| replicas.contains(&stamp))
+                        || entry.write_stamp().is_some_and(|stamp| versions.contains(&stamp))
                 }
             }
         })
+    }
+}
+
+impl Lost {
+    /// True if it may have met a copy of this version that was being written.
+    fn may_spoil(&self, stamp: Stamp) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Replicas { versions, unfiled } => *unfiled || versions.contains(&stamp),
+            Self::AllBut(left) => !left.contains(&stamp),
+        }
     }
 }
 
@@ -229,6 +248,12 @@ mod tests {
         }
     }
 
+    /// Damage to the replicas of these versions, and perhaps to what was being written.
+    fn hit(versions: &[u64], unfiled: bool) -> Hit {
+        let versions = versions.iter().map(|version| stamp(*version)).collect();
+        Hit { versions, journal: false, unfiled }
+    }
+
     #[test]
     fn a_wiped_node_has_lost_what_it_had_and_nothing_that_came_later() {
         let mut ledger = DamageLedger::default();
@@ -242,7 +267,7 @@ mod tests {
     #[test]
     fn rot_loses_the_replicas_that_it_hit_and_those_under_way() {
         let mut ledger = DamageLedger::default();
-        ledger.rotten(at(50), NODE, BTreeSet::from([stamp(1)]), false);
+        ledger.rotten(at(50), NODE, hit(&[1], false));
         assert!(!ledger.is_intact(NODE, &write(1, 40, 41)));
         assert!(ledger.is_intact(NODE, &write(2, 40, 41)));
         assert!(!ledger.is_intact(NODE, &write(2, 49, 51)));
@@ -320,6 +345,27 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_was_spoiled_while_it_was_being_written_counts_as_taken() {
+        let write = replicated(1, 40, 42, 2);
+        let after = |loss: &dyn Fn(&mut DamageLedger)| {
+            let mut ledger = DamageLedger::default();
+            loss(&mut ledger);
+            assert!(ledger.left_some(&write), "the other copy is there");
+            ledger.took(taken(1, 60, 1, true), none_left(1, 2));
+            ledger.left_some(&write)
+        };
+        assert!(!after(&|ledger| ledger.rotten(at(41), NODE, hit(&[], true))));
+        assert!(!after(&|ledger| ledger.rotten(at(41), NODE, hit(&[1], false))));
+        // What hit something else, at another time or on another node explains nothing.
+        assert!(after(&|ledger| ledger.rotten(at(41), NODE, hit(&[7], false))));
+        assert!(after(&|ledger| ledger.rotten(at(39), NODE, hit(&[], true))));
+        assert!(after(&|ledger| ledger.rotten(at(43), NODE, hit(&[], true))));
+        assert!(after(&|ledger| ledger.rotten(at(41), NodeNumber(2), hit(&[], true))));
+        // Nor is the copy counted twice that was hit and then taken.
+        assert!(after(&|ledger| ledger.rotten(at(41), NodeNumber(1), hit(&[], true))));
+    }
+
+    #[test]
     fn what_comes_back_on_its_disk_was_never_lost() {
         let write = replicated(1, 40, 41, 2);
         let mut ledger = DamageLedger::default();
@@ -361,7 +407,8 @@ mod tests {
     #[test]
     fn a_rotten_journal_counts_from_the_next_stop() {
         let mut ledger = DamageLedger::default();
-        ledger.rotten(at(50), NODE, BTreeSet::new(), true);
+        let hit = Hit { versions: BTreeSet::new(), journal: true, unfiled: false };
+        ledger.rotten(at(50), NODE, hit);
         assert!(ledger.is_intact(NODE, &write(2, 40, 41)));
         ledger.stops(at(70), NODE);
         assert!(!ledger.is_intact(NODE, &write(2, 40, 41)));

@@ -6,6 +6,7 @@ use swarm_types::{Etag, Version};
 
 use super::*;
 use crate::ledger::Outcome;
+use crate::oracle::image::Hit;
 
 fn at(secs: u64) -> Instant {
     Instant(secs * 1_000_000_000)
@@ -113,7 +114,8 @@ fn damaged_copies_do_not_count_and_copies_that_no_answer_told_of_do() {
     let mut story = Story::new();
     story.write("a", 1, 10, &[0, 1]);
     story.write("b", 2, 10, &[0, 1]);
-    story.damage.rotten(at(20), NodeNumber(0), BTreeSet::from([stamp(2)]), false);
+    let versions = BTreeSet::from([stamp(2)]);
+    story.damage.rotten(at(20), NodeNumber(0), Hit { versions, journal: false, unfiled: false });
     story.fault(20, &[0, 1, 2], &[(2, 2)]);
     assert_eq!(story.told(), (2, "a", 11), "a third node had made itself a copy of b");
     story.fault(30, &[0, 1, 2], &[]);

@@ -91,6 +91,17 @@ impl Extent {
     }
 }
 
+/// What damage has met on a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hit {
+    /// The versions whose extents it met.
+    pub(crate) versions: BTreeSet<Stamp>,
+    /// It met something beside the bodies: the journal, a superblock.
+    pub(crate) journal: bool,
+    /// It met room of bodies where nothing is filed: perhaps what is being written there.
+    pub(crate) unfiled: bool,
+}
+
 impl Volume {
     /// Sum of the sizes of all extents that are filed.
     pub(crate) fn used(&self) -> u64 {
@@ -118,21 +129,24 @@ impl Volume {
             .filter_map(|(id, filed)| Some((id, filed.extent.as_ref()?, filed.version())))
     }
 
-    /// The versions whose extents these ranges (offset and length) meet, and whether anything else is met.
-    pub(crate) fn hit_by(&self, ranges: &[(u64, u64)]) -> (BTreeSet<Stamp>, bool) {
-        let meets = |range: &Range<u64>| {
-            ranges
-                .iter()
-                .any(|(offset, length)| *offset < range.end && range.start < offset + length)
+    /// What these ranges (offset and length) meet.
+    pub(crate) fn hit_by(&self, ranges: &[(u64, u64)]) -> Hit {
+        let meets = |of: &Range<u64>, (offset, length): &(u64, u64)| {
+            *offset < of.end && of.start < offset + length
         };
-        let bodies = self
+        let bodies: Vec<(Stamp, Range<u64>)> = self
             .filed
             .values()
-            .filter(|filed| filed.extent.is_some_and(|extent| meets(&extent.range())));
-        (
-            bodies.map(Filed::version).collect(),
-            ranges.iter().any(|(offset, _)| !self.data.contains(offset)),
-        )
+            .filter_map(|filed| Some((filed.version(), filed.extent?.range())))
+            .collect();
+        let met = bodies.iter().filter(|(_, body)| ranges.iter().any(|range| meets(body, range)));
+        let is_data = |(offset, _): &&(u64, u64)| self.data.contains(offset);
+        let is_filed = |range: &(u64, u64)| bodies.iter().any(|(_, body)| meets(body, range));
+        Hit {
+            versions: met.map(|(version, _)| *version).collect(),
+            journal: !ranges.iter().all(|range| is_data(&range)),
+            unfiled: ranges.iter().filter(is_data).any(|range| !is_filed(range)),
+        }
     }
 
     /// True if it holds a whole copy of one of these versions.

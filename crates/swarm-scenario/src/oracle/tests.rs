@@ -257,10 +257,16 @@ fn a_flipped_bit_is_told_unless_a_fault_did_it() {
 #[test]
 fn damage_is_traced_to_the_versions_that_it_hit() {
     let volume = read(&Bytes(sample().bytes)).expect("sound");
-    let (hit, elsewhere) = volume.hit_by(&[(DATA + 65_536, 4096)]);
-    assert_eq!((hit.len(), elsewhere), (1, false));
-    let (hit, elsewhere) = volume.hit_by(&[(DATA + 73_728, 4096), (8192, 4096)]);
-    assert_eq!((hit.len(), elsewhere), (0, true), "what was removed is not hit");
+    let hit = volume.hit_by(&[(DATA + 65_536, 4096)]);
+    assert_eq!((hit.versions.len(), hit.journal, hit.unfiled), (1, false, false));
+    let hit = volume.hit_by(&[(8192, 4096)]);
+    assert_eq!((hit.versions.len(), hit.journal, hit.unfiled), (0, true, false));
+    let hit = volume.hit_by(&[(DATA + 65_536, 4096), (DATA + 73_728, 4096)]);
+    assert_eq!(
+        (hit.versions.len(), hit.journal, hit.unfiled),
+        (1, false, true),
+        "what was removed is not hit, but something may be about to take its place"
+    );
 }
 
 #[test]

@@ -22,6 +22,9 @@ const REST: Duration = Duration::from_secs(600);
 const QUIET_CYCLES: u64 = 2;
 /// In real time nobody waits for health cycles: quiet for so long is rest.
 const LIVE_REST: Duration = Duration::from_secs(5);
+/// A retire needs room for two replicas of everything elsewhere, and waits for capacity where there is none (Managing Chassis
+/// and Drives).
+const RETIRE_NEEDS: usize = 2;
 /// A node that does not answer by then is not well.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A status of hundreds of volumes fits.
@@ -134,31 +137,45 @@ async fn well_but(
     let nodes = run.world.nodes(cluster);
     let mut statuses = Vec::with_capacity(nodes.len());
     for node in &nodes {
-        let status = status(run, node).await.map_err(|why| format!("{node} {why}"))?;
-        let is_lost = |volume: &VolumeStatus| {
-            volume.state == "unavailable"
-                && broken.is_some_and(|broken| broken.contains(&volume.disk))
+        statuses.push(status(run, node).await.map_err(|why| format!("{node} {why}"))?);
+    }
+    judge_health(&nodes, &statuses, broken)?;
+    Ok(statuses)
+}
+
+/// What is not well about a cluster whose nodes tell this of themselves and of each other.
+fn judge_health(
+    nodes: &[NodeRef],
+    statuses: &[Status],
+    broken: Option<&BTreeSet<String>>,
+) -> Result<(), String> {
+    for (node, status) in nodes.iter().zip(statuses) {
+        let is_broken =
+            |volume: &VolumeStatus| broken.is_some_and(|broken| broken.contains(&volume.disk));
+        let is_lost = |volume: &VolumeStatus| volume.state == "unavailable" && is_broken(volume);
+        let waits = |volume: &VolumeStatus| {
+            volume.state == "retiring" && is_broken(volume) && has_nowhere_to_go(statuses, status)
         };
         let excused = match status.state.as_str() {
             "error" => status.volumes.iter().any(is_lost),
             "retired" => broken.is_some(),
+            "retiring" => status.volumes.iter().any(waits),
             _ => false,
         };
         if !is_well(&status.state) && !excused {
             return Err(format!("{node} is {}", status.state));
         }
         let well = |volume: &VolumeStatus| {
-            matches!(volume.state.as_str(), "ok" | "retired") || is_lost(volume)
+            matches!(volume.state.as_str(), "ok" | "retired") || is_lost(volume) || waits(volume)
         };
         if let Some(volume) = status.volumes.iter().find(|volume| !well(volume)) {
             let problem =
                 volume.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
             return Err(format!("volume {} of {node} is {}{problem}", volume.disk, volume.state));
         }
-        statuses.push(status);
     }
-    for (node, status) in nodes.iter().zip(&statuses) {
-        for (other, name) in nodes.iter().zip(&statuses).filter(|(other, _)| *other != node) {
+    for (node, status) in nodes.iter().zip(statuses) {
+        for (other, name) in nodes.iter().zip(statuses).filter(|(other, _)| *other != node) {
             let known = status.members.iter().find(|member| member.node == name.node);
             if known.is_none_or(|member| !is_well(&member.state) && member.state != name.state) {
                 let as_what = known.map_or("not at all", |member| member.state.as_str());
@@ -166,7 +183,15 @@ async fn well_but(
             }
         }
     }
-    Ok(statuses)
+    Ok(())
+}
+
+/// True if fewer nodes than [`RETIRE_NEEDS`] have a volume that could take what lies on the volumes of this one: it waits for
+/// capacity, however long that takes.
+fn has_nowhere_to_go(statuses: &[Status], of: &Status) -> bool {
+    let takes = |status: &&Status| status.volumes.iter().any(|volume| volume.state == "ok");
+    let others = statuses.iter().filter(|status| status.node != of.node);
+    others.filter(takes).count() < RETIRE_NEEDS
 }
 
 /// Waits until a cluster is healthy; gives up when the run is to end.
@@ -288,6 +313,67 @@ fn quiet_seen(before: Option<u64>, walks: Walks) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a node tells that has one volume in this state, and knows all others as they are.
+    fn told(number: usize, states: &[&str]) -> Status {
+        let name = |number: usize| format!("node {number}");
+        // A node with one volume goes by its state.
+        let of_node = |state: &str| if state == "unavailable" { "error" } else { state }.to_owned();
+        let members = states
+            .iter()
+            .enumerate()
+            .map(|(other, state)| Member { node: name(other), state: of_node(state) });
+        let volume = VolumeStatus {
+            disk: format!("main/{}/1", number + 1),
+            state: states[number].to_owned(),
+            problem: None,
+            capacity: 0,
+            used: 0,
+            free: 0,
+            trapped: 0,
+            streams: 0,
+            health: None,
+        };
+        Status {
+            node: name(number),
+            state: of_node(states[number]),
+            volumes: vec![volume],
+            members: members.collect(),
+            requests: 0,
+            health: Health { actions: 0, recoveries: Vec::new(), counters: BTreeMap::new() },
+        }
+    }
+
+    /// What keeps a cluster from being well whose volumes are in these states, those on the disks of `broken` after errors.
+    fn unwell(states: &[&str], broken: Option<&[u32]>) -> Option<String> {
+        let node = |number: usize| NodeRef { cluster: "main".to_owned(), node: number as u32 + 1 };
+        let nodes: Vec<NodeRef> = (0..states.len()).map(node).collect();
+        let statuses: Vec<Status> = (0..states.len()).map(|number| told(number, states)).collect();
+        let disk = |node: &u32| format!("main/{node}/1");
+        let broken: Option<BTreeSet<String>> = broken.map(|nodes| nodes.iter().map(disk).collect());
+        judge_health(&nodes, &statuses, broken.as_ref()).err()
+    }
+
+    #[test]
+    fn a_volume_that_retires_after_errors_with_nowhere_to_go_may_wait_at_rest_and_no_other() {
+        let (all, one_left) = (["retiring"; 3], ["retiring", "retiring", "ok"]);
+        assert_eq!(unwell(&all, Some(&[1, 2, 3])), None, "there is no place at all");
+        assert_eq!(unwell(&one_left, Some(&[1, 2])), None, "one place is not enough for two");
+        let two_left = unwell(&["retiring", "ok", "ok"], Some(&[1]));
+        assert_eq!(two_left.as_deref(), Some("main/1 is retiring"), "it could be emptied");
+        let ordered = unwell(&one_left, Some(&[1]));
+        assert_eq!(
+            ordered.as_deref(),
+            Some("main/2 is retiring"),
+            "nothing is wrong with its disk"
+        );
+        let now = unwell(&all, None);
+        assert_eq!(
+            now.as_deref(),
+            Some("main/1 is retiring"),
+            "at rest it may be, healthy it is not"
+        );
+    }
 
     #[test]
     fn a_volume_that_appears_in_quiet_times_must_be_walked_too() {

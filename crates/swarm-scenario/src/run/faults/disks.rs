@@ -8,7 +8,7 @@ use swarm_types::Instant;
 
 use super::{Of, apply_reversible, begin, count, losses, note, reverse, undone};
 use crate::language::tell::{listed, show_disk_fault, show_share};
-use crate::oracle::image;
+use crate::oracle::image::{self, Hit};
 use crate::reach::TroubleNumber;
 use crate::run::copies::Disk;
 use crate::run::watch::{self, LOOK_EVERY};
@@ -66,8 +66,9 @@ pub(crate) async fn damage(
         let number = run.number(&node);
         match before.first() {
             Some(Disk { volume, .. }) => {
-                let (hit, journal) = volume.hit_by(&ranges);
-                lock(&run.reach).damage.rotten(applied.at, number, hit, journal);
+                let hit = volume.hit_by(&ranges);
+                let journal = hit.journal;
+                lock(&run.reach).damage.rotten(applied.at, number, hit);
                 if journal && was_readable {
                     losses::journal_hit(run, disk, Arc::clone(volume));
                 }
@@ -156,8 +157,9 @@ fn without_copies(run: &Run, node: &NodeRef, before: &[Disk]) {
     reach.over(run.now(), trouble);
     match before.first() {
         Some(disk) => {
-            let replicas = disk.volume.versions().map(|(_, _, stamp)| stamp).collect();
-            reach.damage.rotten(run.now(), number, replicas, false);
+            let versions = disk.volume.versions().map(|(_, _, stamp)| stamp).collect();
+            let hit = Hit { versions, journal: false, unfiled: true };
+            reach.damage.rotten(run.now(), number, hit);
         }
         None => reach.damage.wiped(run.now(), number),
     }
@@ -202,7 +204,7 @@ pub(crate) async fn insert(
     Ok(line)
 }
 
-/// Plugs disks in that were pulled.
+/// Plugs disks in that were pulled; one that another step has plugged in before stays where it is.
 ///
 /// # Errors
 /// As [`damage`].
@@ -213,6 +215,9 @@ pub(crate) async fn plug_in(
     into: Option<&NodeRef>,
 ) -> Result<(), String> {
     for disk in disks {
+        if run.world.plugged_into(disk).is_some() {
+            continue;
+        }
         let pulled = lock(&run.steps).faults.pulled.remove(disk);
         let home = pulled.as_ref().map_or(&disk.node, |pulled| &pulled.from);
         let into = into.unwrap_or(home).clone();
@@ -313,10 +318,10 @@ fn misdirected(run: &Run, node: &NodeRef, damage: &Damage) {
     let Some(disk) = held.first() else {
         return lock(&run.reach).damage.wiped(damage.at, number);
     };
-    let (hit, journal) = disk.volume.hit_by(&damage.ranges);
-    lock(&run.reach).damage.rotten(damage.at, number, hit.clone(), journal);
+    let hit = disk.volume.hit_by(&damage.ranges);
+    lock(&run.reach).damage.rotten(damage.at, number, hit.clone());
     let whole = disk.copies();
-    let copies = hit.into_iter().filter(|stamp| !whole.contains(stamp)).collect();
+    let copies = hit.versions.into_iter().filter(|stamp| !whole.contains(stamp)).collect();
     losses::took(run, node, copies, BTreeMap::new(), None);
 }
 

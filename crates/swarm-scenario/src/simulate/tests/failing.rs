@@ -1,5 +1,7 @@
 //! Disks that fail more and more: emptied while they can be, given up when they err too often even for that.
 
+use std::time::Duration;
+
 use super::{assert_held, run_text};
 
 /// Clients write and read for some minutes, and a disk is given up after few errors.
@@ -166,4 +168,37 @@ that = "fully protected"
 "#
     );
     assert_held(&run_text(&format!("{}{steps}", of_three()), 1));
+}
+
+/// Retiring Volumes: where no other volume has room for what lies on a retiring one, it waits for capacity. Nothing else is
+/// under way then, so the clusters are at rest.
+#[test]
+fn volumes_that_all_retire_after_errors_wait_for_capacity_at_rest() {
+    let steps = r#"
+[[step]]
+at = "5m"
+do = "fail-reads"
+disks = "all disks of main"
+share = "50%"
+for = "60s"
+as = "bad"
+[[expect]]
+after = "bad starts"
+within = "10m"
+that = "state"
+disk = "all disks of main"
+is = "retiring"
+[[expect]]
+at = "end"
+that = "state"
+disk = "all disks of main"
+is = "retiring"
+"#;
+    let world =
+        of_three().replace("\"disk.ioErrorTolerance\" = 20", "\"disk.ioErrorTolerance\" = 5000");
+    for seed in 0..3 {
+        let report = run_text(&format!("{world}{steps}"), seed);
+        assert_held(&report);
+        assert!(report.simulated < Duration::from_secs(2 * 3600), "{}", report.line());
+    }
 }

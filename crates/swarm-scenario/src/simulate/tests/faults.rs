@@ -202,7 +202,9 @@ that = "healthy"
 #[test]
 fn a_quiet_stretch_in_which_clients_work_is_a_mistake_of_the_file() {
     let report = run(
-        &format!("{TRAFFIC}[[step]]\nat = \"1m\"\ndo = \"skip\"\nby = \"1h\"\nas = \"quiet\"\n"),
+        &format!(
+            "{TRAFFIC}[[step]]\nafter = \"steady: 50th write acknowledged\"\ndo = \"skip\"\nby = \"1h\"\nas = \"quiet\"\n"
+        ),
         25,
     );
     let told = report.line();
@@ -230,6 +232,32 @@ wait = "40s"
 do = "restart"
 nodes = "main/2"
 down = "5s"
+"#,
+        27,
+    );
+}
+
+#[test]
+fn a_disk_that_one_step_plugs_in_early_stays_where_it_is_when_its_time_is_over() {
+    bites(
+        r#"
+[[step]]
+at = "20s"
+do = "pull-disk"
+disks = "main/2/1"
+for = "40s"
+as = "out"
+[[step]]
+at = "30s"
+do = "insert-disk"
+disks = "main/2/1"
+into = "main/3"
+[[expect]]
+after = "out ends"
+within = "1m"
+that = "state"
+disk = "main/2/1"
+is = "ok"
 "#,
         27,
     );

@@ -12,6 +12,7 @@ mod reader;
 pub mod schema;
 mod source;
 pub(crate) mod tell;
+pub(crate) mod timeline;
 pub mod units;
 pub mod words;
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use swarm_cluster::{ClusterSpec, DiskKind};
 
-use crate::language::model::{
-    ClockVerb, Event, Pace, Power, Scenario, Start, Step, Verb, Workload,
-};
+use crate::language::model::{Pace, Scenario, Start, Step, Workload};
 use crate::language::tell::{show_offset, show_share};
+use crate::language::timeline::{self, Times};
 use crate::language::units::{Span, show, show_size};
 use crate::language::words::INVARIANTS;
 
@@ -100,10 +99,7 @@ fn invariants(scenario: &Scenario) -> String {
 struct Item<'a> {
     name: Option<&'a str>,
     start: Option<&'a Start>,
-    /// The first start, counted from the start of the scenario, where it follows from the file.
-    from: Option<Span>,
-    /// The last end, likewise.
-    to: Option<Span>,
+    times: Times,
     text: String,
 }
 
@@ -113,73 +109,33 @@ struct Timeline<'a> {
 
 impl<'a> Timeline<'a> {
     fn of(scenario: &'a Scenario) -> Self {
-        let workloads = scenario.workloads.iter().map(|workload| Item {
+        let known = timeline::Timeline::of(&scenario.workloads, &scenario.steps);
+        let workloads = scenario.workloads.iter().enumerate().map(|(number, workload)| Item {
             name: Some(workload.name.as_str()),
             start: workload.start.as_ref(),
-            from: None,
-            to: None,
+            times: known.of_workload(number),
             text: of_workload(workload),
         });
-        let steps = scenario.steps.iter().map(|step| Item {
+        let steps = scenario.steps.iter().enumerate().map(|(number, step)| Item {
             name: step.name.as_deref(),
             start: Some(&step.start),
-            from: None,
-            to: None,
+            times: known.of_step(number),
             text: of_step(step),
         });
-        let mut timeline = Self { items: workloads.chain(steps).collect() };
-        let lasting: Vec<Option<Span>> = scenario
-            .workloads
-            .iter()
-            .map(lasts_workload)
-            .chain(scenario.steps.iter().map(lasts_step))
-            .collect();
-        let first: Vec<Span> = scenario
-            .workloads
-            .iter()
-            .map(|_| NONE)
-            .chain(scenario.steps.iter().map(|step| step.repeat.map_or(NONE, |(every, _)| every)))
-            .collect();
-        // One thing can follow from another that stands further down; each round knows at least one more.
-        for _ in 0..timeline.items.len() {
-            for number in 0..timeline.items.len() {
-                let base = match timeline.items[number].start {
-                    Some(Start::At(span)) => Some(*span),
-                    Some(Start::After { event, wait }) => {
-                        timeline.when(event).map(|event| plus(event, *wait))
-                    }
-                    None => None,
-                };
-                timeline.items[number].from = base.map(|base| plus(base, first[number]));
-                timeline.items[number].to =
-                    base.zip(lasting[number]).map(|(base, lasts)| plus(base, lasts));
-            }
-        }
-        timeline
-    }
-
-    /// When an event happens, where that follows from the file.
-    fn when(&self, event: &Event) -> Option<Span> {
-        let named = |name: &str| self.items.iter().find(|item| item.name == Some(name));
-        match event {
-            Event::Starts(name) => named(name)?.from,
-            Event::Ends(name) => named(name)?.to,
-            Event::Healthy(_) => Some(NONE),
-            _ => None,
-        }
+        Self { items: workloads.chain(steps).collect() }
     }
 
     fn lines(&self) -> Vec<String> {
         let mut order: Vec<usize> = (0..self.items.len()).collect();
         order.sort_by_key(|number| {
-            let from = self.items[*number].from;
-            (from.is_none(), from.map_or(NONE, |from| from), *number)
+            let from = self.items[*number].times.from;
+            (from.is_none(), from.unwrap_or(Span::exactly(Duration::ZERO)), *number)
         });
         let mut told = BTreeSet::new();
         let mut lines = Vec::new();
         // What has a time comes in its order; what waits stands under what it waits for.
         for number in &order {
-            if self.items[*number].from.is_some() || self.parent(*number).is_none() {
+            if self.items[*number].times.from.is_some() || self.parent(*number).is_none() {
                 self.tell(*number, 0, &order, &mut told, &mut lines);
             }
         }
@@ -201,7 +157,7 @@ impl<'a> Timeline<'a> {
             return;
         }
         let item = &self.items[number];
-        let when = match (item.from, item.start) {
+        let when = match (item.times.from, item.start) {
             (Some(from), Some(Start::After { .. })) => {
                 format!("{from} ({})", item.start.map(ToString::to_string).unwrap_or_default())
             }
@@ -209,12 +165,12 @@ impl<'a> Timeline<'a> {
             (None, Some(start)) => format!("after {start}"),
             (None, None) => "when a step starts it".to_owned(),
         };
-        let until = item.to.filter(|to| Some(*to) != item.from);
+        let until = item.times.to.filter(|to| Some(*to) != item.times.from);
         let until = until.map(|to| format!(" until {to}")).unwrap_or_default();
         let name = item.name.map(|name| format!("{name}: ")).unwrap_or_default();
         lines.push(format!("  {}{when}{until}  {name}{}", "  ".repeat(depth), item.text));
         for child in order {
-            if self.items[*child].from.is_none() && self.parent(*child) == Some(number) {
+            if self.items[*child].times.from.is_none() && self.parent(*child) == Some(number) {
                 self.tell(*child, depth + 1, order, told, lines);
             }
         }
@@ -223,48 +179,9 @@ impl<'a> Timeline<'a> {
     /// What an item waits for, if that is another one.
     fn parent(&self, number: usize) -> Option<usize> {
         let Some(Start::After { event, .. }) = self.items[number].start else { return None };
-        let name = match event {
-            Event::Starts(name) | Event::Ends(name) => name,
-            Event::Acknowledged { workload, .. } | Event::HalfSent { workload, .. } => workload,
-            Event::Gone(object) => &object.object,
-            Event::Healthy(_) | Event::AtRest(_) | Event::Protected(_) => return None,
-        };
-        self.items.iter().position(|item| item.name == Some(name.as_str()))
+        let name = timeline::whose(event)?;
+        self.items.iter().position(|item| item.name == Some(name))
     }
-}
-
-const NONE: Span = Span::exactly(Duration::ZERO);
-
-fn plus(a: Span, b: Span) -> Span {
-    Span { min: a.min + b.min, max: a.max + b.max }
-}
-
-fn times(span: Span, count: u32) -> Span {
-    Span { min: span.min * count, max: span.max * count }
-}
-
-/// How long a workload lasts from its start; `None` where that depends on the run.
-fn lasts_workload(workload: &Workload) -> Option<Span> {
-    match workload.pace {
-        Pace::Open { operations: None, .. } => workload.lasts,
-        Pace::Open { .. } | Pace::Closed(_) => None,
-    }
-}
-
-/// How long after its base a step ends; `None` where that depends on the run.
-fn lasts_step(step: &Step) -> Option<Span> {
-    if step.each.is_some() || matches!(step.verb, Verb::Request(_) | Verb::Remember(_)) {
-        return None;
-    }
-    let down = match &step.verb {
-        Verb::Power(Power::Restart(down), _) => *down,
-        Verb::Clock(ClockVerb::Skip(by)) => *by,
-        verb if step.lasts.is_none() => Span::exactly(verb.takes()),
-        _ => NONE,
-    };
-    let once = plus(step.lasts.unwrap_or(NONE), down);
-    let before = step.repeat.map_or(NONE, |(every, count)| times(every, count));
-    Some(plus(before, once))
 }
 
 fn of_workload(workload: &Workload) -> String {

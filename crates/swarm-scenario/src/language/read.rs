@@ -9,6 +9,7 @@ mod manage;
 mod metric;
 mod select;
 mod step;
+mod times;
 mod workload;
 
 #[cfg(test)]
@@ -142,6 +143,30 @@ impl<'v> File<'v> {
         };
         let tables =
             |key: &str| self.top.get(key).map(|value| self.reader.list(value)).unwrap_or_default();
+        let (workloads, of_workloads): (Vec<_>, Vec<_>) = self
+            .named_tables("workload")
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let line = line(&name.span);
+                Some((workload::read(self.reader, &names, &name, value, line)?, value))
+            })
+            .unzip();
+        let (steps, of_steps): (Vec<_>, Vec<_>) =
+            self.steps(&names, limit, line).into_iter().unzip();
+        let (expects, of_expects): (Vec<_>, Vec<_>) = tables("expect")
+            .into_iter()
+            .filter_map(|value| {
+                Some((expect::read(self.reader, &names, value, line(&value.span()))?, value))
+            })
+            .unzip();
+        times::Check {
+            reader: self.reader,
+            limit: limit.sim,
+            workloads: (&workloads, &of_workloads),
+            steps: (&steps, &of_steps),
+            expects: (&expects, &of_expects),
+        }
+        .report();
         Scenario {
             name,
             title: self.sentence("title"),
@@ -160,18 +185,9 @@ impl<'v> File<'v> {
                 .collect(),
             domains: self.contexts("domain", &names),
             buckets: self.contexts("bucket", &names),
-            workloads: self
-                .named_tables("workload")
-                .into_iter()
-                .filter_map(|(name, value)| {
-                    workload::read(self.reader, &names, &name, value, line(&name.span))
-                })
-                .collect(),
-            steps: self.steps(&names, limit, line),
-            expects: tables("expect")
-                .into_iter()
-                .filter_map(|value| expect::read(self.reader, &names, value, line(&value.span())))
-                .collect(),
+            workloads,
+            steps,
+            expects,
             clusters,
             not_live: Vec::new(),
             only_live: Vec::new(),
@@ -183,7 +199,7 @@ impl<'v> File<'v> {
         names: &Names,
         limit: Limit,
         line: impl Fn(&Range<usize>) -> usize,
-    ) -> Vec<Step> {
+    ) -> Vec<(Step, times::Value<'v>)> {
         let values = self.top.get("step").map(|value| self.reader.list(value)).unwrap_or_default();
         let mut skipped = Duration::ZERO;
         let mut steps = Vec::new();
@@ -201,7 +217,7 @@ impl<'v> File<'v> {
                     self.reader.problem(&span, format!("this skips past `limit.sim` ({limit})"));
                 }
             }
-            steps.push(step);
+            steps.push((step, value));
         }
         steps
     }

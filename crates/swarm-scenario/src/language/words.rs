@@ -127,7 +127,8 @@ pub const WORKLOAD: &[Word] = &[
     word("clients", Takes::Count, "how many share the work").or("1"),
     word("mix", Takes::Weights(OPERATIONS), "weights of operations").or("only writes"),
     word("kind", Takes::Weights(KINDS), "weights of classes of objects").or("only named"),
-    word("in", Takes::Text, "the bucket; unnamed objects belong to its domain").or("untenanted"),
+    word("in", Takes::Text, "the bucket, which named objects need; unnamed ones belong to its domain")
+        .or("untenanted, where all objects are unnamed"),
     word("sizes", Takes::Sizes, "weights of body sizes").or("`4KiB`"),
     word(
         "keys",

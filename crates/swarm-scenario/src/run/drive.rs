@@ -1,5 +1,6 @@
 //! The order of a run: prepare, start the clock, let everything happen, come to rest, judge.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -81,8 +82,8 @@ pub(crate) async fn drive(run: Arc<Run>) -> RunResult {
     match whole {
         Ok(Ok(())) => {
             run.set_rested();
-            for task in expected {
-                results.extend(task.join().await);
+            for (number, task) in expected.into_iter().enumerate() {
+                results.extend(decided(&run, number, task.join()).await);
             }
         }
         Ok(Err(why)) => lock(&run.steps).nonsense.push(why),
@@ -99,6 +100,27 @@ pub(crate) async fn drive(run: Arc<Run>) -> RunResult {
     }
     judge_panics(&run);
     collect(&run, results)
+}
+
+/// What became of an expectation; one that is open at the limit does not hold. `None` if its task died.
+async fn decided(
+    run: &Run,
+    number: usize,
+    result: impl Future<Output = Option<Expected>>,
+) -> Option<Expected> {
+    let limit = run.scenario.limit.sim;
+    let left = limit.saturating_sub(run.since_start(run.now()));
+    if let Ok(result) = run.env().timeout(left, result).await {
+        return result;
+    }
+    let expect = &run.scenario.expects[number];
+    Some(Expected {
+        line: expect.line,
+        text: format!("{} {}", expect.subject, expect.when),
+        held: false,
+        at: run.since_start(run.now()),
+        detail: format!("not decided within limit.sim ({})", crate::language::units::show(limit)),
+    })
 }
 
 /// Everything between the start of the clock and the last judgement.

@@ -22,11 +22,18 @@ pub(super) fn read(
     let source = Source { reader, names, table, word };
     let fault = |fault| Some(Verb::Disk(DiskVerb::Fault(source.disks()?, fault)));
     let to_disks = |verb: fn(DiskSelector) -> DiskVerb| source.disks().map(verb).map(Verb::Disk);
+    // Nothing would come of a fault that meets no part of anything.
+    let share_ppm = |key| {
+        let share = table.unit(key, "\"0.1%\"", units::share)?;
+        if share == 0 {
+            reader.problem(table.key_span(key), format!("`{key}` is nothing at all"));
+        }
+        Some(share)
+    };
     let damage = |verb: fn(DiskSelector, u32) -> DiskVerb| {
-        Some(Verb::Disk(verb(source.disks()?, table.unit("share", "\"0.1%\"", units::share)?)))
+        Some(Verb::Disk(verb(source.disks()?, share_ppm("share")?)))
     };
     let clock = |verb| Some(Verb::Clock(verb));
-    let share_ppm = |key| table.unit(key, "\"0.1%\"", units::share);
     match word {
         "cut" => source.cut().map(Verb::Network),
         "half-open" => source.nodes("nodes").map(NetworkVerb::HalfOpen).map(Verb::Network),
@@ -134,8 +141,22 @@ impl Source<'_> {
             "in" => Direction::In,
             _ => Direction::Both,
         };
+        let nodes = self.nodes("nodes")?;
         let to = if self.table.has("to") { Some(self.nodes("to")?) } else { None };
-        Some(NetworkVerb::Cut { nodes: self.nodes("nodes")?, to, direction })
+        let from_itself = match (&nodes, &to) {
+            (NodeSelector::These(nodes), Some(NodeSelector::These(to))) => {
+                nodes.iter().find(|node| to.contains(node)).map(ToString::to_string)
+            }
+            (NodeSelector::All(_) | NodeSelector::Step(_), Some(to)) if *to == nodes => {
+                self.table.text("to").map(|text| text.value)
+            }
+            _ => None,
+        };
+        if let Some(what) = from_itself {
+            let what = format!("`{what}` cannot be cut off from itself");
+            self.reader.problem(self.table.key_span("to"), what);
+        }
+        Some(NetworkVerb::Cut { nodes, to, direction })
     }
 
     fn degrade(&self) -> Option<NetworkVerb> {

@@ -1,5 +1,7 @@
 //! Selectors and events: the phrases inside a text that name nodes, disks and moments.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::ops::Range;
 
 use swarm_cluster::{DiskRef, NodeRef};
@@ -42,7 +44,7 @@ pub(super) fn nodes(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
     }
     let these: Option<Vec<_>> =
         phrase.split(',').map(|one| node(reader, names, &text.span, one.trim())).collect();
-    these.map(NodeSelector::These)
+    these.map(|these| NodeSelector::These(each_once(reader, &text.span, these)))
 }
 
 /// Reads `main/3/1`, `1 of main/3`, `3 disks of main`, `all disks of main`, or a step's name.
@@ -76,7 +78,22 @@ pub(super) fn disks(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
     }
     let these: Option<Vec<_>> =
         phrase.split(',').map(|one| disk(reader, names, &text.span, one.trim())).collect();
-    these.map(DiskSelector::These)
+    these.map(|these| DiskSelector::These(each_once(reader, &text.span, these)))
+}
+
+/// Whatever is done to one that is named twice would be done to it twice.
+fn each_once<T: Ord + Clone + Display>(
+    reader: &Reader<'_>,
+    span: &Range<usize>,
+    these: Vec<T>,
+) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    for one in &these {
+        if !seen.insert(one.clone()) {
+            reader.problem(span, format!("{one} is named twice"));
+        }
+    }
+    these
 }
 
 /// Reads nodes or disks, where a verb takes either: the shape of the phrase says which.

@@ -133,7 +133,13 @@ fn start(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Start>
 fn repeat(reader: &Reader<'_>, table: &Table<'_>) -> Option<Option<(Span, u32)>> {
     match (table.has("every"), table.has("times")) {
         (false, false) => Some(None),
-        (true, true) => Some(Some((table.span_of_time("every")?, table.count("times")?))),
+        (true, true) => {
+            let every = table.span_of_time("every")?;
+            if every.max.is_zero() {
+                reader.problem(table.key_span("every"), "`every` is no time at all");
+            }
+            Some(Some((every, table.count("times")?)))
+        }
         (true, false) => {
             reader.problem(table.key_span("every"), "`every` needs `times`");
             None

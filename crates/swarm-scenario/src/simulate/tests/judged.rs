@@ -1,6 +1,7 @@
 //! What judges make of things that nobody did wrong, and of things that never happened.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{WORLD, assert_held, run, run_text, small};
 use crate::report::Verdict;
@@ -89,11 +90,11 @@ as = "refusal"
 }
 
 #[test]
-fn a_workload_that_waits_for_itself_is_told() {
+fn a_workload_that_waits_for_what_never_comes_is_told() {
     let more = r#"
 [workload.idle]
 in = "acme.example/scans"
-after = "idle ends"
+after = "ingest: 9999th write acknowledged"
 operations = 3
 "#;
     let report = run(more, 1);
@@ -175,4 +176,22 @@ fn a_run_that_the_wall_limit_ended_tells_how_far_it_came() {
     let line = report.line();
     assert!(line.starts_with("INCONCLUSIVE small seed 9: 1m30s simulated in "), "{line}");
     assert!(line.ends_with(", 17 operations: the wall limit ended it"), "{line}");
+}
+
+#[test]
+fn what_is_open_at_the_limit_does_not_hold_and_keeps_no_run_going() {
+    let expect = r#"
+[[expect]]
+after = "ingest ends"
+within = "1h"
+that = "state"
+node = "main/1"
+is = "offline"
+"#;
+    let report = run_text(&format!("{}{expect}", WORLD.replace("sim = \"6h\"", "sim = \"1h\"")), 1);
+    assert_eq!(report.verdict, Verdict::Failed, "{}", report.line());
+    assert!(report.violations.is_empty(), "{:?}", report.violations);
+    let [expected] = &report.expectations[..] else { panic!("{:?}", report.expectations) };
+    assert_eq!((expected.held, &*expected.detail), (false, "not decided within limit.sim (1h)"));
+    assert_eq!(expected.at, Duration::from_secs(3600));
 }

@@ -67,7 +67,7 @@ pub(crate) enum Tried {
     /// It did not, and nothing came of it: the next one may.
     BadHost(TargetTrouble),
     /// It did not, and nobody knows what came of it.
-    Unknown(TargetTrouble),
+    Unknown,
 }
 
 impl Hosts {
@@ -224,8 +224,9 @@ impl Hosts {
                 self.leave_alone(host, trouble);
                 None
             }
-            Tried::Unknown(trouble) => {
-                self.leave_alone(host, trouble);
+            Tried::Unknown => {
+                // What broke may have been the one connection: before anything else is sent, it says again who it is.
+                lock(&host.state).greeted = None;
                 Some(Delivery::Unknown)
             }
         }

@@ -101,7 +101,7 @@ impl PostTarget {
             Ok((answer, _)) => Tried::Over(of_answer(Op::Write, answer)),
             Err(_) if broken.load(Ordering::Relaxed) => Tried::Over(Delivery::Unreadable),
             Err(error) if error.sent == Sent::Nothing => Tried::BadHost(trouble_of(&error)),
-            Err(error) => Tried::Unknown(trouble_of(&error)),
+            Err(_) => Tried::Unknown,
         }
     }
 }

@@ -151,7 +151,7 @@ impl RetrieveTarget {
         }
         let delivery = match tried {
             Tried::Over(delivery) => delivery,
-            Tried::BadHost(_) | Tried::Unknown(_) => Delivery::Unknown,
+            Tried::BadHost(_) | Tried::Unknown => Delivery::Unknown,
         };
         tell_all(left, delivery);
     }
@@ -172,7 +172,7 @@ impl RetrieveTarget {
             Err(error) if error.sent == Sent::Nothing => {
                 return Tried::BadHost(trouble_of(&error));
             }
-            Err(error) => return Tried::Unknown(trouble_of(&error)),
+            Err(_) => return Tried::Unknown,
         };
         if response.status != 200 {
             let (to, now) = (&self.hosts.route.to, self.hosts.env.wall());
@@ -184,7 +184,7 @@ impl RetrieveTarget {
         while let Some(piece) = response.body.next().await {
             let piece = match piece {
                 Ok(piece) => piece,
-                Err(error) => return Tried::Unknown(trouble_of(&error)),
+                Err(_) => return Tried::Unknown,
             };
             for result in results.push(&piece).into_iter().flatten() {
                 let Some(waiting) = left.remove(&result.item) else { continue };

@@ -18,9 +18,9 @@ use swarm_feeds::stats::NodeFeed;
 use swarm_feeds::table::{Author, Feed, Table};
 use swarm_feeds::wire::Ticket;
 use swarm_feeds::{
-    About, Around, Brief, Broken, Brought, Context, Done, FeedSettings, FeedTarget, Feeds, Filed,
-    FoundContext, Home, Manner, MayWork, NotKept, Page, Parcel, Peers, Pull, SlotCounts, Streams,
-    Targets, To, What,
+    About, Around, Brief, Broken, Brought, ClusterTargets, Context, Done, FeedSettings, FeedTarget,
+    Feeds, Filed, FoundContext, Home, Manner, MayWork, NotKept, Page, Parcel, Peers, Pull,
+    SlotCounts, Streams, Targets, To, What,
 };
 use swarm_plan::feeds::Told;
 use swarm_sim::{HostId, Sim, SimHandle};
@@ -32,6 +32,8 @@ use swarm_types::{
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+/// Where the town is.
+pub(crate) const TOWN: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
 /// Longest way of a message, microseconds.
 const WAY: u64 = 900;
 
@@ -459,9 +461,14 @@ struct Inner {
     contexts: Mutex<BTreeMap<Uuid, FoundContext>>,
     /// Messages between nodes are lost.
     deaf: AtomicBool,
+    /// Its feeds go over the network.
+    real: bool,
     /// Contexts that were asked for.
     lookups: AtomicUsize,
 }
+
+/// Brings about what is to be there before a town.
+pub(crate) type BuildWorld = Box<dyn FnOnce(&SimHandle) + Send>;
 
 /// How a town is built.
 pub(crate) struct Plan {
@@ -469,6 +476,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: usize,
     pub(crate) volumes: usize,
     pub(crate) settings: FeedSettings,
+    /// Brings about what is to be there before the town; and then its feeds go over the network, to whoever is there.
+    pub(crate) world: Option<BuildWorld>,
     /// Clusters elsewhere; the feed of each has its number here, from 0.
     pub(crate) elsewhere: &'static [&'static str],
 }
@@ -477,11 +486,11 @@ impl Plan {
     /// Nodes with one volume each, and one cluster elsewhere, `west`, to which no feed leads yet.
     pub(crate) fn of(nodes: usize) -> Self {
         let settings = FeedSettings::default();
-        Self { seed: 1, nodes, volumes: 1, settings, elsewhere: &["west"] }
+        Self { seed: 1, nodes, volumes: 1, settings, world: None, elsewhere: &["west"] }
     }
 
     /// Builds it and runs the story to its end.
-    pub(crate) fn run<F, Fut>(self, story: F) -> Fut::Output
+    pub(crate) fn run<F, Fut>(mut self, story: F) -> Fut::Output
     where
         F: FnOnce(Town) -> Fut + Send + 'static,
         Fut: Future + Send + 'static,
@@ -489,9 +498,14 @@ impl Plan {
     {
         let mut sim = Sim::seeded(self.seed);
         let world = sim.handle();
-        let host = world.add_host("town", Ipv4Addr::new(10, 9, 9, 9));
+        let host = world.add_host("town", TOWN);
+        let real = self.world.take().map(|build| build(&world)).is_some();
         let theirs = world.clone();
-        let out = sim.block_on(host, async move { story(Town::build(theirs, host, &self)).await });
+        let out = sim.block_on(host, async move {
+            let town = Town::build(theirs, host, &self, real);
+            drop(self);
+            story(town).await
+        });
         assert!(world.panics().is_empty(), "{:?}", world.panics());
         out
     }
@@ -515,7 +529,7 @@ pub(crate) fn of_domains(cluster: &str, domains: &[&str]) -> RawFeed {
 }
 
 impl Town {
-    fn build(world: SimHandle, host: HostId, plan: &Plan) -> Self {
+    fn build(world: SimHandle, host: HostId, plan: &Plan, real: bool) -> Self {
         let env = world.env(host);
         let shelf = |node, nth| {
             Arc::new(Shelf {
@@ -558,6 +572,7 @@ impl Town {
             host,
             contexts: Mutex::default(),
             deaf: AtomicBool::new(false),
+            real,
             lookups: AtomicUsize::new(0),
         });
         let town = Self { inner };
@@ -571,16 +586,23 @@ impl Town {
     /// Starts the feeds of a node, beside those that it has.
     pub(crate) fn start(&self, node: usize, table: Table, settings: FeedSettings) -> Feeds {
         let seat = Arc::new(Seat { town: self.clone(), me: node });
-        let around = Around {
-            home: Arc::clone(&seat) as Arc<dyn Home>,
-            peers: Arc::clone(&seat) as Arc<dyn Peers>,
-            targets: seat,
+        let home = Arc::clone(&seat) as Arc<dyn Home>;
+        let peers = Arc::clone(&seat) as Arc<dyn Peers>;
+        let targets: Arc<dyn Targets> = if self.inner.real {
+            Arc::new(ClusterTargets::new(&self.inner.env, Arc::clone(&home)))
+        } else {
+            seat
         };
+        let around = Around { home, peers, targets };
         Feeds::start(&self.inner.env, around, table, settings)
     }
 
     pub(crate) fn env(&self) -> &Env {
         &self.inner.env
+    }
+
+    pub(crate) fn host(&self) -> HostId {
+        self.inner.host
     }
 
     pub(crate) fn world(&self) -> &SimHandle {
@@ -826,7 +848,7 @@ impl Home for Seat {
     }
 
     fn scsp(&self) -> SocketAddr {
-        SocketAddr::from(([10, 9, 9, 9], 80))
+        SocketAddr::from((TOWN, 80))
     }
 
     fn ticket(&self, _: StreamId) -> Ticket {

@@ -4,6 +4,7 @@
 
 mod blocked;
 mod changes;
+mod clusters;
 mod contexts;
 mod delivery;
 mod identity;

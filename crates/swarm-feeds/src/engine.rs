@@ -20,8 +20,8 @@ use crate::send::Sends;
 use crate::service::{Feeds, State, TICK};
 use crate::target::FeedTarget;
 
-/// From one part of a walk through the volumes to the next, so that it leaves the disks to others too.
-const WALK_PACE: Duration = Duration::from_millis(10);
+/// From one part of what was filed to the next, so that others come in between.
+const ARRIVALS_PACE: Duration = Duration::from_millis(1);
 /// How often idle connections are looked after.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// A stream that another transfer is bringing as a context is left alone for so long.
@@ -57,13 +57,13 @@ impl Feeds {
         }
         let moment = Moment { now: self.now(), wall: self.env().wall() };
         self.meet(&stores, moment);
-        let more = self.take_arrivals(moment) | self.scan(&stores, moment);
+        let more = self.take_arrivals(moment).then_some(ARRIVALS_PACE);
+        let walk = self.scan(&stores, moment);
         self.begin_evaluations();
         self.begin_work(may, moment.now);
-        let walk = more.then_some(WALK_PACE);
         // Outcomes that came of the walk itself are filed in time too.
         let ripe = self.flush(&stores);
-        [walk, ripe].into_iter().flatten().min()
+        [more, walk, ripe].into_iter().flatten().min()
     }
 
     /// Begins transfers and greetings.

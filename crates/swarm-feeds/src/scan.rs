@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use swarm_plan::feeds::{Settled, settle};
 use swarm_types::{FeedId, FeedMark, Instant, StreamId, Timestamp, VolumeId};
@@ -18,10 +19,12 @@ use crate::table::Feed;
 
 /// Streams looked through at a time.
 const PAGE: usize = 256;
-/// Pages of each volume and feed in one pass.
-const PAGES: usize = 4;
+/// Pages at a time, over all feeds and volumes: whoever else runs on this thread is not to wait for more.
+const PAGES: usize = 8;
+/// From one such part of the walks to the next, so that they leave the disks to others too.
+const PACE: Duration = Duration::from_millis(10);
 /// Streams taken from the inbox in one pass.
-const ARRIVALS: usize = 4_096;
+const ARRIVALS: usize = 1_024;
 
 /// What one pass is made at.
 #[derive(Clone, Copy)]
@@ -84,63 +87,57 @@ impl Feeds {
         more
     }
 
-    /// Goes on with the walks through the volumes. True if there is more to be walked right now.
-    pub(crate) fn scan(&self, stores: &[Arc<dyn Streams>], moment: Moment) -> bool {
-        let wanted: Vec<Wanted> = {
-            let state = self.state();
-            let lines = state.lines.values();
-            lines
-                .flat_map(|line| {
-                    // A volume that takes no outcomes is not asked for more to do.
-                    let walks = line.walks().filter(|(it, _)| state.results.has_room(*it));
-                    walks.map(|(volume, after)| Wanted {
-                        feed: Arc::clone(&line.feed),
-                        mark: line.mark,
-                        volume,
-                        after,
-                    })
-                })
-                .collect()
+    /// Goes on with the walks through the volumes. Returns when there is more to be walked, if there is room for it.
+    pub(crate) fn scan(&self, stores: &[Arc<dyn Streams>], moment: Moment) -> Option<Duration> {
+        let at = self.env().now();
+        let mut wanted: Vec<Wanted> = {
+            let mut state = self.state();
+            let wanted = wanted(&state);
+            if wanted.is_empty() {
+                return None;
+            }
+            if at < state.walked + PACE {
+                return Some((state.walked + PACE).since(at));
+            }
+            state.walked = at;
+            state.walks = state.walks.wrapping_add(PAGES);
+            wanted
         };
-        let mut more = false;
-        for wanted in wanted {
-            let Some(store) = stores.iter().find(|store| store.id() == wanted.volume) else {
-                continue;
-            };
-            more |= self.walk(&**store, wanted, moment);
+        // All come to their turn, however many there are.
+        let first = self.state().walks % wanted.len();
+        wanted.rotate_left(first);
+        let mut more = wanted.len() > PAGES;
+        for wanted in wanted.into_iter().take(PAGES) {
+            if let Some(store) = stores.iter().find(|store| store.id() == wanted.volume) {
+                more |= self.walk(&**store, &wanted, moment);
+            }
         }
-        more
+        more.then_some(PACE)
     }
 
-    /// Walks a little way through one volume for one feed. True if it may go on at once.
-    fn walk(&self, store: &dyn Streams, wanted: Wanted, moment: Moment) -> bool {
+    /// Walks a little way through one volume for one feed. True if it may go on.
+    fn walk(&self, store: &dyn Streams, wanted: &Wanted, moment: Moment) -> bool {
         let of = (wanted.feed.id, wanted.mark);
         let mut after = wanted.after;
-        for _ in 0..PAGES {
-            let Page { found, next } = store.page(of, after, PAGE);
-            let mut stopped = false;
-            for brief in found {
-                let sorted = self.sort(&wanted.feed.definition.scope, brief.id);
-                if !self.take_brief(of, Some(wanted.volume), &brief, sorted, moment) {
-                    stopped = true;
-                    break;
-                }
-                after = Some(brief.id);
+        let Page { found, next } = store.page(of, after, PAGE);
+        let mut stopped = false;
+        for brief in found {
+            let sorted = self.sort(&wanted.feed.definition.scope, brief.id);
+            if !self.take_brief(of, Some(wanted.volume), &brief, sorted, moment) {
+                stopped = true;
+                break;
             }
-            let to = match next {
-                _ if stopped => Walk::At(after),
-                Some(next) => Walk::At(Some(next)),
-                None => Walk::Over,
-            };
-            if let Some(line) = self.state().lines.get_mut(&of.0).filter(|line| line.mark == of.1) {
-                line.walked(wanted.volume, to);
-            }
-            if stopped || next.is_none() {
-                return false;
-            }
-            after = next;
+            after = Some(brief.id);
         }
-        true
+        let to = match next {
+            _ if stopped => Walk::At(after),
+            Some(next) => Walk::At(Some(next)),
+            None => Walk::Over,
+        };
+        if let Some(line) = self.state().lines.get_mut(&of.0).filter(|line| line.mark == of.1) {
+            line.walked(wanted.volume, to);
+        }
+        !stopped && next.is_some()
     }
 
     /// Does with a stream what it was sorted out to. `walked` is the volume whose walk found it; what was filed just now has
@@ -203,6 +200,23 @@ impl Feeds {
             }
         }
     }
+}
+
+/// The walks that may go on.
+fn wanted(state: &State) -> Vec<Wanted> {
+    let lines = state.lines.values();
+    lines
+        .flat_map(|line| {
+            // A volume that takes no outcomes is not asked for more to do.
+            let walks = line.walks().filter(|(volume, _)| state.results.has_room(*volume));
+            walks.map(|(volume, after)| Wanted {
+                feed: Arc::clone(&line.feed),
+                mark: line.mark,
+                volume,
+                after,
+            })
+        })
+        .collect()
 }
 
 /// Whether a stream that arrived needs nothing more.

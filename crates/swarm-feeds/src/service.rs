@@ -70,6 +70,9 @@ pub(crate) struct State {
     pub(crate) sends: Sends,
     /// When connections that are idle were last looked after.
     pub(crate) tidied: Instant,
+    /// When the walks through the volumes last went on, and how far they have come in all.
+    pub(crate) walked: Instant,
+    pub(crate) walks: usize,
 }
 
 /// A stream as this node has it.

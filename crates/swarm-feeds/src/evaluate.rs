@@ -24,35 +24,47 @@ const CONTEXTS_MAX: usize = 4_096;
 /// A bucket, and its domain: there is nothing deeper.
 const DEPTH: usize = 2;
 
+/// For so long it is believed that a context is gone, or that nobody answers: many streams ask at once.
+const NOT_FOUND_FOR: Duration = Duration::from_secs(5);
+
 /// Contexts that were looked up.
 #[derive(Default)]
 pub(crate) struct Contexts {
-    known: BTreeMap<Uuid, (Instant, FoundContext)>,
+    known: BTreeMap<Uuid, (Instant, Context)>,
 }
 
 impl Contexts {
-    fn get(&self, alias: Uuid, now: Instant, timeout: Duration) -> Option<&FoundContext> {
-        self.known.get(&alias).filter(|(at, _)| now < *at + timeout).map(|(_, found)| found)
+    fn get(&self, alias: Uuid, now: Instant, timeout: Duration) -> Option<&Context> {
+        let (at, context) = self.known.get(&alias)?;
+        let believed = if is_found(context) { timeout } else { NOT_FOUND_FOR };
+        (now < *at + believed).then_some(context)
     }
 
-    fn put(&mut self, alias: Uuid, found: FoundContext, now: Instant, timeout: Duration) {
+    fn put(&mut self, alias: Uuid, context: Context, now: Instant, timeout: Duration) {
         if self.known.len() >= CONTEXTS_MAX {
-            self.known.retain(|_, (at, _)| now < *at + timeout);
+            self.known.retain(|_, (at, context)| is_found(context) && now < *at + timeout);
         }
         if self.known.len() >= CONTEXTS_MAX {
             self.known.pop_first();
         }
-        self.known.insert(alias, (now, found));
+        self.known.insert(alias, (now, context));
     }
 
     /// A context was filed: what is remembered of it may be old.
     pub(crate) fn forget(&mut self, stream: StreamId) {
-        self.known.retain(|_, (_, found)| found.stream != stream);
+        self.known.retain(|_, (_, context)| match context {
+            Context::Found(found) => found.stream != stream,
+            Context::Gone | Context::Unknown => false,
+        });
     }
 
     pub(crate) fn len(&self) -> usize {
         self.known.len()
     }
+}
+
+const fn is_found(context: &Context) -> bool {
+    matches!(context, Context::Found(_))
 }
 
 /// Where a stream belongs.
@@ -132,7 +144,11 @@ impl Feeds {
         let timeout = self.shared.settings.context_timeout;
         let mut above = Vec::new();
         for _ in 0..DEPTH {
-            let found = contexts.get(alias, self.env().now(), timeout).ok_or(alias)?;
+            let found = match contexts.get(alias, self.env().now(), timeout).ok_or(alias)? {
+                Context::Found(found) => found,
+                Context::Gone => return Ok(Belongs::Gone),
+                Context::Unknown => return Ok(Belongs::Unknown),
+            };
             above.push(found.clone());
             if found.kind == ObjectKind::Domain {
                 return Ok(Belongs::Domain { name: found.name.clone(), above });
@@ -150,14 +166,9 @@ impl Feeds {
                 Ok(belongs) => return belongs,
                 Err(missing) => missing,
             };
-            match self.peers().context(missing).await {
-                Context::Found(found) => {
-                    let timeout = self.shared.settings.context_timeout;
-                    self.state().contexts.put(missing, found, self.env().now(), timeout);
-                }
-                Context::Gone => return Belongs::Gone,
-                Context::Unknown => return Belongs::Unknown,
-            }
+            let context = self.peers().context(missing).await;
+            let timeout = self.shared.settings.context_timeout;
+            self.state().contexts.put(missing, context, self.env().now(), timeout);
         }
         Belongs::Unknown
     }

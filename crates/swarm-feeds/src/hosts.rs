@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use swarm_client::{
-    Auth, Client, ClientOptions, Error, ErrorKind, Patience, Request, Response, Secret,
+    Auth, Client, ClientOptions, Error, ErrorKind, Patience, Request, Response, Secret, Sent,
 };
 use swarm_env::Env;
 use swarm_types::{ClusterName, HeaderList, Instant};
 
+use crate::backoff::ObjectTrouble;
 use crate::blockade::TargetTrouble;
 use crate::definition::Definition;
 use crate::result::{Answer, Delivery, Op, of_answer};
@@ -238,7 +239,19 @@ impl Hosts {
     }
 }
 
-pub(crate) fn trouble_of(error: &Error) -> TargetTrouble {
+/// What a request that got no answer says; `repeatable` if it may be made once more whatever became of it.
+pub(crate) fn tried(error: &Error, repeatable: bool) -> Tried {
+    match error.kind {
+        // The host has answered, with something that leads nowhere.
+        ErrorKind::TooManyRedirects { .. } | ErrorKind::BadRedirect { .. } => {
+            Tried::Over(Delivery::Object { status: 307, trouble: ObjectTrouble::Transient })
+        }
+        _ if repeatable || error.sent == Sent::Nothing => Tried::BadHost(trouble_of(error)),
+        _ => Tried::Unknown,
+    }
+}
+
+fn trouble_of(error: &Error) -> TargetTrouble {
     match error.kind {
         ErrorKind::Timeout => TargetTrouble::Silent,
         _ => TargetTrouble::Refused,

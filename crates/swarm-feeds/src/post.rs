@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use swarm_client::{Auth, Body, Sent, Source};
+use swarm_client::{Auth, Body, Source};
 use swarm_env::{BoxFuture, Env};
 use swarm_plan::feeds::{Verdict, judge_import};
 use swarm_types::ClusterName;
@@ -16,7 +16,7 @@ use swarm_types::ClusterName;
 use crate::blockade::TargetTrouble;
 use crate::definition::Definition;
 use crate::home::Pull;
-use crate::hosts::{Hosts, Tried, trouble_of};
+use crate::hosts::{Hosts, Tried, tried};
 use crate::result::{Delivery, Op, of_answer};
 use crate::target::{FeedTarget, Manner, OpenBody, Parcel, Shipment};
 use crate::wire::{Deletion, encode_delete, encode_import, encode_probe, read_held};
@@ -57,7 +57,7 @@ impl PostTarget {
         match self.hosts.ask(self.hosts.request(at, "DELETE", target, headers)).await {
             Ok((answer, _)) => Tried::Over(of_answer(Op::Delete, answer)),
             // It may be repeated at any time: whether it was done is not asked.
-            Err(error) => Tried::BadHost(trouble_of(&error)),
+            Err(error) => tried(&error, true),
         }
     }
 
@@ -67,7 +67,7 @@ impl PostTarget {
         let (answer, response) =
             match self.hosts.ask(self.hosts.request(at, "HEAD", target, headers)).await {
                 Ok(answered) => answered,
-                Err(error) => return Some(Tried::BadHost(trouble_of(&error))),
+                Err(error) => return Some(tried(&error, true)),
             };
         if let Some(held) = read_held(&response.headers) {
             return match judge_import(shipment.meta.kind, shipment.stamp, held) {
@@ -100,8 +100,7 @@ impl PostTarget {
         match self.hosts.ask(request).await {
             Ok((answer, _)) => Tried::Over(of_answer(Op::Write, answer)),
             Err(_) if broken.load(Ordering::Relaxed) => Tried::Over(Delivery::Unreadable),
-            Err(error) if error.sent == Sent::Nothing => Tried::BadHost(trouble_of(&error)),
-            Err(_) => Tried::Unknown,
+            Err(error) => tried(&error, false),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarm_client::{Body, Sent};
+use swarm_client::Body;
 use swarm_env::{BoxFuture, Env};
 use swarm_types::NodeId;
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -19,7 +19,7 @@ use crate::backoff::ObjectTrouble;
 use crate::blockade::TargetTrouble;
 use crate::definition::Definition;
 use crate::home::Home;
-use crate::hosts::{Hosts, Tried, trouble_of};
+use crate::hosts::{Hosts, Tried, tried};
 use crate::result::{Answer, Delivery, Op, of_answer};
 use crate::service::lock;
 use crate::target::{FeedTarget, Manner, Parcel};
@@ -169,10 +169,7 @@ impl RetrieveTarget {
         request.body = Body::Bytes(body);
         let mut response = match self.hosts.client.send(request).await {
             Ok(response) => response,
-            Err(error) if error.sent == Sent::Nothing => {
-                return Tried::BadHost(trouble_of(&error));
-            }
-            Err(_) => return Tried::Unknown,
+            Err(error) => return tried(&error, false),
         };
         if response.status != 200 {
             let (to, now) = (&self.hosts.route.to, self.hosts.env.wall());

@@ -492,6 +492,18 @@ fn a_redirect_within_the_target_is_followed() {
 }
 
 #[test]
+fn a_redirect_that_leads_nowhere_is_the_objects_trouble() {
+    let script: Script = |heard| if heard.verb == "GET" { welcome() } else { say(307) };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        let nowhere = Delivery::Object { status: 307, trouble: ObjectTrouble::Transient };
+        for _ in 0..2 {
+            assert_eq!(setup.deliver(&parcel(100)).await, nowhere);
+        }
+        assert_eq!(setup.verbs(), ["GET", "POST", "POST"]);
+    });
+}
+
+#[test]
 fn connections_that_nobody_needs_are_closed() {
     let script: Script = |heard| if heard.verb == "GET" { welcome() } else { say(201) };
     tell(&["10.2.0.1"], script, async |setup: Setup| {

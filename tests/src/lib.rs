@@ -100,6 +100,7 @@ pub fn cluster_of(nodes: u32, seed: u64) -> WorldSpec {
     WorldSpec {
         seed,
         clusters: BTreeMap::from([("main".to_owned(), main)]),
+        links: BTreeMap::new(),
         planted: Vec::new(),
         client_hosts: 1,
     }

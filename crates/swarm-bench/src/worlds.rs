@@ -122,7 +122,7 @@ pub(crate) fn spec(names: &[&str], nodes: u32) -> WorldSpec {
         node_settings: BTreeMap::new(),
     };
     let clusters = names.iter().map(|name| ((*name).to_owned(), cluster.clone())).collect();
-    WorldSpec { seed: 1, clusters, planted: Vec::new(), client_hosts: 1 }
+    WorldSpec { seed: 1, clusters, links: BTreeMap::new(), planted: Vec::new(), client_hosts: 1 }
 }
 
 /// How many nodes were asked until one took the write.

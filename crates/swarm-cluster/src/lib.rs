@@ -19,5 +19,6 @@ pub use control::{
     NodePanic, Reply, Ways, World,
 };
 pub use spec::{
-    ClockSpec, ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec,
+    ClockSpec, ClusterSpec, DiskKind, DiskRef, InterLinkSpec, LatencySpec, LinkSpec, NodeRef,
+    WorldSpec,
 };

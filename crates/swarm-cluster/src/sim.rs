@@ -7,6 +7,7 @@ mod disks;
 mod network;
 mod world;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -16,12 +17,14 @@ use std::time::Duration;
 use swarm_env::{Bug, Env, PlantedBugs};
 use swarm_http::{HttpConfig, Server};
 use swarm_node::{Node, NodeConfig, WeakNode};
-use swarm_sim::{DiskModel, Heads, HostId, LinkModel, Sim, SimHandle, SimOptions, Trace};
+use swarm_sim::{DiskModel, Heads, HostId, Latency, LinkModel, Sim, SimHandle, SimOptions, Trace};
 use swarm_types::ClusterName;
 
 use crate::control::World;
 use crate::log::Reports;
-use crate::spec::{ClusterSpec, DiskKind, DiskRef, LinkSpec, NodeRef, WorldSpec, settings_of};
+use crate::spec::{
+    ClusterSpec, DiskKind, DiskRef, LatencySpec, LinkSpec, NodeRef, WorldSpec, settings_of,
+};
 use disks::SimulatedDisk;
 use world::{SimWorld, SimulatedNode};
 
@@ -225,7 +228,21 @@ fn build(spec: &WorldSpec, handle: &SimHandle, harness: HostId) -> Result<SimWor
             nodes.push(add_node(handle, number, name, cluster, node, &mut disks));
         }
     }
-    Ok(SimWorld::new(handle.clone(), handle.env(harness), clients, nodes, disks))
+    let zones: BTreeMap<&str, u32> = spec.clusters.keys().map(String::as_str).zip(1..).collect();
+    for (name, link) in &spec.links {
+        let (from, to) = &link.between;
+        let (Some(from), Some(to)) = (zones.get(from.as_str()), zones.get(to.as_str())) else {
+            return Err(RunError::Spec(format!("link {name} is not between two clusters")));
+        };
+        if from == to {
+            return Err(RunError::Spec(format!("link {name} needs two clusters")));
+        }
+        let model = link_model(&link.link);
+        handle.set_link(*from, *to, model);
+        handle.set_link(*to, *from, model);
+    }
+    let zones = zones.into_iter().map(|(name, zone)| (name.to_owned(), zone)).collect();
+    Ok(SimWorld::new(handle.clone(), handle.env(harness), clients, nodes, disks, zones))
 }
 
 fn add_node(
@@ -283,10 +300,16 @@ async fn boot(env: Env, config: NodeConfig, slot: Arc<Mutex<Option<WeakNode>>>) 
     }
 }
 
+fn latency_of(latency: LatencySpec) -> Latency {
+    match latency {
+        LatencySpec::Even { min, max } => Latency::even(min, max),
+        LatencySpec::Percentiles { p50, p99 } => Latency::of_percentiles(p50, p99),
+    }
+}
+
 fn link_model(link: &LinkSpec) -> LinkModel {
     LinkModel {
-        latency_min: link.latency.min,
-        latency_max: link.latency.max,
+        latency: latency_of(link.latency),
         bandwidth_bits: link.bandwidth_bits,
         loss_ppm: link.loss_ppm,
         ..LinkModel::default()

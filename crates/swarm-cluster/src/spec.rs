@@ -11,6 +11,8 @@ pub struct WorldSpec {
     pub seed: u64,
     /// The clusters, by name.
     pub clusters: BTreeMap<String, ClusterSpec>,
+    /// The links between clusters, by name. Two clusters without one are as close as the nodes of one cluster.
+    pub links: BTreeMap<String, InterLinkSpec>,
     /// Names of planted bugs to switch on; refused in a build without the feature `planted-bugs`.
     pub planted: Vec<String>,
     /// How many client hosts stand outside the clusters.
@@ -78,20 +80,51 @@ pub struct LinkSpec {
     pub loss_ppm: u32,
 }
 
-/// A delay, drawn anew for every delivery, evenly between the two.
+/// The network between two clusters, the same in both directions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterLinkSpec {
+    /// The names of the two.
+    pub between: (String, String),
+    /// What it is like.
+    pub link: LinkSpec,
+}
+
+/// A delay, drawn anew for every delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LatencySpec {
-    /// Shortest.
-    pub min: Duration,
-    /// Longest.
-    pub max: Duration,
+pub enum LatencySpec {
+    /// Evenly spread between two.
+    Even {
+        /// Shortest.
+        min: Duration,
+        /// Longest.
+        max: Duration,
+    },
+    /// Half of all delays are below the one, 99 in 100 below the other; the shortest is four fifths of `p50`, the longest as
+    /// far beyond `p99` as that is beyond `p50` (our choice).
+    Percentiles {
+        /// The median.
+        p50: Duration,
+        /// The 99th percentile.
+        p99: Duration,
+    },
+}
+
+impl LatencySpec {
+    /// A delay that is exceeded once in a hundred times at most.
+    #[must_use]
+    pub const fn mostly_below(&self) -> Duration {
+        match self {
+            Self::Even { max, .. } => *max,
+            Self::Percentiles { p99, .. } => *p99,
+        }
+    }
 }
 
 impl Default for LinkSpec {
     /// 0.2 to 0.9 ms, 10 Gbit/s, no loss.
     fn default() -> Self {
         Self {
-            latency: LatencySpec {
+            latency: LatencySpec::Even {
                 min: Duration::from_micros(200),
                 max: Duration::from_micros(900),
             },

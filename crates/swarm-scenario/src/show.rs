@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use swarm_cluster::{ClusterSpec, DiskKind};
+use swarm_cluster::{ClusterSpec, DiskKind, LatencySpec};
 
 use crate::language::model::{Pace, Scenario, Start, Step, Workload};
 use crate::language::tell::{show_offset, show_share};
@@ -45,6 +45,15 @@ pub fn show_scenario(scenario: &Scenario) -> Vec<String> {
     lines
 }
 
+fn show_latency(latency: LatencySpec) -> String {
+    match latency {
+        LatencySpec::Even { min, max } => format!("{}..{}", show(min), show(max)),
+        LatencySpec::Percentiles { p50, p99 } => {
+            format!("p50 {}, p99 {}", show(p50), show(p99))
+        }
+    }
+}
+
 fn world(name: &str, cluster: &ClusterSpec) -> Vec<String> {
     let kind = match cluster.disk {
         DiskKind::Nvme => "nvme".to_owned(),
@@ -55,12 +64,11 @@ fn world(name: &str, cluster: &ClusterSpec) -> Vec<String> {
         }
     };
     let mut lines = vec![format!(
-        "  {name}: {} nodes, each with {} {kind} of {}; network {}..{}, {} Mbit/s, {} lost",
+        "  {name}: {} nodes, each with {} {kind} of {}; network {}, {} Mbit/s, {} lost",
         cluster.nodes,
         cluster.volumes_per_node,
         show_size(cluster.volume_size),
-        show(cluster.lan.latency.min),
-        show(cluster.lan.latency.max),
+        show_latency(cluster.lan.latency),
         cluster.lan.bandwidth_bits / 1_000_000,
         show_share(cluster.lan.loss_ppm)
     )];

@@ -2,6 +2,7 @@
 //!
 //! Nothing global is touched and nothing survives a run, so runs may go on side by side on several threads.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,6 +109,7 @@ pub(crate) fn world_of(scenario: &Scenario, options: &Options) -> WorldSpec {
     WorldSpec {
         seed: options.seed,
         clusters: scenario.clusters.clone(),
+        links: BTreeMap::new(),
         planted: options.plant.clone(),
         client_hosts: clients.clamp(1, CLIENT_HOSTS_MAX),
     }

@@ -195,6 +195,13 @@ impl SimHandle {
         lock(&self.kernel.state).net.set_link(from, to, link);
     }
 
+    /// Bytes that the hosts of one zone have sent into another so far: what streams and datagrams carry, lost ones too, and
+    /// nothing of their envelopes.
+    #[must_use]
+    pub fn carried(&self, from: u32, to: u32) -> u64 {
+        lock(&self.kernel.state).net.carried(from, to)
+    }
+
     /// The environment of the present incarnation of a host.
     #[must_use]
     pub fn env(&self, host: HostId) -> Env {

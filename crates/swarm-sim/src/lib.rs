@@ -30,7 +30,7 @@ pub use host::{HostId, HostLife, HostPanic};
 pub use log::{LogStamp, log_clock};
 pub use net::traps::{Begins, Speaker, StreamEnding, StreamTrap, WritePredicate};
 pub use options::{
-    DiskModel, Heads, LinkChange, LinkModel, POLLS_WITHOUT_EVENT_MAX, SimOptions, Trace,
+    DiskModel, Heads, Latency, LinkChange, LinkModel, POLLS_WITHOUT_EVENT_MAX, SimOptions, Trace,
     WORLD_BEGINS,
 };
 pub use run::Halt;

@@ -92,6 +92,10 @@ impl NetState {
     pub(crate) fn set_link(&mut self, from: u32, to: u32, link: LinkModel) {
         self.links.set(from, to, link);
     }
+
+    pub(crate) fn carried(&self, from: u32, to: u32) -> u64 {
+        self.links.carried(from, to)
+    }
 }
 
 pub(crate) fn nanos(duration: Duration) -> u64 {

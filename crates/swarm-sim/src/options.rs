@@ -59,10 +59,8 @@ pub enum Trace {
 /// The network between two hosts, one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkModel {
-    /// Shortest delay.
-    pub latency_min: Duration,
-    /// Longest delay; each delivery draws evenly between the two.
-    pub latency_max: Duration,
+    /// Delay, drawn anew for every delivery.
+    pub latency: Latency,
     /// Bits per second, shared by everything that a host sends into this link.
     pub bandwidth_bits: u64,
     /// Lost packets in a million: datagrams are lost, streams delayed by a retransmission.
@@ -77,8 +75,7 @@ impl Default for LinkModel {
     /// 0.2 to 0.9 ms, 10 Gbit/s, nothing lost.
     fn default() -> Self {
         Self {
-            latency_min: Duration::from_micros(200),
-            latency_max: Duration::from_micros(900),
+            latency: Latency::even(Duration::from_micros(200), Duration::from_micros(900)),
             bandwidth_bits: 10_000_000_000,
             loss_ppm: 0,
             duplicate_ppm: 0,
@@ -87,11 +84,55 @@ impl Default for LinkModel {
     }
 }
 
+/// How long a way takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    min: Duration,
+    max: Duration,
+    /// Half of all delays are below the first, 99 in 100 below the second; evenly spread in between, as from the shortest and
+    /// to the longest. `None`: evenly from the shortest to the longest.
+    bends: Option<(Duration, Duration)>,
+}
+
+impl Latency {
+    /// Evenly spread between two delays; the longest is at least the shortest.
+    #[must_use]
+    pub const fn even(min: Duration, max: Duration) -> Self {
+        let max = if max.as_nanos() < min.as_nanos() { min } else { max };
+        Self { min, max, bends: None }
+    }
+
+    /// Half of all delays are below `p50`, 99 in 100 below `p99`, which is at least `p50`. The shortest is four fifths of
+    /// `p50`, the longest as far beyond `p99` as that is beyond `p50` (our choice: long ways have a floor and a short tail).
+    #[must_use]
+    pub fn of_percentiles(p50: Duration, p99: Duration) -> Self {
+        let p99 = p99.max(p50);
+        let max = p99.saturating_add(p99.saturating_sub(p50));
+        Self { min: p50 / 5 * 4, max, bends: Some((p50, p99)) }
+    }
+
+    /// The shortest.
+    #[must_use]
+    pub const fn min(&self) -> Duration {
+        self.min
+    }
+
+    /// The longest.
+    #[must_use]
+    pub const fn max(&self) -> Duration {
+        self.max
+    }
+
+    pub(crate) const fn bends(&self) -> Option<(Duration, Duration)> {
+        self.bends
+    }
+}
+
 /// What a fault makes of a link; what is not named stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinkChange {
-    /// Shortest and longest delay.
-    pub latency: Option<(Duration, Duration)>,
+    /// Delay.
+    pub latency: Option<Latency>,
     /// Bits per second.
     pub bandwidth_bits: Option<u64>,
     /// Lost packets in a million.
@@ -104,11 +145,8 @@ pub struct LinkChange {
 
 impl LinkChange {
     pub(crate) fn of(&self, link: LinkModel) -> LinkModel {
-        let (latency_min, latency_max) =
-            self.latency.unwrap_or((link.latency_min, link.latency_max));
         LinkModel {
-            latency_min,
-            latency_max: latency_max.max(latency_min),
+            latency: self.latency.unwrap_or(link.latency),
             bandwidth_bits: self.bandwidth_bits.unwrap_or(link.bandwidth_bits),
             loss_ppm: self.loss_ppm.unwrap_or(link.loss_ppm),
             duplicate_ppm: self.duplicate_ppm.unwrap_or(link.duplicate_ppm),

@@ -319,6 +319,7 @@ fn a_harness_breaks_and_mends_a_live_world() {
         let spec = WorldSpec {
             seed: 1,
             clusters: [("main".to_owned(), cluster)].into(),
+            links: BTreeMap::new(),
             planted: Vec::new(),
             client_hosts: 2,
         };

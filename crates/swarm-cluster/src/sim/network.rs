@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use swarm_sim::{Begins, HostId, Speaker, StreamEnding, StreamTrap};
 
-use super::SCSP_PORT;
 use super::world::{SimWorld, SimulatedNode};
+use super::{SCSP_PORT, latency_of};
 use crate::control::{Cut, Ending, LinkChange, Reply, Ways};
 use crate::spec::NodeRef;
 
@@ -62,7 +62,7 @@ impl SimWorld {
             }
         };
         let change = swarm_sim::LinkChange {
-            latency: change.latency.map(|latency| (latency.min, latency.max)),
+            latency: change.latency.map(latency_of),
             bandwidth_bits: change.bandwidth_bits,
             loss_ppm: change.loss_ppm,
             duplicate_ppm: change.duplicate_ppm,

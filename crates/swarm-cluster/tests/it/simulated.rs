@@ -25,6 +25,7 @@ pub(crate) fn spec(seed: u64) -> WorldSpec {
     WorldSpec {
         seed,
         clusters: BTreeMap::from([("main".to_owned(), cluster)]),
+        links: BTreeMap::new(),
         planted: Vec::new(),
         client_hosts: 1,
     }

@@ -521,7 +521,7 @@ impl<'v> File<'v> {
 
     fn lan(&self, table: &Table<'_>, lan: &mut LinkSpec) {
         if let Some(span) = table.span_of_time("latency") {
-            lan.latency = LatencySpec { min: span.min, max: span.max };
+            lan.latency = LatencySpec::Even { min: span.min, max: span.max };
         }
         lan.bandwidth_bits =
             table.unit("bandwidth", "\"10Gbit\"", units::bandwidth).unwrap_or(lan.bandwidth_bits);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::host::HostId;
 use crate::kernel::{State, on_grid};
 use crate::net::{RETRANSMIT_NS, nanos};
-use crate::options::{LinkChange, LinkModel};
+use crate::options::{Latency, LinkChange, LinkModel};
 
 /// One way within a host: no wire, no loss.
 const LOOPBACK_LATENCY_NS: u64 = 20_000;
@@ -26,6 +26,8 @@ pub(crate) struct Links {
     by_zone: BTreeMap<(u32, u32), LinkModel>,
     /// When a host's sending side into a zone is free again.
     free_at: BTreeMap<(HostId, u32), u64>,
+    /// Bytes sent from one zone into another.
+    carried: BTreeMap<(u32, u32), u64>,
     degrades: Vec<Degrade>,
 }
 
@@ -47,11 +49,21 @@ impl Degrade {
 
 impl Links {
     pub(crate) fn new(default: LinkModel) -> Self {
-        Self { default, by_zone: BTreeMap::new(), free_at: BTreeMap::new(), degrades: Vec::new() }
+        Self {
+            default,
+            by_zone: BTreeMap::new(),
+            free_at: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            degrades: Vec::new(),
+        }
     }
 
     pub(crate) fn set(&mut self, from: u32, to: u32, link: LinkModel) {
         self.by_zone.insert((from, to), link);
+    }
+
+    pub(crate) fn carried(&self, from: u32, to: u32) -> u64 {
+        self.carried.get(&(from, to)).copied().unwrap_or(0)
     }
 }
 
@@ -74,7 +86,33 @@ impl Way {
     }
 
     pub(crate) fn latency_max(&self) -> u64 {
-        if self.is_loopback() { LOOPBACK_LATENCY_NS } else { nanos(self.link.latency_max) }
+        if self.is_loopback() { LOOPBACK_LATENCY_NS } else { nanos(self.link.latency.max()) }
+    }
+}
+
+/// The delay, in nanoseconds, below which `part` of `whole` delays lie.
+fn delay(latency: &Latency, part: u64, whole: u64) -> u64 {
+    // From the first delay to the second, as `done` is to `all`.
+    let along = |(from, to): (u64, u64), done: u128, all: u128| {
+        let way = u128::from(to.saturating_sub(from)) * done;
+        from.saturating_add(u64::try_from(way / all).unwrap_or(u64::MAX))
+    };
+    let (min, max) = (nanos(latency.min()), nanos(latency.max()));
+    if whole == 0 {
+        // There was nothing to throw for.
+        return latency.bends().map_or(max, |(p50, _)| nanos(p50));
+    }
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    let Some((p50, p99)) = latency.bends().map(|(p50, p99)| (nanos(p50), nanos(p99))) else {
+        return along((min, max), part, whole);
+    };
+    let percent = part * 100;
+    if percent <= 50 * whole {
+        along((min, p50), percent, 50 * whole)
+    } else if percent <= 99 * whole {
+        along((p50, p99), percent - 50 * whole, 49 * whole)
+    } else {
+        along((p99, max), percent - 99 * whole, whole)
     }
 }
 
@@ -101,16 +139,12 @@ impl State {
         if way.is_loopback() {
             return LOOPBACK_LATENCY_NS;
         }
-        let (min, max) = (nanos(way.link.latency_min), nanos(way.link.latency_max));
-        let latency = self.net.dice.between(min, max);
+        let (min, max) = (nanos(way.link.latency.min()), nanos(way.link.latency.max()));
+        let (part, whole) = (self.net.dice.between(min, max) - min, max - min);
+        let latency = delay(&way.link.latency, part, whole);
         if let Some(sound) = way.sound {
             // What the same throw would have given.
-            let (least, most) = (nanos(sound.latency_min), nanos(sound.latency_max));
-            let part = u128::from(latency - min) * u128::from(most.saturating_sub(least));
-            let would = match u128::from(max.saturating_sub(min)) {
-                0 => most,
-                range => least.saturating_add(u64::try_from(part / range).unwrap_or(u64::MAX)),
-            };
+            let would = delay(&sound.latency, part, whole);
             way.added = way.added.saturating_add(latency.saturating_sub(would));
         }
         latency
@@ -129,7 +163,10 @@ impl State {
         if let Some(sound) = way.sound {
             way.added = way.added.saturating_add(time.saturating_sub(takes(&sound)));
         }
-        let zone = self.host(way.to).zone;
+        let (home, zone) = (self.host(way.from).zone, self.host(way.to).zone);
+        if home != zone {
+            *self.net.links.carried.entry((home, zone)).or_insert(0) += bytes as u64;
+        }
         let free = self.net.links.free_at.entry((way.from, zone)).or_insert(0);
         *free = (*free).max(self.now).saturating_add(time);
         *free
@@ -201,7 +238,7 @@ impl State {
         if thrown >= u64::from(way.link.reorder_ppm) {
             return 0;
         }
-        let held = self.net.dice.below(10 * nanos(way.link.latency_max));
+        let held = self.net.dice.below(10 * nanos(way.link.latency.max()));
         if way.sound.is_some_and(|sound| thrown >= u64::from(sound.reorder_ppm)) {
             way.added = way.added.saturating_add(held);
         }

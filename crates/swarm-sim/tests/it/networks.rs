@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_env::{Env, Reach, UdpOptions};
-use swarm_sim::{LinkModel, Sim, SimOptions};
+use swarm_sim::{Latency, LinkModel, Sim, SimOptions};
+use swarm_types::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::{ECHO_PORT, echo, echo_at, hosts, ip, ping};
@@ -326,4 +327,66 @@ fn a_one_way_cut_loses_one_direction() {
         assert_eq!(heard.await, Some(()), "there it goes");
         assert!(env.timeout(seconds(5), socket.recv()).await.is_err(), "not back");
     });
+}
+
+#[test]
+fn the_delays_of_a_long_way_have_the_percentiles_that_were_asked_for() {
+    let (p50, p99) = (Duration::from_millis(38), Duration::from_millis(90));
+    let link = LinkModel { latency: Latency::of_percentiles(p50, p99), ..LinkModel::default() };
+    let mut sim = Sim::new(SimOptions { link, ..SimOptions::new(4) });
+    let world = sim.handle();
+    let (a, b) = (world.add_host("a", ip(1)), world.add_host("b", ip(2)));
+    let (here, there) = (world.env(a), world.env(b));
+    let receiver = world.spawn_on(b, "receiver", async move {
+        let socket = there.net().udp(UdpOptions { port: 9, group: None }).await.expect("free");
+        let mut delays = Vec::new();
+        while let Ok(datagram) = there.timeout(seconds(5), socket.recv()).await {
+            let payload = datagram.expect("the host lives").payload;
+            let sent = Instant(u64::from_le_bytes(payload[..].try_into().expect("eight bytes")));
+            delays.push(there.now() - sent);
+        }
+        delays.sort_unstable();
+        delays
+    });
+    let delays = sim.block_on(a, async move {
+        let socket = here.net().udp(UdpOptions { port: 0, group: None }).await.expect("free");
+        for _ in 0..40_000 {
+            let payload = Bytes::copy_from_slice(&here.now().0.to_le_bytes());
+            socket.send(SocketAddr::from((ip(2), 9)), payload).expect("small");
+            here.sleep(Duration::from_millis(2)).await;
+        }
+        receiver.await.expect("it lives")
+    });
+    assert_eq!(delays.len(), 40_000);
+    let near = |found: Duration, wanted: Duration| found.abs_diff(wanted) * 50 <= wanted;
+    assert!(near(delays[20_000], p50), "{:?}", delays[20_000]);
+    assert!(near(delays[39_600], p99), "{:?}", delays[39_600]);
+    assert!(delays[0] >= p50 / 5 * 4, "{:?}", delays[0]);
+    assert!(delays[39_999] <= p99 + (p99 - p50) + Duration::from_millis(1), "{:?}", delays[39_999]);
+}
+
+#[test]
+fn what_one_zone_sends_into_another_is_counted_and_what_stays_is_not() {
+    async fn send(env: &Env, to: u8, bytes: usize) {
+        let socket = env.net().udp(UdpOptions { port: 0, group: None }).await.expect("free");
+        socket.send(SocketAddr::from((ip(to), 9)), vec![0; bytes].into()).expect("small");
+    }
+    let mut sim = Sim::new(SimOptions::new(5));
+    let world = sim.handle();
+    let here = world.add_host("here", ip(1));
+    let there = world.add_node("there", ip(2), 7);
+    drop(world.add_host("neighbour", ip(3)));
+    world.set_boot(there, async move |env: Env| {
+        send(&env, 1, 1).await;
+        send(&env, 1, 1).await;
+    });
+    let (env, controls) = (world.env(here), world.clone());
+    sim.block_on(here, async move {
+        assert!(controls.start(there).await);
+        send(&env, 2, 3).await;
+        send(&env, 3, 5).await;
+        env.sleep(seconds(1)).await;
+    });
+    assert_eq!((world.carried(0, 7), world.carried(7, 0)), (3, 2));
+    assert_eq!((world.carried(0, 0), world.carried(7, 7)), (0, 0));
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_env::{Env, UdpOptions};
-use swarm_sim::{Begins, HostId, LinkChange, SimHandle, Speaker, StreamEnding, StreamTrap};
+use swarm_sim::{
+    Begins, HostId, Latency, LinkChange, SimHandle, Speaker, StreamEnding, StreamTrap,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::{ECHO_PORT, echo, echo_at, hosts, ip, ping};
@@ -76,7 +78,7 @@ fn a_lossy_way_delays_a_stream_and_does_not_break_it() {
 #[test]
 fn a_way_gets_slow_in_one_direction_and_only_for_its_pair() {
     story(2, |env, controls, ids| async move {
-        let latency = Some((millis(100), millis(100)));
+        let latency = Some(Latency::even(millis(100), millis(100)));
         let change = LinkChange { latency, ..LinkChange::default() };
         let fault = controls.degrade(vec![(vec![ids[1]], vec![ids[0]])], change).await;
         assert!(there_and_back(&env, 3).await < millis(3));
@@ -112,7 +114,7 @@ fn a_narrow_way_takes_as_long_as_its_bytes_do() {
 #[test]
 fn a_change_for_the_better_is_no_effect() {
     story(4, |env, controls, ids| async move {
-        let latency = Some((Duration::ZERO, millis(0)));
+        let latency = Some(Latency::even(Duration::ZERO, Duration::ZERO));
         let bandwidth_bits = Some(100_000_000_000);
         let change = LinkChange { latency, bandwidth_bits, ..LinkChange::default() };
         let fault = controls.degrade(between(ids[0], ids[1]), change).await;

@@ -173,7 +173,7 @@ impl Source<'_> {
         let change = LinkChange {
             latency: table
                 .span_of_time("latency")
-                .map(|span| LatencySpec { min: span.min, max: span.max }),
+                .map(|span| LatencySpec::Even { min: span.min, max: span.max }),
             bandwidth_bits: table.unit("bandwidth", "\"10Gbit\"", units::bandwidth),
             loss_ppm: share("loss"),
             duplicate_ppm: share("duplicate"),

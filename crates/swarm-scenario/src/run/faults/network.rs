@@ -43,7 +43,7 @@ pub(crate) async fn degrade(
     let what = format!("degrade {}{whose}: {}", listed(&nodes), show_change(&change));
     let line = begin(run, step, what);
     let is_bad = change.loss_ppm.is_some_and(|loss| loss > 0)
-        || change.latency.is_some_and(|latency| latency.max > LATE)
+        || change.latency.is_some_and(|latency| latency.mostly_below() > LATE)
         || change.bandwidth_bits.is_some_and(|bits| bits < NARROW);
     let trouble = {
         let mut reach = lock(&run.reach);

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use swarm_cluster::{ClusterSpec, DiskKind, LatencySpec};
+use swarm_cluster::{ClusterSpec, DiskKind, InterLinkSpec};
 
 use crate::language::model::{Pace, Scenario, Start, Step, Workload};
-use crate::language::tell::{show_offset, show_share};
+use crate::language::tell::{show_latency, show_offset, show_share};
 use crate::language::timeline::{self, Times};
 use crate::language::units::{Span, show, show_size};
 use crate::language::words::INVARIANTS;
@@ -30,6 +30,7 @@ pub fn show_scenario(scenario: &Scenario) -> Vec<String> {
     for (name, cluster) in &scenario.clusters {
         lines.extend(world(name, cluster));
     }
+    lines.extend(scenario.links.iter().map(|(name, spec)| link(name, spec)));
     let contexts = scenario.domains.iter().chain(&scenario.buckets);
     let contexts: Vec<&str> = contexts.map(|context| context.path.as_str()).collect();
     if !contexts.is_empty() {
@@ -45,13 +46,14 @@ pub fn show_scenario(scenario: &Scenario) -> Vec<String> {
     lines
 }
 
-fn show_latency(latency: LatencySpec) -> String {
-    match latency {
-        LatencySpec::Even { min, max } => format!("{}..{}", show(min), show(max)),
-        LatencySpec::Percentiles { p50, p99 } => {
-            format!("p50 {}, p99 {}", show(p50), show(p99))
-        }
-    }
+fn link(name: &str, link: &InterLinkSpec) -> String {
+    let ((one, other), link) = (&link.between, &link.link);
+    format!(
+        "  {name}: between {one} and {other}; {}, {} Mbit/s, {} lost",
+        show_latency(link.latency),
+        link.bandwidth_bits / 1_000_000,
+        show_share(link.loss_ppm)
+    )
 }
 
 fn world(name: &str, cluster: &ClusterSpec) -> Vec<String> {

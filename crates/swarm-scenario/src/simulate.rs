@@ -2,7 +2,6 @@
 //!
 //! Nothing global is touched and nothing survives a run, so runs may go on side by side on several threads.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,7 +108,7 @@ pub(crate) fn world_of(scenario: &Scenario, options: &Options) -> WorldSpec {
     WorldSpec {
         seed: options.seed,
         clusters: scenario.clusters.clone(),
-        links: BTreeMap::new(),
+        links: scenario.links.clone(),
         planted: options.plant.clone(),
         client_hosts: clients.clamp(1, CLIENT_HOSTS_MAX),
     }

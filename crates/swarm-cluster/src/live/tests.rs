@@ -1,5 +1,6 @@
 //! Live clusters as a developer meets them, over HTTP.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};

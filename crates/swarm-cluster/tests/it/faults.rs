@@ -43,7 +43,7 @@ pub(crate) async fn heal(world: &Arc<dyn World>, number: u64) {
 #[test]
 fn ways_between_nodes_and_to_clients_get_worse() {
     story(1, |world, nodes| async move {
-        let latency = Some(LatencySpec { min: seconds(2), max: seconds(2) });
+        let latency = Some(LatencySpec::Even { min: seconds(2), max: seconds(2) });
         let change = LinkChange { latency, ..LinkChange::default() };
         let ways = Ways::Clients(vec![nodes[1].clone()]);
         let clients = apply(&world, Action::Degrade { ways, change }).await;

@@ -7,11 +7,11 @@ mod verb;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use swarm_cluster::{ClusterSpec, DiskRef, NodeRef};
+use swarm_cluster::{ClusterSpec, DiskRef, InterLinkSpec, NodeRef};
 
 pub use self::verb::{
-    ClockVerb, Direction, DiskVerb, NetworkVerb, Power, RECOVERY_SUSPENDED, Request, Retire,
-    Truncated, Verb,
+    ClockVerb, Company, Direction, DiskVerb, NetworkVerb, Power, RECOVERY_SUSPENDED, Request,
+    Retire, Truncated, Verb,
 };
 pub use super::comparison::Comparison;
 use super::lifepoint::Lifepoint;
@@ -36,6 +36,8 @@ pub struct Scenario {
     pub waive: Vec<Waiver>,
     /// The clusters by name.
     pub clusters: BTreeMap<String, ClusterSpec>,
+    /// The networks between two of them, by name.
+    pub links: BTreeMap<String, InterLinkSpec>,
     /// Domains to create before the clock of the scenario starts.
     pub domains: Vec<Context>,
     /// Buckets to create, as `DOMAIN/BUCKET`.

@@ -5,6 +5,7 @@
 
 mod expect;
 mod fault;
+mod link;
 mod manage;
 mod metric;
 mod select;
@@ -20,7 +21,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use swarm_cluster::{
-    ClockSpec, ClusterSpec, DiskKind, LatencySpec, LinkSpec, VOLUME_SIZE_MIN, check_setting,
+    ClockSpec, ClusterSpec, DiskKind, InterLinkSpec, LinkSpec, VOLUME_SIZE_MIN, check_setting,
     setting_names,
 };
 use toml::Spanned;
@@ -90,6 +91,8 @@ struct Names {
     /// Buckets, and the clusters that their `on` names; empty where it is left out.
     buckets: BTreeMap<String, String>,
     workloads: BTreeSet<String>,
+    /// Links and the clusters that they are between.
+    links: BTreeMap<String, (String, String)>,
     /// Steps with a name, and their verbs.
     steps: BTreeMap<String, String>,
     /// Workloads that a step starts.
@@ -136,7 +139,8 @@ impl<'v> File<'v> {
     fn read(&self, name: String) -> Scenario {
         self.schema();
         let clusters = self.clusters();
-        let names = self.collect_names(&clusters);
+        let links = link::links(self.reader, &clusters, self.named_tables("link"));
+        let names = self.collect_names(&clusters, &links);
         let limit = self.limit();
         let line = |span: &Range<usize>| {
             self.text.get(..span.start).unwrap_or("").matches('\n').count() + 1
@@ -189,6 +193,7 @@ impl<'v> File<'v> {
             steps,
             expects,
             clusters,
+            links,
             not_live: Vec::new(),
             only_live: Vec::new(),
         }
@@ -277,7 +282,11 @@ impl<'v> File<'v> {
         tables
     }
 
-    fn collect_names(&self, clusters: &BTreeMap<String, ClusterSpec>) -> Names {
+    fn collect_names(
+        &self,
+        clusters: &BTreeMap<String, ClusterSpec>,
+        links: &BTreeMap<String, InterLinkSpec>,
+    ) -> Names {
         let mut names = Names::default();
         let mut taken = BTreeSet::new();
         let mut take = |name: &At<String>| {
@@ -297,6 +306,10 @@ impl<'v> File<'v> {
         for (name, _) in self.named_tables("cluster") {
             take(&name);
         }
+        for (name, _) in self.named_tables("link") {
+            take(&name);
+        }
+        names.links.extend(links.iter().map(|(name, link)| (name.clone(), link.between.clone())));
         for (name, _) in self.named_tables("workload") {
             take(&name);
             names.workloads.insert(name.value);
@@ -418,7 +431,7 @@ impl<'v> File<'v> {
         if let Some(lan) =
             table.get("lan").and_then(|value| self.reader.table("lan", value, words::LAN))
         {
-            self.lan(&lan, &mut spec.lan);
+            link::fill_in(&lan, &mut spec.lan);
         }
         if let Some(value) = table.get("subclusters") {
             self.subclusters(value, &mut spec);
@@ -517,15 +530,6 @@ impl<'v> File<'v> {
                 }
             }
         }
-    }
-
-    fn lan(&self, table: &Table<'_>, lan: &mut LinkSpec) {
-        if let Some(span) = table.span_of_time("latency") {
-            lan.latency = LatencySpec::Even { min: span.min, max: span.max };
-        }
-        lan.bandwidth_bits =
-            table.unit("bandwidth", "\"10Gbit\"", units::bandwidth).unwrap_or(lan.bandwidth_bits);
-        lan.loss_ppm = table.unit("loss", "\"0.1%\"", units::share).unwrap_or(lan.loss_ppm);
     }
 
     fn clocks(&self, value: &Spanned<DeValue<'_>>, nodes: u32) -> BTreeMap<u32, ClockSpec> {

@@ -251,6 +251,11 @@ impl<'v> Table<'v> {
         &self.span
     }
 
+    /// Whoever reads the file that it is in.
+    pub(crate) const fn reader(&self) -> &'v Reader<'v> {
+        self.reader
+    }
+
     /// Where the key stands, or else the table.
     pub(crate) fn key_span(&self, key: &str) -> &Range<usize> {
         self.entries.get(key).map_or(&self.span, |(span, _)| span)

@@ -5,7 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::words::{
-    EXPECT, STEP, SUBJECTS, SubjectWord, TOP, TOP_REQUIRED, Takes, VERBS, VerbWord, Word,
+    EXPECT, PERCENTILES, STEP, SUBJECTS, SubjectWord, TOP, TOP_REQUIRED, Takes, VERBS, VerbWord,
+    Word,
 };
 
 /// The schema, in the draft that editors know best.
@@ -87,6 +88,9 @@ fn value(takes: Takes) -> Value {
         Takes::Flag => json!({ "type": "boolean" }),
         Takes::Duration => defined("duration"),
         Takes::Span => defined("span"),
+        Takes::Latency => {
+            json!({ "anyOf": [{ "$ref": "#/definitions/span" }, object(PERCENTILES, &["p50", "p99"])] })
+        }
         Takes::Times => defined("times"),
         Takes::Moment => {
             json!({ "anyOf": [{ "const": "end" }, { "$ref": "#/definitions/duration" }] })

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use swarm_cluster::{DiskFault, LinkChange};
+use swarm_cluster::{DiskFault, LatencySpec, LinkChange};
 
 use super::model::{
-    ClockVerb, ClusterMetric, Comparison, Counted, Direction, DiskSelector, DiskVerb, Event, Is,
-    Metric, NetworkVerb, NodeSelector, ObjectRef, Percentile, Power, Retire, Start, Subject,
-    Targets, Truncated, Verb, Via, When, Window, WorkloadMetric,
+    ClockVerb, ClusterMetric, Company, Comparison, Counted, Direction, DiskSelector, DiskVerb,
+    Event, Is, Metric, NetworkVerb, NodeSelector, ObjectRef, Percentile, Power, Retire, Start,
+    Subject, Targets, Truncated, Verb, Via, When, Window, WorkloadMetric,
 };
 use super::units::{Span, show, show_size};
 
@@ -168,9 +168,14 @@ impl fmt::Display for NetworkVerb {
                 })
             }
             Self::HalfOpen(nodes) => write!(f, "half-open {nodes}"),
-            Self::Degrade { nodes, with_clients, change } => {
-                let whose = if *with_clients { " with clients" } else { "" };
-                write!(f, "degrade {nodes}{whose}: {}", show_change(change))
+            Self::Degrade { nodes, with, change } => {
+                write!(f, "degrade {nodes}")?;
+                match with {
+                    Company::Nodes => {}
+                    Company::Clients => f.write_str(" with clients")?,
+                    Company::These(others) => write!(f, " with {others}")?,
+                }
+                write!(f, ": {}", show_change(change))
             }
             Self::Truncate { request, at_byte, .. } => {
                 write!(f, "truncate {request} at {}", show_size(*at_byte))
@@ -353,13 +358,21 @@ impl Is {
     }
 }
 
+/// A delay, as a user might write it.
+pub(crate) fn show_latency(latency: LatencySpec) -> String {
+    match latency {
+        LatencySpec::Even { min, max } => Span { min, max }.to_string(),
+        LatencySpec::Percentiles { p50, p99 } => format!("p50 {}, p99 {}", show(p50), show(p99)),
+    }
+}
+
 /// `latency 50ms..90ms, loss 2%`.
 pub(crate) fn show_change(change: &LinkChange) -> String {
     let LinkChange { latency, bandwidth_bits, loss_ppm, duplicate_ppm, reorder_ppm } = change;
     let share =
         |word: &str, ppm: &Option<u32>| ppm.map(|ppm| format!("{word} {}", show_share(ppm)));
     let parts = [
-        latency.map(|latency| format!("latency {}", Span { min: latency.min, max: latency.max })),
+        latency.map(|latency| format!("latency {}", show_latency(latency))),
         bandwidth_bits.map(|bits| format!("bandwidth {bits} bit/s")),
         share("loss", loss_ppm),
         share("duplicate", duplicate_ppm),

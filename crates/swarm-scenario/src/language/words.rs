@@ -29,6 +29,8 @@ pub const TOP: &[Word] = &[
     word("waive", Takes::Tables(WAIVE), "invariants that are not judged; every report says so")
         .or("none"),
     word("cluster", Takes::Named(CLUSTER), "`[cluster.NAME]`: nodes `NAME/1` …"),
+    word("link", Takes::Named(LINK), "`[link.NAME]`: the network between two clusters")
+        .or("as near as the nodes of one cluster"),
     word(
         "domain",
         Takes::Named(CONTEXT),
@@ -40,7 +42,6 @@ pub const TOP: &[Word] = &[
     word("step", Takes::Steps, "`[[step]]`: what is done to the clusters").or("none"),
     word("expect", Takes::Expects, "`[[expect]]`: what must hold besides the invariants")
         .or("none"),
-    later("link"),
     later("feed"),
 ];
 
@@ -97,8 +98,27 @@ pub const DISK_KINDS: &[Word] = &[
 ];
 /// `lan` of a cluster.
 pub const LAN: &[Word] = &[
-    word("latency", Takes::Span, "one way, drawn anew for every delivery").or("`0.2ms..0.9ms`"),
+    LATENCY,
     word("bandwidth", Takes::Bandwidth, "of each direction").or("`10Gbit`"),
+    word("loss", Takes::Share, "datagrams are lost, streams delayed by a retransmission")
+        .or("`0%`"),
+];
+const LATENCY: Word = word(
+    "latency",
+    Takes::Latency,
+    "one way, drawn anew for every delivery: a range, or `{ p50 = \"38ms\", p99 = \"90ms\" }`",
+)
+.or("`0.2ms..0.9ms`");
+/// `latency` by percentiles: the shortest is four fifths of `p50`, the longest as far beyond `p99` as that is beyond `p50`.
+pub const PERCENTILES: &[Word] = &[
+    word("p50", Takes::Duration, "half of all deliveries are faster"),
+    word("p99", Takes::Duration, "99 in 100 deliveries are faster"),
+];
+/// A link between clusters.
+pub const LINK: &[Word] = &[
+    word("between", Takes::Texts, "the two clusters"),
+    LATENCY,
+    word("bandwidth", Takes::Bandwidth, "of each direction, for each node").or("`10Gbit`"),
     word("loss", Takes::Share, "datagrams are lost, streams delayed by a retransmission")
         .or("`0%`"),
 ];

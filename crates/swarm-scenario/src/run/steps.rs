@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm_client::Auth;
-use swarm_cluster::{Cut, DiskRef, Ending, NodeRef};
+use swarm_cluster::{Cut, DiskRef, Ending, NodeRef, Ways};
 use swarm_types::Instant;
 
 use super::faults::disks::{self, Blocks};
@@ -19,7 +19,7 @@ use super::{
     Expected, Run, answers::Answer, lock, manage, obeyed, operate, protection, tally, watch,
 };
 use crate::language::model::{
-    ClockVerb, Direction, DiskSelector, DiskVerb, Event, NetworkVerb, NodeSelector, Power,
+    ClockVerb, Company, Direction, DiskSelector, DiskVerb, Event, NetworkVerb, NodeSelector, Power,
     RECOVERY_SUSPENDED, Request, Retry, Start, Step, Targets, Truncated, Verb,
 };
 use crate::language::tell::listed;
@@ -401,9 +401,17 @@ impl Doing<'_> {
                 network::half_open(run, number, self.nodes(selector)).await?;
                 return Ok(Undo::Nothing);
             }
-            NetworkVerb::Degrade { nodes, with_clients, change } => {
+            NetworkVerb::Degrade { nodes, with, change } => {
                 let nodes = self.nodes(nodes);
-                let line = network::degrade(run, number, nodes, *with_clients, *change).await?;
+                let ways = match with {
+                    Company::Nodes => Ways::Around(nodes),
+                    Company::Clients => Ways::Clients(nodes),
+                    Company::These(others) => {
+                        let others = nodes_of(run, others, current, &nodes);
+                        Ways::Between(nodes, others)
+                    }
+                };
+                let line = network::degrade(run, number, ways, *change).await?;
                 return Ok(Undo::Reverse(line));
             }
             NetworkVerb::Truncate { request, at_byte, ending } => {

@@ -375,7 +375,7 @@ fn what_one_zone_sends_into_another_is_counted_and_what_stays_is_not() {
     let world = sim.handle();
     let here = world.add_host("here", ip(1));
     let there = world.add_node("there", ip(2), 7);
-    drop(world.add_host("neighbour", ip(3)));
+    let _ = world.add_host("neighbour", ip(3));
     world.set_boot(there, async move |env: Env| {
         send(&env, 1, 1).await;
         send(&env, 1, 1).await;

@@ -71,8 +71,8 @@ pub enum NetworkVerb {
     Degrade {
         /// Around these nodes.
         nodes: NodeSelector,
-        /// Their traffic with clients, not with other nodes.
-        with_clients: bool,
+        /// Their traffic with whom.
+        with: Company,
         /// How.
         change: LinkChange,
     },
@@ -96,6 +96,17 @@ pub enum NetworkVerb {
     },
     /// Undoes what a step did to the network, or all of it.
     Heal(Option<String>),
+}
+
+/// With whom traffic is made worse.
+#[derive(Debug, Clone)]
+pub enum Company {
+    /// With each other and all other nodes of their clusters.
+    Nodes,
+    /// With clients.
+    Clients,
+    /// With these.
+    These(NodeSelector),
 }
 
 /// What is done to disks.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use swarm_cluster::{DiskFault, Ending, LatencySpec, LinkChange, Reply};
+use swarm_cluster::{DiskFault, Ending, LinkChange, Reply};
 
-use super::{Names, cluster_of, select};
+use super::{Names, link, select};
 use crate::language::model::{
-    ClockVerb, Direction, DiskSelector, DiskVerb, NetworkVerb, NodeSelector, Truncated, Verb,
+    ClockVerb, Company, Direction, DiskSelector, DiskVerb, NetworkVerb, NodeSelector, Truncated,
+    Verb,
 };
 use crate::language::reader::{Reader, Table};
 use crate::language::units;
@@ -141,8 +142,19 @@ impl Source<'_> {
             "in" => Direction::In,
             _ => Direction::Both,
         };
-        let nodes = self.nodes("nodes")?;
-        let to = if self.table.has("to") { Some(self.nodes("to")?) } else { None };
+        let (nodes, to) = match (self.has_nodes(), self.table.has("link"), self.table.has("to")) {
+            (true, false, true) => (self.nodes("nodes")?, Some(self.nodes("to")?)),
+            (true, false, false) => (self.nodes("nodes")?, None),
+            (false, true, false) => {
+                let (one, other) = self.link()?;
+                (NodeSelector::All(one), Some(NodeSelector::All(other)))
+            }
+            _ => {
+                let what = "`nodes` are cut off, or a `link` is cut, which needs no `to`";
+                self.reader.problem(self.table.span(), what);
+                return None;
+            }
+        };
         let from_itself = match (&nodes, &to) {
             (NodeSelector::These(nodes), Some(NodeSelector::These(to))) => {
                 nodes.iter().find(|node| to.contains(node)).map(ToString::to_string)
@@ -159,11 +171,37 @@ impl Source<'_> {
         Some(NetworkVerb::Cut { nodes, to, direction })
     }
 
+    fn has_nodes(&self) -> bool {
+        self.table.has("nodes") || self.table.has("each")
+    }
+
+    /// The clusters at the ends of a link.
+    fn link(&self) -> Option<(String, String)> {
+        let text = self.table.text("link")?;
+        let ends = self.names.links.get(&text.value);
+        if ends.is_none() {
+            let known = self.names.links.keys().map(String::as_str);
+            self.reader.unknown(&text.span, "link", &text.value, known);
+        }
+        ends.cloned()
+    }
+
     fn degrade(&self) -> Option<NetworkVerb> {
         let Self { reader, names, table, .. } = self;
-        let nodes = match (table.has("nodes") || table.has("each"), table.has("link")) {
-            (true, false) => self.nodes("nodes")?,
-            (false, true) => NodeSelector::All(cluster_of(reader, names, table, "link")?),
+        let within = |text: &str| names.clusters.contains_key(text).then(|| text.to_owned());
+        let (nodes, with) = match (self.has_nodes(), table.text("link")) {
+            (true, None) => {
+                let with_clients = self.choice("with", "nodes")? == "clients";
+                let with = if with_clients { Company::Clients } else { Company::Nodes };
+                (self.nodes("nodes")?, with)
+            }
+            (false, Some(text)) if !table.has("with") => match within(&text.value) {
+                Some(cluster) => (NodeSelector::All(cluster), Company::Nodes),
+                None => {
+                    let (one, other) = self.link()?;
+                    (NodeSelector::All(one), Company::These(NodeSelector::All(other)))
+                }
+            },
             _ => {
                 reader.problem(table.span(), "a network is degraded around `nodes` or on a `link`");
                 return None;
@@ -171,9 +209,7 @@ impl Source<'_> {
         };
         let share = |key: &str| table.unit(key, "\"0.1%\"", units::share);
         let change = LinkChange {
-            latency: table
-                .span_of_time("latency")
-                .map(|span| LatencySpec::Even { min: span.min, max: span.max }),
+            latency: link::latency(table),
             bandwidth_bits: table.unit("bandwidth", "\"10Gbit\"", units::bandwidth),
             loss_ppm: share("loss"),
             duplicate_ppm: share("duplicate"),
@@ -183,8 +219,7 @@ impl Source<'_> {
             let what = "say what becomes worse: latency, bandwidth, loss, duplicate, reorder";
             reader.problem(table.span(), what);
         }
-        let with_clients = self.choice("with", "nodes")? == "clients";
-        Some(NetworkVerb::Degrade { nodes, with_clients, change })
+        Some(NetworkVerb::Degrade { nodes, with, change })
     }
 
     fn truncate(&self) -> Option<NetworkVerb> {

@@ -1,5 +1,7 @@
 //! What is accepted, and what a user is told who wrote something else.
 
+use swarm_cluster::LatencySpec;
+
 use super::*;
 use crate::language::model::{
     Counted, Event, NodeSelector, Operation, Pace, Power, Start, Subject, Verb, When,
@@ -386,12 +388,7 @@ fn a_wrong_word_is_told_with_its_place_and_the_nearest_word() {
 fn words_that_are_not_built_are_told_apart_from_mistakes() {
     for (tail, message) in [
         ("mix = { append = 3 }", "x:1:9: key in mix: `append`: not yet"),
-        ("[link.wan]", "x:1:2: key in the file: `link`: not yet"),
         ("[[step]]\nat = \"1m\"\ndo = \"restore\"", "x:3:6: verb `restore`: not yet"),
-        (
-            "[[step]]\nat = \"1m\"\ndo = \"cut\"\nlink = \"wan\"",
-            "x:4:1: key in the step `cut`: `link`: not yet",
-        ),
         (
             "[[step]]\nafter = \"to-dr drained\"\ndo = \"kill\"\nnodes = \"main/1\"",
             "x:2:9: event `to-dr drained`: not yet",
@@ -452,6 +449,7 @@ fn every_verb_that_is_built_can_be_used() {
                 arguments = vec!["disks = \"1 disks of main\""]
             }
             "degrade" => arguments = vec!["link = \"main\"", "loss = \"1%\""],
+            "cut" => arguments = vec!["nodes = \"main/1\""],
             _ => {}
         }
         let scenario = accept(&format!(
@@ -660,4 +658,68 @@ fn what_would_change_nothing_or_the_same_thing_twice_is_refused() {
     let often = "[[step]]\nevery = \"0s\"\ntimes = 3\ndo = \"kill\"\nnodes = \"main/1\"\n";
     assert_eq!(refused_for(often), "x:2:1: `every` is no time at all");
     accept(&often.replace("\"0s\"", "\"0s..1m\""));
+}
+
+/// Two clusters and the link between them.
+fn linked(link: &str, more: &str) -> Result<Scenario, Vec<Problem>> {
+    let text = format!(
+        "schema = 1\ntitle = \"t\"\nwhy = \"w\"\n[cluster.main]\nnodes = 2\n[cluster.dr]\nnodes = 2\n[link.wan]\n{link}\n{more}"
+    );
+    read("x", &text)
+}
+
+#[test]
+fn a_link_is_between_two_clusters_and_steps_cut_it_or_make_it_worse() {
+    let steps = r#"
+[[step]]
+at = "1m"
+do = "cut"
+link = "wan"
+for = "10m"
+[[step]]
+at = "20m"
+do = "degrade"
+link = "wan"
+latency = { p50 = "80ms", p99 = "200ms" }
+for = "1m"
+"#;
+    let wan = "between = [\"main\", \"dr\"]\nlatency = { p50 = \"38ms\", p99 = \"90ms\" }\nbandwidth = \"1Gbit\"\nloss = \"0.05%\"";
+    let scenario = linked(wan, steps).expect("reads");
+    let link = &scenario.links["wan"];
+    assert_eq!(link.between, ("main".to_owned(), "dr".to_owned()));
+    let (p50, p99) = (Duration::from_millis(38), Duration::from_millis(90));
+    assert_eq!(link.link.latency, LatencySpec::Percentiles { p50, p99 });
+    assert_eq!((link.link.bandwidth_bits, link.link.loss_ppm), (1_000_000_000, 500));
+    assert_eq!(scenario.steps[0].verb.to_string(), "cut all of main off from all of dr");
+    let worse = "degrade all of main with all of dr: latency p50 80ms, p99 200ms";
+    assert_eq!(scenario.steps[1].verb.to_string(), worse);
+}
+
+#[test]
+fn what_is_no_link_is_told() {
+    let told = |link: &str, more: &str| {
+        linked(link, more).expect_err("refused").first().expect("a reason").to_string()
+    };
+    let wan = "between = [\"main\", \"dr\"]";
+    for (link, more, why) in [
+        ("loss = \"1%\"", "", "lacks `between`"),
+        ("between = [\"main\"]", "", "a link is between two clusters"),
+        ("between = [\"main\", \"main\"]", "", "a link is between two clusters"),
+        ("between = [\"main\", \"drr\"]", "", "did you mean `dr`?"),
+        (wan, "[link.lan]\nbetween = [\"dr\", \"main\"]", "between the same clusters"),
+        (wan, "[[step]]\nat = \"1m\"\ndo = \"cut\"\nlink = \"wann\"", "did you mean `wan`?"),
+        (
+            wan,
+            "[[step]]\nat = \"1m\"\ndo = \"cut\"\nlink = \"wan\"\nnodes = \"main/1\"",
+            "a `link` is cut, which needs no `to`",
+        ),
+        (
+            "between = [\"main\", \"dr\"]\nlatency = { p50 = \"90ms\", p99 = \"38ms\" }",
+            "",
+            "`p99` is less than `p50`",
+        ),
+    ] {
+        let found = told(link, more);
+        assert!(found.contains(why), "{link} {more}: {found}");
+    }
 }

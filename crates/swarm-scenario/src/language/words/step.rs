@@ -148,16 +148,16 @@ pub const VERBS: &[VerbWord] = &[
     verb("cut", "cuts nodes off from others, or in one direction only", &[
         ON_NODES,
         word("to", Takes::Nodes, "those that they are cut off from").or("the other nodes of their clusters"),
-        word("direction", Takes::OneOf(DIRECTIONS), "which way is lost").or("both"),
-        later("link"),
-    ], &["nodes"]).undone_by("heal, for").bites_by(LOST),
+        word("link", Takes::Name, "instead of `nodes` and `to`: the two clusters of this link are cut off from each other"),
+        word("direction", Takes::OneOf(DIRECTIONS), "which way is lost; out of a link's first cluster").or("both"),
+    ], &[]).undone_by("heal, for").bites_by(LOST),
     verb("half-open", "the network forgets every connection that these nodes have with others: what is sent on it arrives nowhere and nobody is told; new ones work", NODES, &["nodes"])
         .bites_by("messages not delivered, connections timed out"),
     verb("degrade", "makes the network worse", &[
         word("nodes", Takes::Nodes, "around which nodes"),
-        word("link", Takes::Cluster, "instead of `nodes`: between all nodes of this cluster"),
+        word("link", Takes::Name, "instead of `nodes`: between the two clusters of this link, or between all nodes of this cluster"),
         word("with", Takes::OneOf(PEERS), "whose traffic with them").or("`nodes`"),
-        word("latency", Takes::Span, "one way").or("as it is"),
+        word("latency", Takes::Latency, "one way").or("as it is"),
         word("bandwidth", Takes::Bandwidth, "of each direction").or("as it is"),
         word("loss", Takes::Share, "datagrams are lost, streams delayed by a retransmission").or("as it is"),
         word("duplicate", Takes::Share, "of datagrams that arrive twice").or("as it is"),

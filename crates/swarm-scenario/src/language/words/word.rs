@@ -42,6 +42,8 @@ pub enum Takes {
     Window,
     /// `end`, or a time from the start.
     Moment,
+    /// A span, or a table of percentiles.
+    Latency,
     /// `64KiB`.
     Size,
     /// `20/s`.

@@ -35,25 +35,30 @@ pub(crate) async fn cut(run: &Arc<Run>, step: usize, cut: Cut) -> Result<usize, 
 pub(crate) async fn degrade(
     run: &Arc<Run>,
     step: usize,
-    nodes: Vec<NodeRef>,
-    with_clients: bool,
+    ways: Ways,
     change: LinkChange,
 ) -> Result<usize, String> {
-    let whose = if with_clients { " with clients" } else { "" };
-    let what = format!("degrade {}{whose}: {}", listed(&nodes), show_change(&change));
+    let (nodes, whose) = match &ways {
+        Ways::Around(nodes) => (nodes, String::new()),
+        Ways::Clients(nodes) => (nodes, " with clients".to_owned()),
+        Ways::Between(nodes, others) => (nodes, format!(" with {}", listed(others))),
+        Ways::OneWay { from, to } => (from, format!(" to {}", listed(to))),
+    };
+    let what = format!("degrade {}{whose}: {}", listed(nodes), show_change(&change));
     let line = begin(run, step, what);
     let is_bad = change.loss_ppm.is_some_and(|loss| loss > 0)
         || change.latency.is_some_and(|latency| latency.mostly_below() > LATE)
         || change.bandwidth_bits.is_some_and(|bits| bits < NARROW);
     let trouble = {
         let mut reach = lock(&run.reach);
-        if is_bad && !with_clients {
-            reach.cut(run.now(), &Cut::Isolate(nodes.clone()))
-        } else {
-            reach.disturbed(run.now())
+        match &ways {
+            Ways::Around(nodes) if is_bad => reach.cut(run.now(), &Cut::Isolate(nodes.clone())),
+            Ways::Between(nodes, others) if is_bad => {
+                reach.cut(run.now(), &Cut::Partition(vec![nodes.clone(), others.clone()]))
+            }
+            _ => reach.disturbed(run.now()),
         }
     };
-    let ways = if with_clients { Ways::Clients(nodes) } else { Ways::Around(nodes) };
     let action = Action::Degrade { ways, change };
     apply_reversible(run, line, action, Some(trouble), Of::Network).await?;
     Ok(line)

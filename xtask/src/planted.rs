@@ -36,7 +36,7 @@ const PLANTED: &[Planted] = &[
     planted("scrub-skips-last-block", "rot", "0..2", "protected"),
     planted("forget-deletes-early", "late-return", "0..2", "no resurrection"),
     planted("mount-stale", "stale-volume-returns", "0..2", "no resurrection"),
-    planted("mount-trusts-cache", "failed-syncs-then-kill", "0..2", "durable"),
+    planted("mount-trusts-cache", "failed-syncs-then-kill", "0..4", "durable"),
     planted("two-on-one-node", "disk-moves", "0..2", "protected"),
     planted("quarantined-counts", "rot", "0..2", "protected"),
     planted("hints-vouch", "late-return", "0..2", "protected"),

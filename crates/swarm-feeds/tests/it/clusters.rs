@@ -8,7 +8,7 @@ use std::time::Duration;
 use swarm_feeds::stats::FeedState;
 use swarm_feeds::wire::{encode_held, read_delete, read_import, read_probe};
 use swarm_plan::feeds::{Held, Verdict, judge_import, judge_import_delete};
-use swarm_sim::{HostId, LinkModel, SimHandle};
+use swarm_sim::{HostId, Latency, LinkModel, SimHandle};
 use swarm_types::{FeedOutcome, HeaderList, Stamp, StreamId};
 
 use crate::kit::{HOUR, MINUTE, Plan, SECOND, Town, object, stamp, stream, to, tombstone, with};
@@ -84,8 +84,7 @@ fn plan(nodes: usize, seed: u64) -> (Plan, Shared) {
         assert!(world.start(host).done(), "it was off");
         theirs.lock().unwrap().host = Some(host);
         let link = LinkModel {
-            latency_min: Duration::from_millis(20),
-            latency_max: Duration::from_millis(60),
+            latency: Latency::even(Duration::from_millis(20), Duration::from_millis(60)),
             bandwidth_bits: 100_000_000,
             ..LinkModel::default()
         };

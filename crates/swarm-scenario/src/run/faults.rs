@@ -225,6 +225,10 @@ async fn switch_off(
         Power::Wipe | Power::PowerOff => losses::held(run, &disks),
         _ => Vec::new(),
     };
+    let said = match power {
+        Power::PowerOff => losses::said(run, &disks),
+        _ => BTreeMap::new(),
+    };
     let action = match power {
         Power::Kill => Action::Kill(node.clone()),
         Power::PowerOff => Action::PowerOff(node.clone()),
@@ -251,6 +255,7 @@ async fn switch_off(
     }
     if power == Power::Wipe || run.world.damage().iter().any(lied) {
         losses::book(run, node, &before, None);
+        losses::book_what_was_said(run, node, said);
     }
     if power != Power::Pause {
         losses::stopped(run, node);

@@ -189,16 +189,20 @@ impl Source<'_> {
     fn degrade(&self) -> Option<NetworkVerb> {
         let Self { reader, names, table, .. } = self;
         let within = |text: &str| names.clusters.contains_key(text).then(|| text.to_owned());
+        let with = match self.choice("with", "nodes")?.as_str() {
+            "clients" => Company::Clients,
+            _ => Company::Nodes,
+        };
         let (nodes, with) = match (self.has_nodes(), table.text("link")) {
-            (true, None) => {
-                let with_clients = self.choice("with", "nodes")? == "clients";
-                let with = if with_clients { Company::Clients } else { Company::Nodes };
-                (self.nodes("nodes")?, with)
-            }
-            (false, Some(text)) if !table.has("with") => match within(&text.value) {
-                Some(cluster) => (NodeSelector::All(cluster), Company::Nodes),
+            (true, None) => (self.nodes("nodes")?, with),
+            (false, Some(text)) => match within(&text.value) {
+                Some(cluster) => (NodeSelector::All(cluster), with),
                 None => {
                     let (one, other) = self.link()?;
+                    if table.has("with") {
+                        let what = "a link is between clusters, not `with` anybody";
+                        reader.problem(table.key_span("with"), what);
+                    }
                     (NodeSelector::All(one), Company::These(NodeSelector::All(other)))
                 }
             },

@@ -55,6 +55,43 @@ pub(crate) fn book(run: &Run, node: &NodeRef, before: &[Disk], gone: Option<&Dis
     took(run, node, copies, records, gone);
 }
 
+/// What disks only say that they have: the versions that their nodes have filed, and that are not in what is durable of their
+/// journals. Disks that lie about syncs have such; with the power they are gone.
+pub(crate) fn said(run: &Run, disks: &[DiskRef]) -> BTreeMap<DiskRef, BTreeMap<Id, Stamp>> {
+    let versions = |volume: &Volume| -> BTreeMap<Id, Stamp> {
+        volume.filed.iter().map(|(stream, filed)| (*stream, filed.version())).collect()
+    };
+    let of_disk = |disk: &DiskRef| {
+        let image = run.world.image(disk);
+        let filed = versions(&image::read_index(&*image, &run.world.index(disk)?).ok()?);
+        let durable = versions(&image::read(&*image).ok()?);
+        let only_said: BTreeMap<Id, Stamp> = filed
+            .into_iter()
+            .filter(|(stream, stamp)| durable.get(stream).is_none_or(|durable| durable < stamp))
+            .collect();
+        (!only_said.is_empty()).then(|| (disk.clone(), only_said))
+    };
+    disks.iter().filter_map(of_disk).collect()
+}
+
+/// The power of a node has gone, and with it what its disks only said that they have.
+pub(crate) fn book_what_was_said(
+    run: &Run,
+    node: &NodeRef,
+    said: BTreeMap<DiskRef, BTreeMap<Id, Stamp>>,
+) {
+    for (disk, mut records) in said {
+        if let Ok(volume) = image::read(&*run.world.image(&disk)) {
+            let has = |stream: &Id, stamp: &Stamp| {
+                volume.filed.get(stream).is_some_and(|filed| filed.version() >= *stamp)
+            };
+            records.retain(|stream, stamp| !has(stream, stamp));
+        }
+        let copies = records.values().copied().collect();
+        took(run, node, copies, records, None);
+    }
+}
+
 /// A node has lost these copies and records: books them, and those that are nowhere else.
 pub(crate) fn took(
     run: &Run,

@@ -11,8 +11,10 @@ use tokio::sync::watch;
 use crate::service::{Health, lock};
 use crate::visit::{Errors, Verified};
 
-/// Replicas under look at once; no request has another one looked at before these are done.
+/// Replicas under look at once.
 const UNDER_WAY_MAX: usize = 64;
+/// Of these, on one volume: a disk that hangs keeps nobody from the others.
+const UNDER_WAY_EACH: usize = 16;
 /// Replicas remembered as unfit at once; beyond that the one that will be looked at next is forgotten.
 const UNFIT_MAX: usize = 1024;
 /// Replicas under look or remembered at once.
@@ -100,7 +102,8 @@ impl Health {
         }
         let is_unfit =
             looks.unfit.get(&replica).is_some_and(|unfit| self.env().now() < unfit.until);
-        if is_unfit || looks.under_way.len() >= UNDER_WAY_MAX {
+        let on_volume = looks.under_way.keys().filter(|(on, ..)| *on == volume.id()).count();
+        if is_unfit || looks.under_way.len() >= UNDER_WAY_MAX || on_volume >= UNDER_WAY_EACH {
             return None;
         }
         let (tell, end) = watch::channel(None);

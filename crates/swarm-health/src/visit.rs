@@ -227,7 +227,9 @@ impl Health {
                 (Verified::Unreadable, Some(format!("byte {at} cannot be read: {source}")))
             }
             Err(_) => {
-                volume.note_slow();
+                if errors == Errors::Count {
+                    volume.note_slow();
+                }
                 return Verified::Nothing;
             }
         };

@@ -23,9 +23,11 @@ pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a starting node waits for its volumes. One that takes longer goes on mounting while the node serves from the
 /// others: a disk that hangs must not keep them away (our choice; long against reading any journal).
 const MOUNT_PATIENCE: Duration = Duration::from_secs(300);
-/// How often a volume that could not be mounted is tried again. What hinders it may pass at any moment, and what it holds
-/// serves nobody until then (our choice).
+/// When a volume that could not be mounted is tried again for the first time. What hinders it may pass at any moment, and
+/// what it holds serves nobody until then (our choice).
 const MOUNT_AGAIN: Duration = Duration::from_secs(5);
+/// When it is tried again after that: a mount may read much.
+const MOUNT_AGAIN_LATER: Duration = Duration::from_secs(10);
 /// How much is read to see whether a disk that takes no writes still delivers: one block.
 const PROBE_LEN: usize = 4096;
 
@@ -110,7 +112,7 @@ impl Content {
 /// What would have to happen before a volume is mounted again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hope {
-    /// Nothing: the next heartbeat tries.
+    /// Nothing: it is tried again from time to time.
     Retry,
     /// Its disk must be unplugged first: it would be refused again.
     Refused,
@@ -239,9 +241,10 @@ impl Slots {
     fn mount_again(self: &Arc<Self>, disk: DiskId) {
         let slots = Arc::clone(self);
         drop(self.env.spawn("mount-again", async move {
-            let mut ticks = slots.env.background("mount-again", MOUNT_AGAIN);
+            let mut wait = MOUNT_AGAIN;
             loop {
-                ticks.tick().await;
+                slots.env.background("mount-again", wait).tick().await;
+                wait = MOUNT_AGAIN_LATER;
                 let is_ours = slots.lock().iter_mut().any(|slot| {
                     let ours = slot.disk == disk && slot.hope() == Some(Hope::Retry);
                     if ours {
@@ -389,12 +392,15 @@ impl Slots {
     }
 
     /// A volume that closed itself takes part in nothing until it is mounted again.
-    pub(crate) fn give_up(&self, volume: VolumeId, why: &str, may_return: bool) {
+    pub(crate) fn give_up(self: &Arc<Self>, volume: VolumeId, why: &str, may_return: bool) {
         tracing::error!(node = self.env.name(), %volume, why, "volume given up");
         let disk = self.lock().iter().find(|slot| slot.holds(volume)).map(|slot| slot.disk.clone());
         if let Some(disk) = disk {
             let hope = if may_return { Hope::Retry } else { Hope::Refused };
             self.put(&disk, Content::Unavailable { why: why.to_owned(), hope });
+            if may_return {
+                self.mount_again(disk);
+            }
         }
     }
 
@@ -497,7 +503,7 @@ impl Slots {
 
     /// Looks at every disk: which do not work, which have had too many errors, which volumes are empty at last. Returns when
     /// each has answered or was given up.
-    pub(crate) async fn heartbeat(&self) {
+    pub(crate) async fn heartbeat(self: &Arc<Self>) {
         let mounted: Vec<Mounted> =
             self.lock().iter().filter_map(|slot| slot.mounted().cloned()).collect();
         // A disk that does not answer must not keep the others from being looked at.
@@ -529,7 +535,7 @@ impl Slots {
         });
     }
 
-    /// Takes note of disks that were pulled or plugged in. The mounts of those that have come, or may work again.
+    /// Takes note of disks that were pulled or plugged in. The mounts of those that have come.
     pub(crate) fn compare_with(self: &Arc<Self>, plugged: &[DiskId]) -> Vec<Task<()>> {
         let to_mount = self.pull_and_plug(plugged);
         to_mount.into_iter().map(|disk| self.mount_in_task(disk, false)).collect()
@@ -552,7 +558,7 @@ impl Slots {
         for disk in plugged {
             let known = table.iter_mut().find(|slot| slot.disk == *disk);
             match known {
-                Some(slot) if matches!(slot.hope(), Some(Hope::Gone | Hope::Retry)) => {
+                Some(slot) if slot.hope() == Some(Hope::Gone) => {
                     ended.push(slot.replace(Content::Mounting));
                     to_mount.push(disk.clone());
                 }
@@ -571,7 +577,7 @@ impl Slots {
 
     /// Renews a volume's last-touched time, which shows whether its disk takes writes. One that does not, but still
     /// delivers, keeps delivering and takes nothing new; one that does neither is given up until it answers again.
-    async fn beat(&self, mounted: Mounted) {
+    async fn beat(self: &Arc<Self>, mounted: Mounted) {
         let Mounted { volume, device } = mounted;
         let why = match self.env.timeout(DISK_TIMEOUT, volume.touch()).await {
             Ok(Ok(())) => return self.note_trouble(volume.id(), None),
@@ -612,7 +618,7 @@ impl Slots {
         verdicts
     }
 
-    async fn carry_out(&self, volume: &Volume, verdict: VolumeState) {
+    async fn carry_out(self: &Arc<Self>, volume: &Volume, verdict: VolumeState) {
         if verdict == VolumeState::Unavailable {
             return self.give_up(volume.id(), "its disk has had too many errors", false);
         }

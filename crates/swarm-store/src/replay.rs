@@ -17,7 +17,7 @@ use crate::journal::{ChosenHalf, Group, Tail, Walker};
 use crate::layout::Superblock;
 use crate::mount::IndexUse;
 use crate::record::{Entry, brief, decode_value, with_note, with_slots};
-use crate::verify::{extent_is_whole, rewrite_extent};
+use crate::verify::{Rewritten, extent_is_whole, rewrite_extent};
 
 /// Why an index could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,8 @@ impl Replay<'_> {
     }
 
     /// Applies the last group without the extents that are not whole. Those that are it writes again: they may be in a
-    /// cache alone, like the group itself ([`crate::settle`]).
+    /// cache alone, like the group itself ([`crate::settle`]). What cannot be read may have been acknowledged: it stays filed,
+    /// as damaged.
     async fn judge_last(
         &self,
         index: &dyn Index,
@@ -126,9 +127,13 @@ impl Replay<'_> {
                 let brief = brief(value).map_err(|_| self.shapeless())?;
                 if let Some(extent) = brief.extent {
                     replayed.verified += 1;
-                    if !self.rewrite(*id, &extent).await? {
-                        replayed.dropped.push((*id, brief.stamp));
-                        continue;
+                    match self.rewrite(*id, &extent).await? {
+                        Rewritten::Whole => {}
+                        Rewritten::Unreadable => replayed.damaged.push(*id),
+                        Rewritten::NotWhole => {
+                            replayed.dropped.push((*id, brief.stamp));
+                            continue;
+                        }
                     }
                 }
             }
@@ -166,9 +171,10 @@ impl Replay<'_> {
     }
 
     /// The same; what is whole is written again, for the next sync to make it durable.
-    async fn rewrite(&self, stream: StreamId, extent: &Extent) -> Result<bool, MountError> {
+    async fn rewrite(&self, stream: StreamId, extent: &Extent) -> Result<Rewritten, MountError> {
         if self.env.planted(Bug::MountTrustsCache) {
-            return Ok(self.is_whole(stream, extent).await);
+            let is_whole = self.is_whole(stream, extent).await;
+            return Ok(if is_whole { Rewritten::Whole } else { Rewritten::NotWhole });
         }
         rewrite_extent(self.disk, &self.binding(stream, extent), extent)
             .await

@@ -165,8 +165,19 @@ pub(crate) async fn extent_is_whole(
     }
 }
 
-/// The same; writes the bytes that were compared to where they are. False where they are not whole or cannot be read:
-/// then some may have been written again, as they are. The sync is left to the caller.
+/// What writing an extent again came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rewritten {
+    /// It is whole, and every byte was written again.
+    Whole,
+    /// It does not hold what was published.
+    NotWhole,
+    /// The disk does not give all of it out, so that nobody knows.
+    Unreadable,
+}
+
+/// The same; writes the bytes that were compared to where they are. Where they are not whole or cannot be read, some may have
+/// been written again, as they are. The sync is left to the caller.
 ///
 /// # Errors
 /// What the disk says to a write.
@@ -174,29 +185,29 @@ pub(crate) async fn rewrite_extent(
     disk: &Arc<dyn Disk>,
     binding: &Binding,
     extent: &Extent,
-) -> io::Result<bool> {
+) -> io::Result<Rewritten> {
     let table = match extent.blocks() {
         0 => Bytes::new(),
         blocks => match disk.read_at(extent.table_at(0), usize_of(4 * blocks)).await {
             Ok(table) => table,
-            Err(_) => return Ok(false),
+            Err(_) => return Ok(Rewritten::Unreadable),
         },
     };
     if binding.table(extent.length, &table) != extent.checksum {
-        return Ok(false);
+        return Ok(Rewritten::NotWhole);
     }
     let step = READ_AHEAD * BODY_BLOCK;
     for from in (0..extent.size()).step_by(usize_of(step)) {
         let len = step.min(extent.size() - from);
         let Ok(bytes) = disk.read_at(extent.offset + from, usize_of(len)).await else {
-            return Ok(false);
+            return Ok(Rewritten::Unreadable);
         };
         if !piece_is_whole(binding, extent, &table, (from, &bytes)) {
-            return Ok(false);
+            return Ok(Rewritten::NotWhole);
         }
         disk.submit(vec![(extent.offset + from, bytes)], SyncMode::NoSync).await?;
     }
-    Ok(true)
+    Ok(Rewritten::Whole)
 }
 
 /// Whether these bytes of an extent, from the beginning of a block of the body on, belong to this table: what may lie

@@ -254,12 +254,14 @@ fn a_volume_that_could_not_be_mounted_is_back_within_seconds_of_its_disk() {
         let _ = cluster.world().trouble_disk(disk, DiskTrouble::ReadOnly).done();
     }
     cluster.start(3);
-    cluster.run_for(Duration::from_secs(10));
+    cluster.run_for(10 * TICK);
     assert_eq!(states(&cluster, 3), [VolumeState::Unavailable; 2]);
+    let tries = cluster.world().tasks(cluster.host(3)).get("mount-again").copied();
+    assert_eq!(tries, Some(2), "one for each disk");
     for disk in disks {
         assert_eq!(cluster.world().heal_disk(disk).done(), 1);
     }
-    cluster.run_for(Duration::from_secs(6));
+    cluster.run_for(Duration::from_secs(11));
     assert_eq!(states(&cluster, 3), [VolumeState::Ok; 2]);
     all_are_read(&mut cluster);
 }

@@ -346,25 +346,28 @@ fn is_held_up(run: &Run, node: &NodeRef) -> bool {
     !lock(&run.steps).faults.of_disks(&disks).is_empty()
 }
 
-/// True while something is wrong with the disk of this volume.
-fn is_in_trouble(run: &Run, node: &NodeRef, volume: &watch::VolumeStatus) -> bool {
-    let disk = run.world.disks(node).into_iter().find(|disk| disk.to_string() == volume.disk);
-    disk.is_some_and(|disk| !lock(&run.steps).faults.of_disks(&[disk]).is_empty())
+/// True if the node has not mounted a volume whose disk has something wrong with it.
+async fn lacks_volumes(run: &Run, node: &NodeRef) -> bool {
+    let Ok(status) = watch::status(run, node).await else { return false };
+    let in_trouble =
+        |disk: &DiskRef| !lock(&run.steps).faults.of_disks(std::slice::from_ref(disk)).is_empty();
+    run.world.disks(node).iter().any(|disk| {
+        let name = disk.to_string();
+        let mut volumes = status.volumes.iter();
+        volumes.any(|volume| volume.disk == name && volume.state == "unavailable")
+            && in_trouble(disk)
+    })
 }
 
-/// The node counts as off until it says that it has started and mounted its volumes, but no longer than something holds it
-/// up: what could not be mounted is tried again within a few seconds.
+/// The node counts as off until it says that it has started, but no longer than something holds it up. Nobody can count on its
+/// copies then for as long as a disk with something wrong keeps it from mounting a volume: that is tried again every few
+/// seconds.
 fn over_when_started(run: &Arc<Run>, node: &NodeRef, trouble: TroubleNumber) {
     let (run, node) = (Arc::clone(run), node.clone());
     drop(run.env().clone().spawn("node starts", async move {
         while !run.is_rested() && is_held_up(&run, &node) {
             let starts = match watch::status(&run, &node).await {
-                Ok(status) => {
-                    matches!(status.state.as_str(), "mounting" | "initializing")
-                        || status.volumes.iter().any(|volume| {
-                            volume.state == "unavailable" && is_in_trouble(&run, &node, volume)
-                        })
-                }
+                Ok(status) => matches!(status.state.as_str(), "mounting" | "initializing"),
                 Err(_) => run.world.life(&node) != Life::Off,
             };
             if !starts {
@@ -372,7 +375,16 @@ fn over_when_started(run: &Arc<Run>, node: &NodeRef, trouble: TroubleNumber) {
             }
             run.pause(LOOK_EVERY).await;
         }
-        lock(&run.reach).over(run.now(), trouble);
+        let (number, now) = (run.number(&node), run.now());
+        let without_copies = {
+            let mut reach = lock(&run.reach);
+            reach.over(now, trouble);
+            reach.copies_out(now, number)
+        };
+        while !run.is_rested() && is_held_up(&run, &node) && lacks_volumes(&run, &node).await {
+            run.pause(LOOK_EVERY).await;
+        }
+        lock(&run.reach).over(run.now(), without_copies);
     }));
 }
 

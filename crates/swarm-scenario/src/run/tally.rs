@@ -201,8 +201,20 @@ pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
     let run_of_task = Arc::clone(run);
     drop(run.env().spawn("given up", async move {
         let run = run_of_task;
-        while !left.is_empty() && !run.is_over() {
+        let mut given_up_here: BTreeSet<DiskRef> = BTreeSet::new();
+        loop {
+            let is_done = left.is_empty() && given_up_here.is_empty();
+            if is_done || run.is_over() {
+                return;
+            }
             run.pause(LOOK_EVERY).await;
+            for disk in given_up_here.clone() {
+                // Whatever hindered it has passed.
+                if is_ok(&run, &disk).await {
+                    lock(&run.tally).given_up.remove(&disk);
+                    given_up_here.remove(&disk);
+                }
+            }
             for disk in left.clone() {
                 let Some(node) = run.world.plugged_into(&disk) else {
                     lock(&run.tally).suspected.remove(&disk);
@@ -219,11 +231,20 @@ pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
                         tally.given_up.insert(disk.clone());
                     }
                     left.remove(&disk);
+                    given_up_here.insert(disk.clone());
                     lost(&run, vec![disk], run.now());
                 }
             }
         }
     }));
+}
+
+/// True if a node has the volume on this disk in service.
+async fn is_ok(run: &Run, disk: &DiskRef) -> bool {
+    let Some(node) = run.world.plugged_into(disk) else { return false };
+    let Ok(status) = watch::status(run, &node).await else { return false };
+    let name = disk.to_string();
+    status.volumes.iter().any(|volume| volume.disk == name && volume.state == "ok")
 }
 
 /// True if some step of the file takes volumes of this cluster away without waiting until it is fully protected.

@@ -154,7 +154,7 @@ fn judge_health(
             |volume: &VolumeStatus| broken.is_some_and(|broken| broken.contains(&volume.disk));
         let is_lost = |volume: &VolumeStatus| volume.state == "unavailable" && is_broken(volume);
         let waits = |volume: &VolumeStatus| {
-            volume.state == "retiring" && is_broken(volume) && has_nowhere_to_go(statuses, status)
+            volume.state == "retiring" && is_broken(volume) && has_nowhere_to_go(statuses)
         };
         let excused = match status.state.as_str() {
             "error" => status.volumes.iter().any(is_lost),
@@ -186,12 +186,11 @@ fn judge_health(
     Ok(())
 }
 
-/// True if fewer nodes than [`RETIRE_NEEDS`] have a volume that could take what lies on the volumes of this one: it waits for
-/// capacity, however long that takes.
-fn has_nowhere_to_go(statuses: &[Status], of: &Status) -> bool {
+/// True if fewer nodes than [`RETIRE_NEEDS`], its own among them, have a volume that could take what lies on a volume that
+/// retires: it waits for capacity, however long that takes.
+fn has_nowhere_to_go(statuses: &[Status]) -> bool {
     let takes = |status: &&Status| status.volumes.iter().any(|volume| volume.state == "ok");
-    let others = statuses.iter().filter(|status| status.node != of.node);
-    others.filter(takes).count() < RETIRE_NEEDS
+    statuses.iter().filter(takes).count() < RETIRE_NEEDS
 }
 
 /// Waits until a cluster is healthy; gives up when the run is to end.

@@ -343,8 +343,17 @@ fn an_acknowledged_write_that_loses_to_one_it_could_know_is_out_of_order() {
     assert_eq!(out_of_order(&history, 1, &Whole), None);
 }
 
-/// One register with a clock, as every correct cluster looks from outside: operations take effect at one instant between
-/// sending and answer (or, if their fate is unknown, at any time after sending, or never).
+#[test]
+fn what_was_answered_when_another_was_sent_is_before_it() {
+    let history = [write(1, 195, 196, 195), delete(183, 195)];
+    assert_eq!(judge(&history, LATE, &Whole, Seen::Absent), Err(Illegal::Lost { write: 0 }));
+    // A message takes time, so that nothing happens at the instant at which it is asked for.
+    let history = [write(1, 195, 196, 195), delete(183, 196)];
+    assert_eq!(judge(&history, LATE, &Whole, Seen::Absent), Ok(()));
+}
+
+/// One register with a clock, as every correct cluster looks from outside: operations take effect at one instant after they
+/// were sent, and no later than their answer (or, if their fate is unknown, at any time after sending, or never).
 fn arbitrary_run() -> impl Strategy<Value = (Vec<Entry>, Option<(u32, Stamp)>)> {
     let operation = (
         0u64..200,
@@ -357,8 +366,8 @@ fn arbitrary_run() -> impl Strategy<Value = (Vec<Entry>, Option<(u32, Stamp)>)> 
         let mut effects = Vec::new();
         for (number, (sent, length, inside, is_write, fate)) in operations.into_iter().enumerate() {
             let effect = match fate {
-                0 => Some(sent + inside.min(length)),
-                1 => Some(sent + inside * 7),
+                0 => Some(sent + inside.clamp(1, length)),
+                1 => Some(sent + inside.max(1) * 7),
                 _ => None,
             };
             effects.push((effect, number, sent, sent + length, is_write, fate));

@@ -92,7 +92,7 @@ impl GroupKind {
 /// The header of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GroupHeader {
-    /// Of the half; grows by one with every checkpoint.
+    /// Of the half; grows with every checkpoint.
     pub(crate) generation: u64,
     /// Grows by one with every group.
     pub(crate) sequence: u64,

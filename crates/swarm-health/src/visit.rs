@@ -236,7 +236,7 @@ impl Health {
         self.count("bodies verified", 1);
         let quarantined = bad.is_some();
         if quarantined != record.is_quarantined() {
-            let marked = volume.set_quarantined(id, stamp, quarantined);
+            let marked = volume.set_quarantined(record, quarantined);
             if !matches!(self.env().timeout(DISK_TIMEOUT, marked).await, Ok(Ok(true))) {
                 return Verified::Nothing;
             }

@@ -74,6 +74,10 @@ impl Node {
             Message::Retract(order) => {
                 self.carry_out("retract", peer, order.request, |node| node.retract(order))
             }
+            // Beside much other work a read can wait: deletes share the bound.
+            Message::Examine(_) if self.inner.background_now() >= ORDERS_MAX / 16 => {
+                self.inner.count("orders dropped");
+            }
             Message::Examine(order) => {
                 self.carry_out("examine", peer, order.request, async move |node| {
                     node.is_sound_after_all(wire::stream_id(order.id), order.stamp.into()).await

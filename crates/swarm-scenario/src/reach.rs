@@ -4,7 +4,7 @@
 //! kept apart: what a node could reach *all the time* (only then may an answer be demanded of it), and what it could
 //! reach *at some time* (only beyond that is anything certain not to have happened).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use swarm_cluster::{Cut, NodeRef};
@@ -96,8 +96,6 @@ pub(crate) struct Reach {
     nodes: Vec<NodeRef>,
     numbers: BTreeMap<NodeRef, NodeNumber>,
     troubles: Vec<Trouble>,
-    /// The nodes all of whose volumes are retired, or being emptied: such a node sends clients away.
-    leaving: BTreeSet<NodeNumber>,
     /// What the disks of nodes lost.
     pub(crate) damage: DamageLedger,
 }
@@ -152,20 +150,6 @@ impl Reach {
     /// Something is wrong from now on that cuts nobody off.
     pub(crate) fn disturbed(&mut self, at: Instant) -> TroubleNumber {
         self.begin(at, What::Noise)
-    }
-
-    /// All volumes of a node are retired or being emptied from now on, or not any more.
-    pub(crate) fn leaves(&mut self, node: NodeNumber, does: bool) {
-        if does {
-            self.leaving.insert(node);
-        } else {
-            self.leaving.remove(&node);
-        }
-    }
-
-    /// True if the node may close the connections of clients by decision, which is no trouble and stays so at rest.
-    pub(crate) fn is_leaving(&self, node: NodeNumber) -> bool {
-        self.leaving.contains(&node)
     }
 
     fn begin(&mut self, at: Instant, what: What) -> TroubleNumber {
@@ -299,17 +283,6 @@ mod tests {
         assert_eq!(shown(reach.always(NodeNumber(0), at(500), at(501))), [1, 3]);
         assert!(reach.all_over(at(600)) && !reach.all_over(at(700)));
         assert_eq!(shown(reach.always(NodeNumber(0), at(616), at(617))), [1, 2, 3]);
-    }
-
-    #[test]
-    fn a_node_that_leaves_is_no_trouble_and_stays_so_at_rest() {
-        let mut reach = reach();
-        reach.leaves(NodeNumber(1), true);
-        assert!(reach.was_always_well(at(9)));
-        reach.all_over(at(10));
-        assert!(reach.is_leaving(NodeNumber(1)) && !reach.is_leaving(NodeNumber(0)));
-        reach.leaves(NodeNumber(1), false);
-        assert!(!reach.is_leaving(NodeNumber(1)));
     }
 
     #[test]

@@ -85,7 +85,11 @@ pub(crate) enum Work {
 /// What is new about a replica.
 pub(crate) enum Noted {
     Hints(Hints),
-    Quarantined(bool),
+    /// Of the replica with this number of extent, and no other of its version.
+    Quarantined {
+        number: u64,
+        quarantined: bool,
+    },
 }
 
 /// A change asked for, and who waits. The answer is the number of records removed, found or settled.
@@ -456,7 +460,8 @@ impl Committer {
         let Some(mut known) = filed.known else { return Ok(0) };
         match what {
             Noted::Hints(hints) => known.hints = hints,
-            Noted::Quarantined(quarantined) => known.quarantined = quarantined,
+            Noted::Quarantined { number, .. } if number != extent.number => return Ok(0),
+            Noted::Quarantined { quarantined, .. } => known.quarantined = quarantined,
         }
         let note = Note { stamp, number: extent.number, known };
         let value = with_note(&filed.value, &note).map_err(|error| self.failed(error))?;

@@ -53,13 +53,6 @@ impl Counters {
     pub(crate) fn slow(&self) {
         self.slow.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// The read that has just failed was of something that had failed before: it says nothing new about the disk.
-    pub(crate) fn known(&self, error: &io::Error) {
-        if is_fault(error) {
-            self.reads.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
 }
 
 /// Whether an error says that the disk fails: one that is full, or was pulled, is as good as before once it is relieved or

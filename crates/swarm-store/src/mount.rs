@@ -72,6 +72,7 @@ pub(crate) async fn mount(
     options: MountOptions,
 ) -> Result<(Volume, MountReport), MountError> {
     let errors = Arc::new(Counters::default());
+    let uncounted = Arc::clone(&disk);
     let disk: Arc<dyn Disk> = Arc::new(Counted::new(disk, Arc::clone(&errors)));
     let (superblock, repairs) = read_superblock(&disk).await?;
     if superblock.cluster != options.cluster {
@@ -109,7 +110,8 @@ pub(crate) async fn mount(
         let settled = settle(&disk, &superblock, &half, &tail).await;
         settled.map_err(|source| MountError::Disk { source })?;
     }
-    let opening = Opening { env, disk, errors, superblock, half, tail, replayed, repairs };
+    let disks = [disk, uncounted];
+    let opening = Opening { env, disks, errors, superblock, half, tail, replayed, repairs };
     Ok((opening.start(index).await?, report))
 }
 
@@ -192,7 +194,8 @@ fn in_memory() -> Arc<dyn Index> {
 /// Everything that is known when the journal has been read.
 struct Opening<'a> {
     env: &'a Env,
-    disk: Arc<dyn Disk>,
+    /// The disk as its errors are counted, and as they are not.
+    disks: [Arc<dyn Disk>; 2],
     errors: Arc<Counters>,
     superblock: Superblock,
     half: ChosenHalf,
@@ -224,7 +227,7 @@ impl Opening<'_> {
         let room = Room::new(&self.superblock.layout, self.tail.head, lying);
         let books = Mutex::new(Books::new(totals, feeds, marks, room, epoch));
         let shared =
-            Shared::new(self.env.clone(), self.disk, self.errors, self.superblock, index, books);
+            Shared::new(self.env.clone(), self.disks, self.errors, self.superblock, index, books);
         let shared = Arc::new(shared);
         let mut committer = Committer::new(Arc::clone(&shared), &self.half, &self.tail, epoch);
         committer.open(self.repairs, restated).await.map_err(|error| match error {

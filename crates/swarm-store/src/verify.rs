@@ -40,26 +40,21 @@ pub enum Verdict {
 /// A record being verified, in steps of bounded size.
 pub struct Examination {
     shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
     pinned: PinnedExtent,
     check: Check,
-    /// It is known to be bad, so that an error says nothing new about the disk.
-    is_known: bool,
     _in_flight: InFlight,
 }
 
 impl Examination {
-    pub(crate) fn new(shared: &Arc<Shared>, pinned: PinnedExtent) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, disk: Arc<dyn Disk>, pinned: PinnedExtent) -> Self {
         let mut check = Check::new(&pinned.binding, &pinned.extent);
         if shared.env.planted(Bug::ScrubSkipsLastBlock) {
             check.compared = check.compared.saturating_sub(1);
         }
         let in_flight = InFlight::new(shared);
         let shared = Arc::clone(shared);
-        Self { shared, pinned, check, is_known: false, _in_flight: in_flight }
-    }
-
-    pub(crate) fn of_known(self) -> Self {
-        Self { is_known: true, ..self }
+        Self { shared, disk, pinned, check, _in_flight: in_flight }
     }
 
     /// Reads and compares the next few blocks, at most 256 KiB; the verdict at the end or at the first error of the device.
@@ -68,14 +63,9 @@ impl Examination {
             return Some(Verdict::Gone);
         }
         let PinnedExtent { binding, extent, .. } = &self.pinned;
-        match self.check.step(&self.shared.disk, binding, extent).await {
+        match self.check.step(&self.disk, binding, extent).await {
             Ok(()) => self.check.verdict(extent),
-            Err(source) => {
-                if self.is_known {
-                    self.shared.errors.known(&source);
-                }
-                Some(Verdict::Unreadable { at: self.check.block * BODY_BLOCK, source })
-            }
+            Err(source) => Some(Verdict::Unreadable { at: self.check.block * BODY_BLOCK, source }),
         }
     }
 

@@ -38,7 +38,9 @@ pub struct Volume {
 pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) errors: Arc<Counters>,
+    /// The same disk, for reads whose errors say nothing new about it.
+    uncounted: Arc<dyn Disk>,
+    errors: Arc<Counters>,
     pub(crate) superblock: Superblock,
     pub(crate) seal: Seal,
     pub(crate) index: Arc<dyn Index>,
@@ -56,7 +58,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         env: Env,
-        disk: Arc<dyn Disk>,
+        [disk, uncounted]: [Arc<dyn Disk>; 2],
         errors: Arc<Counters>,
         superblock: Superblock,
         index: Arc<dyn Index>,
@@ -68,6 +70,7 @@ impl Shared {
         Self {
             env,
             disk,
+            uncounted,
             errors,
             superblock,
             seal,
@@ -107,14 +110,6 @@ impl Shared {
             tracing::error!(volume = %self.superblock.volume, %why, "index failed, volume closed");
             // It may fail as well; its mark is judged against the journal anyway.
             drop(self.index.apply(Vec::new(), None));
-        }
-    }
-}
-
-async fn to_the_end(mut examination: Examination) -> Verdict {
-    loop {
-        if let Some(verdict) = examination.step().await {
-            return verdict;
         }
     }
 }
@@ -255,17 +250,19 @@ impl Volume {
     }
 
     /// Marks exactly this replica as known to be bad, or takes that back; durable on return. A quarantined replica stays
-    /// filed and readable block by block, and gives way to a replica of the same version. True if that version is filed.
+    /// filed and readable block by block, and gives way to a replica of the same version. True if it is still the one that
+    /// is filed: a copy that took its place meanwhile, even of the same version, is not marked.
     ///
     /// # Errors
     /// [`AppendError::Disk`], [`AppendError::Closed`].
     pub async fn set_quarantined(
         &self,
-        id: StreamId,
-        stamp: Stamp,
+        record: &Record,
         quarantined: bool,
     ) -> Result<bool, AppendError> {
-        Ok(self.append(Work::Note { id, stamp, what: Noted::Quarantined(quarantined) }).await? > 0)
+        let Some(number) = record.extent().map(|extent| extent.number) else { return Ok(false) };
+        let what = Noted::Quarantined { number, quarantined };
+        Ok(self.append(Work::Note { id: record.id, stamp: record.stamp, what }).await? > 0)
     }
 
     /// What the volume is for, as durably marked.
@@ -420,7 +417,7 @@ impl Volume {
     /// version is not filed any more.
     #[must_use]
     pub fn examine(&self, record: &Record) -> Option<Examination> {
-        Some(Examination::new(&self.shared, PinnedExtent::new(&self.shared, record)?))
+        self.examine_on(&self.shared.disk, record)
     }
 
     /// Verifies a record at once: every block and the table of checksums against what was published. Reads the whole body
@@ -429,24 +426,29 @@ impl Volume {
     /// The stored MD5 is not computed: it covers headers that only the writer can put together, costs thirty times as much,
     /// and tells nothing of the disk that the checksums do not.
     pub async fn verify(&self, record: &Record) -> Verdict {
-        if record.is_tombstone() {
-            return Verdict::Whole;
-        }
-        match self.examine(record) {
-            Some(examination) => to_the_end(examination).await,
-            None => Verdict::Gone,
-        }
+        self.verify_on(&self.shared.disk, record).await
     }
 
     /// [`Volume::verify`], of a record that is known to be bad: that it cannot be read is not counted as one more error of
     /// the disk, however often somebody asks.
     pub async fn verify_again(&self, record: &Record) -> Verdict {
+        self.verify_on(&self.shared.uncounted, record).await
+    }
+
+    fn examine_on(&self, disk: &Arc<dyn Disk>, record: &Record) -> Option<Examination> {
+        let pinned = PinnedExtent::new(&self.shared, record)?;
+        Some(Examination::new(&self.shared, Arc::clone(disk), pinned))
+    }
+
+    async fn verify_on(&self, disk: &Arc<dyn Disk>, record: &Record) -> Verdict {
         if record.is_tombstone() {
             return Verdict::Whole;
         }
-        match self.examine(record) {
-            Some(examination) => to_the_end(examination.of_known()).await,
-            None => Verdict::Gone,
+        let Some(mut examination) = self.examine_on(disk, record) else { return Verdict::Gone };
+        loop {
+            if let Some(verdict) = examination.step().await {
+                return verdict;
+            }
         }
     }
 

@@ -215,7 +215,9 @@ fn a_request_that_met_a_bad_block_does_not_wait_for_the_walk() {
 fn a_copy_that_was_taken_for_bad_counts_again_when_it_reads_well() {
     Plan::of(&[""]).run(|town| async move {
         town.put((1, 0), stream(1), stamp(5), PLAIN).await;
-        assert!(town.volumes(1)[0].set_quarantined(stream(1), stamp(5), true).await.unwrap());
+        let volume = &town.volumes(1)[0];
+        let record = volume.find(stream(1)).unwrap();
+        assert!(volume.set_quarantined(&record, true).await.unwrap());
         town.wait(HOUR).await;
         assert_eq!(town.holders(stream(1), stamp(5)), [1]);
         assert_eq!(town.counted("replicas released"), 1);

@@ -93,20 +93,16 @@ fn misplaced(
     })
 }
 
-/// Judges a read that brought no whole answer: before anything was ever wrong there is no excuse, but that the node where it
-/// broke off, which is the last one that was asked, is leaving.
+/// Judges a read that brought no whole answer: before anything was ever wrong there is no excuse.
 pub(crate) fn judge_broken(
     run: &Run,
     object: ObjectNumber,
-    (node, last): (&NodeRef, NodeNumber),
+    node: &NodeRef,
     Window { started, ended }: Window,
     broken: &Broken,
 ) {
-    let without_excuse = {
-        let reach = lock(&run.reach);
-        reach.was_always_well(ended) && !reach.is_leaving(last)
-    };
-    if without_excuse {
+    let was_well = lock(&run.reach).was_always_well(ended);
+    if was_well {
         let what = format!(
             "a read through {node}, begun at {}, broke off ({}) though nothing was wrong",
             show(run, started),

@@ -97,18 +97,9 @@ async fn ask_volumes(
         (node, path_of(disk))
     });
     for (node, path) in of_nodes.chain(of_disks) {
-        let number = run.number(&node);
         let before = volume_states(run, &node).await;
-        let is_retire = matches!(what, VolumeOrder::Retire(Retire::Slow | Retire::Fast));
-        if is_retire {
-            // Nobody knows when on its way the order takes effect.
-            lock(&run.reach).leaves(number, true);
-        }
         let answered = ask(run, &node, "PATCH", path, Some(&body(what))).await;
         let after = volume_states(run, &node).await;
-        if !after.is_empty() {
-            lock(&run.reach).leaves(number, is_leaving(&after));
-        }
         if answered.is_ok() {
             let changed = after.iter().filter(|(disk, state)| before.get(*disk) != Some(state));
             faults::changed(run, line, changed.count() as u64);
@@ -130,13 +121,6 @@ fn path_of(disk: &DiskRef) -> String {
 pub(crate) async fn is_stale(run: &Arc<Run>, node: &NodeRef, disk: &DiskRef) -> bool {
     let told = ask(run, node, "GET", path_of(disk), None).await;
     told.is_ok_and(|volume| volume["stale"] == true)
-}
-
-/// True if a node with volumes in these states has nothing that stays.
-fn is_leaving(states: &BTreeMap<String, String>) -> bool {
-    let leaves = |state: &String| matches!(state.as_str(), "retiring" | "retired");
-    states.values().any(leaves)
-        && states.values().all(|state| leaves(state) || state == "unavailable")
 }
 
 /// The states of a node's volumes by their disks; empty where it does not tell.

@@ -273,7 +273,8 @@ async fn fetch(run: &Arc<Run>, order: &Order, node: &NodeRef, with_body: bool) -
     }
     let window = Window { started, ended: run.now() };
     let last = nodes.last().copied().unwrap_or_else(|| run.number(node));
-    if response.status != 503 || !is_retired(run, last).await {
+    let retired = |status: &watch::Status| status.state == "retired";
+    if response.status != 503 || !says(run, last, retired).await {
         reading.judge_whole(run, order, &nodes, window);
     }
     Done {
@@ -335,17 +336,17 @@ async fn broken_read(
     let broken = Broken::of(error);
     let last = run.node_at(error.at.ip()).unwrap_or_else(|| run.number(node));
     let window = Window { started, ended: run.now() };
-    if !is_retired(run, last).await {
-        answers::judge_broken(run, order.object, (node, last), window, &broken);
+    if !says(run, last, watch::Status::is_leaving).await {
+        answers::judge_broken(run, order.object, node, window, &broken);
     }
     Done::broken(broken.how)
 }
 
-/// Whether a node that has just turned a client away says that all its volumes are retired: it serves nobody then. An
-/// order of the administration may have led to that, or the errors of its disks.
-async fn is_retired(run: &Run, node: NodeNumber) -> bool {
+/// Whether a node that has just turned a client away says this of itself. That its volumes retire may be an order of the
+/// administration, or come of the errors of its disks; it is no trouble, and stays so at rest.
+async fn says(run: &Run, node: NodeNumber, what: impl Fn(&watch::Status) -> bool) -> bool {
     let node = lock(&run.reach).node(node).clone();
-    watch::status(run, &node).await.is_ok_and(|status| status.state == "retired")
+    watch::status(run, &node).await.is_ok_and(|status| what(&status))
 }
 
 fn base(run: &Run, order: &Order, node: &NodeRef, method: &'static str, target: String) -> Request {

@@ -78,6 +78,14 @@ struct Member {
 }
 
 impl Status {
+    /// True if the node has nothing that stays: it sends clients away by decision.
+    pub(crate) fn is_leaving(&self) -> bool {
+        let leaves =
+            |volume: &VolumeStatus| matches!(volume.state.as_str(), "retiring" | "retired");
+        self.volumes.iter().any(leaves)
+            && self.volumes.iter().all(|volume| leaves(volume) || volume.state == "unavailable")
+    }
+
     /// The state in which this node knows the one with this id.
     pub(crate) fn state_of(&self, id: &str) -> Option<&str> {
         self.members.iter().find(|member| member.node == id).map(|member| member.state.as_str())

@@ -240,7 +240,10 @@ async fn note(volume: &Volume, model: &Shared, number: u8, change: impl FnOnce(&
     change(&mut known);
     model.lock().unwrap().asked_known.insert(number, known);
     let done = if known.0 == before.0 {
-        volume.set_quarantined(id(number), stamp(version), known.1).await
+        match volume.find(id(number)).filter(|record| record.stamp == stamp(version)) {
+            Some(record) => volume.set_quarantined(&record, known.1).await,
+            None => Ok(false),
+        }
     } else {
         volume.set_hints(id(number), stamp(version), hints(known.0)).await
     };

@@ -339,7 +339,7 @@ fn a_body_that_is_replaced_while_it_is_copied_stays_replaced() {
     let mut moving = Box::pin(volume.defragment(u64::MAX));
     until_copying(&mut lab, &disk, &mut moving);
     lab.run(async {
-        assert!(volume.set_quarantined(id(1), stamp(1), true).await.unwrap());
+        assert!(volume.set_quarantined(&volume.find(id(1)).unwrap(), true).await.unwrap());
         put(&volume, id(1), 1, 50_000).await.unwrap();
     });
     lab.run(moving).unwrap();
@@ -384,7 +384,7 @@ fn hints_and_quarantine_move_along() {
     let hints: swarm_store::Hints = [volume.id()].into_iter().collect();
     lab.run(async {
         assert!(volume.set_hints(id(1), stamp(1), hints.clone()).await.unwrap());
-        assert!(volume.set_quarantined(id(1), stamp(1), true).await.unwrap());
+        assert!(volume.set_quarantined(&volume.find(id(1)).unwrap(), true).await.unwrap());
         assert!(volume.defragment(u64::MAX).await.unwrap().moved > 0);
     });
     let record = volume.find(id(1)).unwrap();

@@ -147,7 +147,7 @@ fn a_replica_that_is_filed_already_keeps_its_outcomes_and_a_bad_one_hands_them_o
         settle(&volume, 1, 5, slot(1, FeedOutcome::Success)).await;
         copy(told.clone()).await;
         assert_eq!(of(&volume, 1), slots([slot(1, FeedOutcome::Success)]));
-        assert!(volume.set_quarantined(id(1), stamp(5), true).await.unwrap());
+        assert!(volume.set_quarantined(&volume.find(id(1)).unwrap(), true).await.unwrap());
         copy(told.clone()).await;
     });
     after_power_loss(&disk, |lab, volume| {

@@ -90,7 +90,7 @@ fn image() -> Vec<u8> {
         put_body(&volume, 2, 1, b"superseded".to_vec()).await;
         put_body(&volume, 3, 1, b"removed".to_vec()).await;
         put_body(&volume, 6, 1, b"noted before the checkpoint".to_vec()).await;
-        assert!(volume.set_quarantined(id(6), stamp(1), true).await.unwrap());
+        assert!(volume.set_quarantined(&volume.find(id(6)).unwrap(), true).await.unwrap());
         volume.set_service(retiring()).await.unwrap();
         let settled = [(id(6), stamp(1), slot(1)), (id(6), stamp(1), slot(3))];
         assert_eq!(volume.settle_feeds(settled.to_vec()).await.unwrap(), 2);

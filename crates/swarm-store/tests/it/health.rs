@@ -72,7 +72,7 @@ fn a_tombstone_has_no_hints() {
     lab.run(async {
         volume.bury(id(1), tombstone).await.unwrap();
         assert!(!volume.set_hints(id(1), stamp(5), hints([9])).await.unwrap());
-        assert!(!volume.set_quarantined(id(1), stamp(5), true).await.unwrap());
+        assert!(!volume.set_quarantined(&volume.find(id(1)).unwrap(), true).await.unwrap());
     });
     assert!(volume.find(id(1)).unwrap().hints().is_empty());
 }
@@ -120,14 +120,14 @@ fn quarantine_survives_even_where_the_bytes_do_not_hold() {
     let volume = fresh(&mut lab, &disk);
     lab.run(put(&volume, id(1), 5, 70_000)).unwrap();
     disk.flip(place(&disk, &body(id(1), 5, 70_000)));
-    assert!(lab.run(volume.set_quarantined(id(1), stamp(5), true)).unwrap());
+    assert!(lab.run(volume.set_quarantined(&volume.find(id(1)).unwrap(), true)).unwrap());
     assert!(volume.find(id(1)).unwrap().is_quarantined());
     // The note is in the last group, which a mount without an index must doubt.
     after_power_loss(&disk, |lab, volume| {
         let record = volume.find(id(1)).unwrap();
         assert!(record.is_quarantined());
         assert!(matches!(lab.run(read(volume, &record)), Err(ReadError::Corrupt { at: 0 })));
-        assert!(lab.run(volume.set_quarantined(id(1), stamp(5), false)).unwrap());
+        assert!(lab.run(volume.set_quarantined(&volume.find(id(1)).unwrap(), false)).unwrap());
         assert!(!volume.find(id(1)).unwrap().is_quarantined());
     });
 }
@@ -143,8 +143,13 @@ fn a_quarantined_replica_gives_way_to_a_good_one_of_its_version() {
         put(&volume, id(1), 5, 70_000).await.unwrap();
         let record = volume.find(id(1)).unwrap();
         assert!(read(&volume, &record).await.is_err(), "filed already, so nothing was written");
-        assert!(volume.set_quarantined(id(1), stamp(5), true).await.unwrap());
+        assert!(volume.set_quarantined(&record, true).await.unwrap());
         put(&volume, id(1), 5, 70_000).await.unwrap();
+        assert!(!volume.find(id(1)).unwrap().is_quarantined());
+        assert!(
+            !volume.set_quarantined(&record, true).await.unwrap(),
+            "a look that ends late says nothing of the copy that took the place of the one it read"
+        );
         assert!(!volume.find(id(1)).unwrap().is_quarantined());
         expect_body(&volume, id(1), 5, 70_000).await;
         assert_eq!(volume.space().streams, 1);

@@ -188,6 +188,7 @@ pub struct Definition {
 
 /// Default of `retryWait` (Understanding Feeds has the name; the value is our choice).
 const RETRY_WAIT_SECS: u64 = 60;
+pub(crate) const RETRY_WAIT: Duration = Duration::from_secs(RETRY_WAIT_SECS);
 /// Largest `retryWait`: no object waits longer for its next try either.
 const RETRY_WAIT_SECS_MAX: u64 = 3600;
 /// Default of `threads` (our choice).

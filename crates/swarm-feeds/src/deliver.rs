@@ -288,9 +288,16 @@ impl Feeds {
                 return End { again: Some(now + retry_wait), doubtful: true, ..End::default() };
             }
             Ended::Delivered(Delivery::Target(trouble)) => {
-                let shown = Shown { status: trouble.status(), at: Some(self.env().wall()) };
-                let verdict = Some(Verdict::Shown(shown));
-                return End { again: Some(now), verdict, ..End::default() };
+                let (status, wait) = (trouble.status(), Duration::ZERO);
+                // The object is not blamed. Only where a SEND asked for this attempt it is noted, so that a HEAD shows the
+                // same (SCSP SEND).
+                let asked_for = job.send.is_some();
+                let slot = asked_for
+                    .then(|| self.note(state, look, of, Settled::Failed { status, wait }))
+                    .flatten();
+                let shown = Shown { status, at: Some(self.env().wall()) };
+                let verdict = slot.as_ref().map_or(Verdict::Shown(shown), Verdict::of);
+                return End { again: Some(now), verdict: Some(verdict), ..End::default() };
             }
             Ended::NoContext => Delivery::Context.settled(failures_of(job, look), retry_wait, draw),
             Ended::Delivered(delivery) => {
@@ -340,7 +347,7 @@ struct End {
 }
 
 /// A stream as it is carried.
-fn parcel(look: &Look, place: Place) -> Parcel {
+pub(crate) fn parcel(look: &Look, place: Place) -> Parcel {
     let filed = &look.filed;
     match &filed.what {
         What::Version(meta) => {

@@ -25,6 +25,7 @@ mod evaluate;
 mod home;
 mod hosts;
 mod inbox;
+mod legacy;
 mod line;
 mod peers;
 mod post;
@@ -42,6 +43,7 @@ mod turns;
 pub use home::{
     Brief, Broken, Filed, Home, MayWork, NotKept, Page, Pull, SlotCounts, Streams, What,
 };
+pub use legacy::Destination;
 pub use peers::{About, Brought, Context, Done, FoundContext, Peers, To};
 pub use post::PostTarget;
 pub use pull::RetrieveTarget;

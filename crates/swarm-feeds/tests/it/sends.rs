@@ -102,6 +102,8 @@ fn a_blocked_feed_gets_exactly_one_attempt_and_its_code() {
             town.wait(2 * MINUTE).await;
             town.west().forget_calls();
             assert_eq!(status(&town, &order(nth), 10 * SECOND).await, Some(code), "{trouble:?}");
+            let shown = town.feeds(1).status(stream(nth), stamp(1_000))[&FeedId(0)];
+            assert_eq!((shown.status, shown.at.is_some()), (code, true), "a HEAD shows the same");
             assert_eq!(town.west().calls().len(), 1, "{:?}", town.west().calls());
             town.west().set_mood(Mood::Fine(SECOND / 100));
             assert_eq!(status(&town, &order(nth), 10 * SECOND).await, Some(0), "it may succeed");

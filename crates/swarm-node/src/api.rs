@@ -4,7 +4,7 @@
 //! front end's business: every [`Refusal`] maps to one.
 
 pub use swarm_policy::Replicate;
-use swarm_types::{Etag, HeaderList, NodeId, ObjectMeta, Stamp, Uuid, VolumeId};
+use swarm_types::{Etag, HeaderList, NodeId, ObjectMeta, Stamp, StreamId, Uuid, VolumeId};
 
 /// What a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,8 @@ pub enum BodyWish {
 /// A found object.
 #[derive(Debug)]
 pub struct ReadReply {
+    /// The stream that it is filed under.
+    pub id: StreamId,
     /// Metadata and length.
     pub meta: ObjectMeta,
     /// Version and ETag.

@@ -171,6 +171,7 @@ impl Node {
             },
         };
         Ok(Some(ReadReply {
+            id: found.record.id,
             meta,
             stamp,
             volume: found.volume.id(),

@@ -50,6 +50,10 @@ pub struct Settings {
     pub recovery: RecoveryRules,
     /// `recovery.share` (our choice): share of its time in percent that a volume spends on a recovery; default 30.
     pub recovery_share_percent: u8,
+    /// `scsp.defaultFeedSendTimeout`: how long SEND waits for feeds where its `timeout` gives no time, seconds; default 30.
+    pub feed_send_timeout: Duration,
+    /// `scsp.keepAliveInterval`: how often an answer that takes its time shows that it is being worked on, seconds; default 10.
+    pub keep_alive_interval: Duration,
     /// `scsp.defaultContextReplicas`: replicas of a domain or bucket; default 3.
     pub context_replicas_default: u32,
     /// `scsp.maxContextReplicas`: most replicas of a domain or bucket; default 16.
@@ -85,6 +89,8 @@ impl Default for Settings {
             subcluster: String::new(),
             recovery: RecoveryRules::default(),
             recovery_share_percent: 30,
+            feed_send_timeout: Duration::from_secs(30),
+            keep_alive_interval: Duration::from_secs(10),
             context_replicas_default: 3,
             context_replicas_max: 16,
             io_errors: ErrorRules::default(),
@@ -205,10 +211,22 @@ const KNOWN: &[(&str, &str, &str, Take)] = &[
         whole(v, 1, 16).map(|value| s.context_replicas_default = value)
     }),
     (
+        "scsp.defaultFeedSendTimeout",
+        "30",
+        "seconds that SEND waits for feeds where its 'timeout' gives no time",
+        |s, v| moment(v).map(|value| s.feed_send_timeout = value),
+    ),
+    (
         "scsp.defaultROWAction",
         "immediate",
         "'immediate', 'full' or a number of replicas",
         |s, v| row_action(v).map(|value| s.default_row_action = value),
+    ),
+    (
+        "scsp.keepAliveInterval",
+        "10",
+        "seconds from one sign of life to the next of an answer that takes its time",
+        |s, v| moment(v).map(|value| s.keep_alive_interval = value),
     ),
     ("scsp.maxContextReplicas", "16", "most replicas of a domain or bucket", |s, v| {
         whole(v, 1, 16).map(|value| s.context_replicas_max = value)
@@ -308,6 +326,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .map(Duration::from_secs)
         .map_err(|_| format!("{text:?} is not a whole number of seconds"))
+}
+
+/// Reads seconds with at most three decimals, more than none and at most a day, without floating point.
+fn moment(text: &str) -> Result<Duration, String> {
+    let fail =
+        || format!("{text:?} is not a number of seconds up to 86400 with at most three decimals");
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|digit| digit.is_ascii_digit());
+    if decimals.len() > 3 || !digits(decimals) || !digits(whole) {
+        return Err(fail());
+    }
+    let secs: u64 = whole.parse().map_err(|_| fail())?;
+    let millis: u64 = format!("{decimals:0<3}").parse().map_err(|_| fail())?;
+    let time = Duration::from_secs(secs) + Duration::from_millis(millis);
+    let fits = !time.is_zero() && time <= Duration::from_secs(86_400);
+    if fits { Ok(time) } else { Err(fail()) }
 }
 
 /// Reads a whole number between two bounds, both included.
@@ -430,6 +464,11 @@ mod tests {
             Ok(1500)
         );
         assert_eq!(read("cluster.enforceTenancy", "yes").map(|s| s.enforce_tenancy), Ok(true));
+        for (text, millis) in [("10", 10_000), ("0.05", 50), ("1.5", 1_500), ("86400", 86_400_000)]
+        {
+            let read = read("scsp.keepAliveInterval", text).map(|s| s.keep_alive_interval);
+            assert_eq!(read, Ok(Duration::from_millis(millis)), "{text}");
+        }
     }
 
     #[test]
@@ -445,6 +484,10 @@ mod tests {
             ("health.visitsPerSecond", "0"),
             ("recovery.share", "0"),
             ("scsp.maxContextReplicas", "17"),
+            ("scsp.keepAliveInterval", "0"),
+            ("scsp.keepAliveInterval", "0.0001"),
+            ("scsp.defaultFeedSendTimeout", "86400.001"),
+            ("scsp.defaultFeedSendTimeout", "-1"),
             ("node.subcluster", "rack/2"),
             ("node.subcluster", "rack\n2"),
         ] {

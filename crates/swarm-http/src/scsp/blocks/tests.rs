@@ -1,7 +1,7 @@
 //! Header blocks, line by line.
 
 use swarm_node::api::{Nonce, ReplicaAt};
-use swarm_types::{Etag, HeaderList, ObjectKind, Uuid, Version, VolumeId};
+use swarm_types::{Etag, HeaderList, ObjectKind, StreamId, Uuid, Version, VolumeId};
 
 use super::*;
 use crate::testing::fields;
@@ -40,6 +40,7 @@ fn meta(headers: &[(&str, &str)]) -> ObjectMeta {
 #[test]
 fn an_object_is_described_in_the_documented_order() {
     let reply = ReadReply {
+        id: StreamId::from_bytes([1; 16]),
         meta: meta(&[
             ("x-acme-meta-color", "blue"),
             ("X-Acme-META-color", "red"),

@@ -84,7 +84,7 @@ impl Health {
     }
 
     async fn take(&self, order: &MakeOrder, source: NodeId, incoming: Incoming) -> MakeOutcome {
-        let Incoming { mut meta, mut body } = incoming;
+        let Incoming { mut meta, slots, mut body } = incoming;
         if self.env().planted(Bug::CopyWithoutHeaders) && !meta.kind.is_context() {
             meta.headers = HeaderList::default();
         }
@@ -116,7 +116,8 @@ impl Health {
         }
         let at = volume.id();
         let hints: Hints = order.hints.iter().copied().filter(|hint| *hint != at).collect();
-        let publish = Publish::new(order.stamp, meta, hints);
+        // What feeds have come to with this version is true of every replica of it; none is to go first but the one that was.
+        let publish = Publish { slots, ..Publish::new(order.stamp, meta, hints) };
         match self.home().publish(volume, order.id, staged, publish).await {
             Made::Published => {
                 self.env().passes(Point::CopyMade);

@@ -12,7 +12,7 @@ use swarm_env::BoxFuture;
 use swarm_plan::health::recovery::Standing;
 use swarm_plan::health::{Place, Subcluster, Survey};
 use swarm_store::Tombstone;
-use swarm_types::{NodeId, ObjectMeta, Stamp, StreamId, VolumeId};
+use swarm_types::{FeedSlots, NodeId, ObjectMeta, Stamp, StreamId, VolumeId};
 
 /// The other nodes.
 pub trait Peers: Send + Sync + 'static {
@@ -97,6 +97,8 @@ pub enum Whom {
 pub struct Incoming {
     /// What persists with it.
     pub meta: ObjectMeta,
+    /// What feeds have come to with it there.
+    pub slots: FeedSlots,
     /// The body.
     pub body: Box<dyn Pull>,
 }

@@ -555,7 +555,10 @@ impl Health {
         let (id, stamp, volume) = (subject.id(), subject.stamp(), subject.volume);
         match newer {
             Newer::Tombstone { stamp, kind, written } => {
-                if self.home().bury(id, Tombstone::new(stamp, kind, written)).await {
+                // Where it was is not told; it is what the replica here says of itself.
+                let tombstone =
+                    Tombstone { kind, ..Tombstone::of(subject.meta, stamp, written) };
+                if self.home().bury(id, tombstone).await {
                     tracing::info!(node = self.env().name(), stream = %id, "a delete was missed here");
                     self.act("deletes made up for");
                 }
@@ -604,8 +607,7 @@ impl Health {
             self.supersede(subject, newer).await;
             return false;
         }
-        let kind = subject.meta.kind;
-        let tombstone = Tombstone::new(ended(stamp), kind, self.env().wall());
+        let tombstone = Tombstone::of(subject.meta, ended(stamp), self.env().wall());
         let holders = survey.reports.values().filter(|report| !report.copies.is_empty());
         let mut others: BTreeSet<NodeId> = holders.map(|report| report.node).collect();
         others.remove(&self.home().node());

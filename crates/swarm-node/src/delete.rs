@@ -17,7 +17,7 @@ use crate::Node;
 use crate::api::{DeleteReply, DeleteRequest, Nonce, Redirect, Refusal, Reply};
 use crate::node::Busy;
 use crate::volumes::has_ended;
-use crate::wire::{BuryWire, Message};
+use crate::wire::{BuryWire, Message, TombstoneWire};
 
 /// How often a delete starts over because the object was replaced while it was looked up.
 const ATTEMPTS: u32 = 16;
@@ -120,8 +120,10 @@ impl Node {
         let known = known.filter(|_| !self.env().planted(Bug::ClockOnlyVersion));
         let version = next_version(self.env().wall(), known);
         let stamp = Stamp { version, etag: self.env().random_etag("etag") };
-        let tombstone = Tombstone::new(stamp, meta.kind, self.env().wall());
-        let here = self.bury_here(id, tombstone);
+        let tombstone = Tombstone::of(meta, stamp, self.env().wall());
+        let wire = TombstoneWire::fresh(&tombstone);
+        // Feeds begin with the one that is here, as surely as with anybody's.
+        let here = self.bury_here(id, Tombstone { first: true, ..tombstone });
         if self.env().planted(Bug::DeleteHereOnly) {
             return here.await;
         }
@@ -133,13 +135,8 @@ impl Node {
             told.extend(witness(id, &answers, self.inner.id));
         }
         let order = |request| {
-            Message::Bury(BuryWire {
-                request,
-                id: *id.as_bytes(),
-                stamp: stamp.into(),
-                kind: meta.kind.into(),
-                written: None,
-            })
+            let tombstone = wire.clone();
+            Message::Bury(BuryWire { request, id: *id.as_bytes(), tombstone })
         };
         let (here, done) = join(here, self.order(&told, order)).await;
         self.env().passes(Point::DeleteFiled);

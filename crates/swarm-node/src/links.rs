@@ -194,8 +194,13 @@ impl Node {
     pub(crate) async fn publish_at(&self, mut replica: PeerReplica, publish: &Publish) -> Made {
         let env = self.env();
         let hints = publish.hints.volumes().iter().map(|volume| *volume.as_bytes()).collect();
-        let frame =
-            Frame::Publish { stamp: publish.stamp.into(), meta: (&publish.meta).into(), hints };
+        let frame = Frame::Publish {
+            stamp: publish.stamp.into(),
+            meta: (&publish.meta).into(),
+            hints,
+            slots: (&publish.slots).into(),
+            first: publish.first,
+        };
         let answer = within(env, STEP_TIMEOUT, async {
             replica.link.send(&frame).await?;
             replica.link.receive().await
@@ -251,9 +256,10 @@ impl Node {
                         return Err(io::ErrorKind::Other.into());
                     }
                 }
-                Frame::Publish { stamp, meta, hints } => {
+                Frame::Publish { stamp, meta, hints, slots, first } => {
                     let hints = hints.into_iter().map(VolumeId::from_bytes).collect();
-                    let publish = Publish::new(stamp.into(), ObjectMeta::from(meta), hints);
+                    let bare = Publish::new(stamp.into(), ObjectMeta::from(meta), hints);
+                    let publish = Publish { slots: slots.into(), first, ..bare };
                     if publish.meta.length != length {
                         // Readers would be promised another length than there is.
                         return Err(io::ErrorKind::InvalidData.into());

@@ -3,7 +3,7 @@
 
 use swarm_plan::lookup::Answer;
 use swarm_store::Tombstone;
-use swarm_types::{NodeId, Stamp, StreamId, Timestamp};
+use swarm_types::{NodeId, StreamId};
 
 use crate::Node;
 use crate::lookup::Heard;
@@ -66,7 +66,7 @@ impl Node {
                     .hear(done.request, Heard::Done { node: peer, durable: done.durable });
             }
             Message::Bury(order) => {
-                if order.written.is_none() {
+                if order.tombstone.is_fresh() {
                     self.inner.wake();
                 }
                 self.carry_out("bury", peer, order.request, |node| node.bury(order))
@@ -147,9 +147,7 @@ impl Node {
     }
 
     async fn bury(self, order: BuryWire) -> bool {
-        let stamp: Stamp = order.stamp.into();
-        let written = order.written.map_or_else(|| self.env().wall(), Timestamp);
-        let tombstone = Tombstone::new(stamp, order.kind.into(), written);
+        let tombstone = order.tombstone.told(self.env().wall());
         self.file_tombstone(wire::stream_id(order.id), tombstone).await
     }
 

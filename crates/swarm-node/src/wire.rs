@@ -13,8 +13,12 @@ use swarm_types::{
 
 use crate::health::wire::HealthMessage;
 
+mod records;
+
+pub(crate) use records::{SlotsWire, TombstoneWire};
+
 /// Version of everything here; nodes of other versions are not understood and ignored.
-const WIRE_VERSION: u8 = 2;
+const WIRE_VERSION: u8 = 3;
 /// Largest datagram, below what any Ethernet carries unfragmented.
 const MAX_DATAGRAM: usize = 1400;
 /// Largest frame: 32 KiB of metadata and its framing, or one piece of a body.
@@ -185,11 +189,7 @@ enum FormWire {
 pub(crate) struct BuryWire {
     pub(crate) request: u64,
     pub(crate) id: [u8; 16],
-    pub(crate) stamp: StampWire,
-    pub(crate) kind: KindWire,
-    /// When an older tombstone that is told again was written, by the clock of the node that did; absent in a new delete,
-    /// which each node files by its own clock.
-    pub(crate) written: Option<i64>,
+    pub(crate) tombstone: TombstoneWire,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -218,7 +218,15 @@ pub(crate) enum Frame {
     /// The next piece of the body.
     Data(#[serde(with = "as_bytes")] Bytes),
     /// Make it durable and visible, unless something newer is filed.
-    Publish { stamp: StampWire, meta: MetaWire, hints: Vec<[u8; 16]> },
+    Publish {
+        stamp: StampWire,
+        meta: MetaWire,
+        hints: Vec<[u8; 16]>,
+        /// What feeds have come to with it elsewhere.
+        slots: SlotsWire,
+        /// Whether feeds begin with this replica.
+        first: bool,
+    },
     /// Durable and visible.
     Published,
     /// Something newer is filed; nothing was stored.
@@ -230,7 +238,7 @@ pub(crate) enum Frame {
     /// Give out your replica of exactly this version.
     Fetch { id: [u8; 16], stamp: StampWire },
     /// Here it comes.
-    Replica { meta: MetaWire },
+    Replica { meta: MetaWire, slots: SlotsWire },
     /// That was all of it.
     End,
 }
@@ -543,6 +551,8 @@ pub(crate) fn stream_id(id: [u8; 16]) -> StreamId {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, prop_assert, proptest};
+    use swarm_store::Tombstone;
+    use swarm_types::Timestamp;
 
     use super::*;
 
@@ -552,13 +562,9 @@ mod tests {
 
     fn bury() -> Message {
         let stamp = Stamp { version: Version(7), etag: Etag::from_bytes([3; 16]) };
-        Message::Bury(BuryWire {
-            request: 9,
-            id: [5; 16],
-            stamp: stamp.into(),
-            kind: KindWire::Named,
-            written: None,
-        })
+        let tombstone = Tombstone::new(stamp, ObjectKind::Named, Timestamp(0));
+        let tombstone = TombstoneWire::fresh(&tombstone);
+        Message::Bury(BuryWire { request: 9, id: [5; 16], tombstone })
     }
 
     #[test]

@@ -88,6 +88,16 @@ impl Tombstone {
         let slots = FeedSlots::default();
         Self { stamp, kind, written, alias: None, parent: None, name: None, slots, first: false }
     }
+
+    /// A delete of what had this metadata, with all of it that is kept.
+    #[must_use]
+    pub fn of(meta: &ObjectMeta, stamp: Stamp, written: Timestamp) -> Self {
+        let is_kept =
+            |name: &&str| meta.kind == ObjectKind::Domain && name.len() <= Self::NAME_MAX;
+        let name = meta.name.as_deref().filter(is_kept).map(Arc::from);
+        let bare = Self::new(stamp, meta.kind, written);
+        Self { alias: meta.alias, parent: meta.cid, name, ..bare }
+    }
 }
 
 impl Record {

@@ -681,11 +681,12 @@ impl Peers for Seat {
                     continue;
                 };
                 let good = !record.is_quarantined();
-                if let RecordState::Live { meta, .. } = &record.state
+                if let RecordState::Live { meta, slots, .. } = &record.state
                     && good
                     && let Some(reader) = volume.open(&record)
                 {
-                    return Ok(Incoming { meta: meta.clone(), body: Box::new(Stream { reader }) });
+                    let (meta, slots) = (meta.clone(), slots.clone());
+                    return Ok(Incoming { meta, slots, body: Box::new(Stream { reader }) });
                 }
             }
             Err(FetchError::NotThere)

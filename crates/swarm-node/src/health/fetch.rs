@@ -69,15 +69,15 @@ impl Node {
             link.receive().await
         });
         match answer.await? {
-            Frame::Replica { meta } => {
-                let meta = ObjectMeta::from(meta);
+            Frame::Replica { meta, slots } => {
+                let (meta, slots) = (ObjectMeta::from(meta), slots.into());
                 let mut digest = Md5::new();
                 digest.update(header_block(&meta.headers));
                 let (expected, left) = (meta.digest, meta.length);
                 let node = self.clone();
                 let (link, whole) = (Some(link), false);
                 let body = Pulled { node, from, id, link, whole, digest, expected, left };
-                Ok(Ok(Incoming { meta, body: Box::new(body) }))
+                Ok(Ok(Incoming { meta, slots, body: Box::new(body) }))
             }
             Frame::Refused { why } => {
                 tracing::debug!(node = self.env().name(), peer = %from, stream = %id, why, "replica not given out");
@@ -113,7 +113,8 @@ impl Node {
         let Ok(mut piece) = self.verified(&mut reader, volume, id, stamp).await else {
             return send(self.env(), link, &refused("damaged")).await;
         };
-        send(self.env(), link, &Frame::Replica { meta: (&meta).into() }).await?;
+        let slots = found.record.slots().into();
+        send(self.env(), link, &Frame::Replica { meta: (&meta).into(), slots }).await?;
         while let Some(bytes) = piece {
             send(self.env(), link, &Frame::Data(bytes)).await?;
             let Ok(next) = self.verified(&mut reader, volume, id, stamp).await else {

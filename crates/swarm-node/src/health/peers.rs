@@ -18,7 +18,7 @@ use swarm_types::{NodeId, Stamp, StreamId, VolumeId};
 
 use crate::members::Expectation;
 use crate::pending::Waiting;
-use crate::wire::{BuryWire, Message};
+use crate::wire::{BuryWire, Message, TombstoneWire};
 use crate::{Node, WeakNode};
 
 use super::wire::{DoneWith, HealthMessage, MakeWire, SurveyWire, TrimWire};
@@ -123,14 +123,10 @@ impl Peers for OtherNodes {
     ) -> BoxFuture<'_, BTreeSet<NodeId>> {
         Box::pin(async move {
             let Some(node) = self.node.upgrade() else { return BTreeSet::new() };
+            let wire = TombstoneWire::told_again(&tombstone);
             let order = |request| {
-                Message::Bury(BuryWire {
-                    request,
-                    id: *id.as_bytes(),
-                    stamp: tombstone.stamp.into(),
-                    kind: tombstone.kind.into(),
-                    written: Some(tombstone.written.0),
-                })
+                let tombstone = wire.clone();
+                Message::Bury(BuryWire { request, id: *id.as_bytes(), tombstone })
             };
             node.order(&at, order).await
         })

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use swarm_client::{BodyReader, Client, ErrorKind, Patience, Request};
+use swarm_client::{BodyReader, Client, ClientOptions, ErrorKind, Patience, Request};
 use swarm_env::{BoxFuture, Env};
 use swarm_plan::feeds::{Held, Verdict, judge_import};
 use swarm_types::{NodeId, Stamp};
@@ -55,16 +55,18 @@ pub struct Retrieval {
 }
 
 impl Retrieval {
-    /// Begins to fetch the items of a batch from `source`, in a task of its own.
+    /// Begins to fetch the items of a batch from `source`, in a task of its own, which has its own connections and lets go of
+    /// the importer at its end.
     #[must_use]
     pub fn begin(
         env: &Env,
-        client: Client,
         importer: Arc<dyn Importer>,
         (route, source): (Route, SocketAddr),
         items: Vec<Result<Item, BadLine>>,
     ) -> Self {
         let (done, results) = mpsc::channel(BATCH_ITEMS);
+        let options = ClientOptions { idle_per_address: AT_ONCE, ..ClientOptions::default() };
+        let client = Client::new(env.clone(), options);
         let fetcher = Fetcher { client, importer, route, source };
         drop(env.spawn("feed-retrieve", async move {
             let all = items.into_iter().enumerate();
@@ -75,6 +77,8 @@ impl Retrieval {
                 // Who handed it over may have gone; the rest is fetched all the same.
                 let _gone = done.send(result).await;
             }
+            drop(all);
+            fetcher.client.close_idle();
         }));
         Self { results }
     }

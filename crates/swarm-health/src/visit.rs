@@ -556,8 +556,7 @@ impl Health {
         match newer {
             Newer::Tombstone { stamp, kind, written } => {
                 // Where it was is not told; it is what the replica here says of itself.
-                let tombstone =
-                    Tombstone { kind, ..Tombstone::of(subject.meta, stamp, written) };
+                let tombstone = Tombstone { kind, ..Tombstone::of(subject.meta, stamp, written) };
                 if self.home().bury(id, tombstone).await {
                     tracing::info!(node = self.env().name(), stream = %id, "a delete was missed here");
                     self.act("deletes made up for");

@@ -6,10 +6,12 @@
 
 mod blocks;
 mod call;
+mod import;
 mod metadata;
 mod names;
 mod page;
 mod query;
+mod retrieve;
 mod target;
 mod unbuilt;
 mod write;
@@ -22,6 +24,7 @@ use bytes::Bytes;
 use swarm_env::BoxFuture;
 use swarm_node::Node;
 use swarm_node::api::{BodyWish, DeleteRequest, ReadRequest, Redirect, Reply};
+use tokio::sync::Semaphore;
 use tower::Service;
 
 pub(crate) use call::{Call, Verb};
@@ -45,6 +48,8 @@ pub(crate) struct Rules {
 pub(crate) struct Scsp {
     node: Node,
     rules: Arc<Rules>,
+    /// Free places for batches of other clusters.
+    batches: Arc<Semaphore>,
 }
 
 impl Service<Call> for Scsp {
@@ -67,10 +72,14 @@ impl Service<Call> for Scsp {
 
 impl Scsp {
     pub(crate) fn new(node: Node, rules: Rules) -> Self {
-        Self { node, rules: Arc::new(rules) }
+        let batches = Arc::new(Semaphore::new(retrieve::BATCHES));
+        Self { node, rules: Arc::new(rules), batches }
     }
 
     async fn answer(&self, call: Call) -> Result<Response, Fault> {
+        if call.is_replication() {
+            return self.replicate(call).await;
+        }
         unbuilt::check(&call)?;
         if call.is_node_status() {
             return Ok(self.node_status());

@@ -63,6 +63,8 @@ pub(crate) enum Fault {
     Md5Mismatch,
     /// A chunked write while whole replicas are asked for.
     ErasureCodingRequired,
+    /// What another cluster brings makes no sense.
+    BadReplication(String),
     /// More requests than this node takes at a time.
     Busy,
     /// The node did not get on with the request.
@@ -124,6 +126,7 @@ fn judge(fault: &Fault) -> Verdict {
         Fault::ErasureCodingRequired => {
             closing(400, "ErasureCodingRequired", "Erasure coding is required for this request.")
         }
+        Fault::BadReplication(text) => verdict(400, "InvalidReplication", text.clone()),
         Fault::Busy => verdict(503, "NodeBusy", "Node has too many requests."),
         Fault::Stuck => verdict(503, "NodeBusy", "Request took too long; the outcome is unknown."),
         Fault::Read(refusal) => judge_refusal(refusal, false),
@@ -161,6 +164,9 @@ fn judge_refusal(refusal: &Refusal, write: bool) -> Verdict {
         Refusal::NotDeletable => verdict(403, "DeleteNotAllowed", "Object is not deletable."),
         Refusal::RecursiveRequired => verdict(400, "RecursiveRequired", sentence(refusal)),
         Refusal::Conflict => verdict(409, "UpdateConflict", sentence(refusal)),
+        // What says that it is the cluster is the field with the name, which no other 412 has.
+        Refusal::WrongCluster { .. } => verdict(412, "WrongCluster", sentence(refusal)),
+        Refusal::DigestMismatch => closing(400, "DigestMismatch", sentence(refusal)),
         Refusal::TooFewNodes { .. } => verdict(412, "ReplicateTargets", sentence(refusal)),
         Refusal::NoSpace => verdict(507, "ClusterOutOfSpace3", "Not enough space in cluster."),
         Refusal::ShortBody { .. } => closing(400, "BadRequestBody", sentence(refusal)),
@@ -218,6 +224,19 @@ fn response(status: u16) -> Response {
     Response::new(status, reason(status))
 }
 
+/// The status of the answer to a request that failed.
+pub(crate) fn of(fault: &Fault) -> u16 {
+    judge(fault).status
+}
+
+/// The status that an item of a batch has whose source breaks off.
+pub(crate) const SOURCE_FAILED: u16 = 500;
+
+/// The status of a good answer to what another cluster brings: of something new, or of a delete.
+pub(crate) const fn taken(delete: bool) -> u16 {
+    if delete { 200 } else { 201 }
+}
+
 /// The answer to a head that the codec could not read.
 pub(crate) fn bad_head(bad: BadHead, now: Timestamp) -> Response {
     fault(&Fault::Head(bad), now)
@@ -244,6 +263,11 @@ pub(crate) fn fault(fault: &Fault, now: Timestamp) -> Response {
         Fault::Write(Refusal::MissingContext { context }) => {
             let text = format!("Failed to load context '{context}'.");
             triple(fields, "SecurityRealmFailure", &text, 404);
+            triple(fields, verdict.token, &verdict.text, verdict.status);
+        }
+        Fault::Read(Refusal::WrongCluster { cluster })
+        | Fault::Write(Refusal::WrongCluster { cluster }) => {
+            fields.push("Castor-System-Cluster", cluster);
             triple(fields, verdict.token, &verdict.text, verdict.status);
         }
         Fault::Read(Refusal::Exists { etag }) | Fault::Write(Refusal::Exists { etag }) => {

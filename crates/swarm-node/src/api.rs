@@ -237,6 +237,15 @@ pub enum Refusal {
     /// A newer version was stored meanwhile; this one would not win (409). Nothing of it is stored.
     #[error("a newer version of the object was stored meanwhile")]
     Conflict,
+    /// What another cluster brings is for a cluster of another name (412); this is ours.
+    #[error("this is another cluster than the one asked for")]
+    WrongCluster {
+        /// `cluster.name`.
+        cluster: String,
+    },
+    /// What arrived of another cluster's version is not what was stored there (400).
+    #[error("the version does not have the digest that it should have")]
+    DigestMismatch,
     /// Fewer nodes than replicas asked for at the same time (412).
     #[error("{found} of {wanted} nodes needed for synchronous replicas can take the object")]
     TooFewNodes {

@@ -3,6 +3,8 @@
 //! Only contexts that exist are cached, for `cache.realmStaleTimeout`; writing or deleting one tells every node to forget
 //! it (WRITE with Replicate ROW). A message lost there leaves a node with the old one until the time-out.
 
+mod by_alias;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};

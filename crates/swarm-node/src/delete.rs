@@ -75,7 +75,10 @@ impl Node {
         let node = self.clone();
         let commit = self.env().spawn("delete", async move {
             let _busy = busy;
-            node.bury_everywhere(id, &meta, answers).await.map(|()| DeleteReply { meta, stamp })
+            let tombstone = node.next_tombstone(&meta, &answers);
+            node.bury_everywhere(id, tombstone, answers).await?;
+            node.inner.count("deletes");
+            Ok(DeleteReply { meta, stamp })
         });
         commit.join().await.unwrap_or(Err(Refusal::Unknown { why: "the node is stopping" }))
     }
@@ -97,6 +100,15 @@ impl Node {
         if lifecycle.at(now).deletable { Ok(Some(meta)) } else { Err(Refusal::NotDeletable) }
     }
 
+    /// A delete that comes after everything known.
+    fn next_tombstone(&self, meta: &ObjectMeta, answers: &Answers) -> Tombstone {
+        let known = answers.newest().map(|newest| newest.stamp.version);
+        let known = known.filter(|_| !self.env().planted(Bug::ClockOnlyVersion));
+        let version = next_version(self.env().wall(), known);
+        let stamp = Stamp { version, etag: self.env().random_etag("etag") };
+        Tombstone::of(meta, stamp, self.env().wall())
+    }
+
     /// Files the tombstone on this node, durably.
     async fn bury_here(&self, id: StreamId, tombstone: Tombstone) -> Result<(), Refusal> {
         let buried = self.inner.volumes.bury(id, tombstone);
@@ -110,19 +122,16 @@ impl Node {
         }
     }
 
-    async fn bury_everywhere(
+    /// Files a delete on this node and on all that have anything under the id; on another one where nobody has.
+    pub(crate) async fn bury_everywhere(
         &self,
         id: StreamId,
-        meta: &ObjectMeta,
+        tombstone: Tombstone,
         answers: Answers,
     ) -> Result<(), Refusal> {
-        let known = answers.newest().map(|newest| newest.stamp.version);
-        let known = known.filter(|_| !self.env().planted(Bug::ClockOnlyVersion));
-        let version = next_version(self.env().wall(), known);
-        let stamp = Stamp { version, etag: self.env().random_etag("etag") };
-        let tombstone = Tombstone::of(meta, stamp, self.env().wall());
         let wire = TombstoneWire::fresh(&tombstone);
-        // Feeds begin with the one that is here, as surely as with anybody's.
+        let is_context = tombstone.kind.is_context();
+        // Feeds begin with the one that is here, as well as with any other.
         let here = self.bury_here(id, Tombstone { first: true, ..tombstone });
         if self.env().planted(Bug::DeleteHereOnly) {
             return here.await;
@@ -140,14 +149,13 @@ impl Node {
         };
         let (here, done) = join(here, self.order(&told, order)).await;
         self.env().passes(Point::DeleteFiled);
-        if meta.kind.is_context() {
+        if is_context {
             self.tell_context_changed(id, &answers);
         }
         here?;
         let durable_holders = holders.intersection(&done).count();
         let reachable = answers.memories();
         if delete_is_safe(holders.len(), durable_holders, done.len() + 1, reachable) {
-            self.inner.count("deletes");
             Ok(())
         } else {
             Err(Refusal::Unknown { why: "the delete is not yet known where it must be" })

@@ -9,7 +9,9 @@ pub mod api;
 mod changes;
 mod contexts;
 mod delete;
+mod hand_out;
 mod health;
+mod import;
 mod links;
 mod lookup;
 mod members;
@@ -29,6 +31,8 @@ mod wire;
 pub mod write;
 
 pub use changes::{ChangeError, SettingSource, SettingStatus};
+pub use hand_out::HandedOut;
+pub use import::ImportRequest;
 pub use node::{Node, NodeConfig, StartError, WeakNode};
 pub use nonces::{Login, LoginNonces};
 pub use queues::{Queue, QueueKind};

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use swarm_env::{Env, Stream};
 use swarm_plan::outcome::Made;
 use swarm_store::{Publish, Staged, Volume};
-use swarm_types::{NodeId, ObjectMeta, StreamId, VolumeId};
+use swarm_types::{NodeId, ObjectMeta, StreamId, Uuid, VolumeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::Node;
@@ -236,6 +236,11 @@ impl Node {
             Frame::Fetch { id, stamp } => {
                 let _background = self.inner.background();
                 return self.serve_fetch(link, wire::stream_id(id), stamp.into()).await;
+            }
+            Frame::FindContext { alias } => {
+                let _background = self.inner.background();
+                let answer = self.answer_about_context(Uuid::from_bytes(alias));
+                return self.reply(link, &answer).await;
             }
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };

@@ -1,7 +1,8 @@
 //! Under which id a name is filed: a hash of the parent's alias UUID and the name, so that every node finds it alike and
 //! renaming a parent moves no child.
 
-use swarm_types::{StreamId, Uuid};
+use swarm_feeds::wire::Identity;
+use swarm_types::{ObjectKind, StreamId, Uuid};
 
 /// The id of a domain.
 #[must_use]
@@ -19,6 +20,25 @@ pub fn bucket_stream(domain: Uuid, bucket: &str) -> StreamId {
 #[must_use]
 pub fn object_stream(bucket: Uuid, name: &str) -> StreamId {
     stream("object", bucket, name)
+}
+
+/// The id of a domain or a bucket with this alias UUID whose name another one has: both came into being under it, in two
+/// clusters, and nobody finds this one by its name.
+#[must_use]
+pub fn collided_stream(alias: Uuid) -> StreamId {
+    stream("collided", alias, "")
+}
+
+/// The id of what is the same in all clusters, unless its name is taken here; `None` where it lacks what its class needs.
+#[must_use]
+pub fn stream_of(identity: &Identity) -> Option<StreamId> {
+    let name = identity.name.as_deref();
+    match identity.kind {
+        ObjectKind::Immutable | ObjectKind::Alias => identity.uuid.map(Uuid::stream),
+        ObjectKind::Named => Some(object_stream(identity.cid?, name?)),
+        ObjectKind::Bucket => Some(bucket_stream(identity.cid?, name?)),
+        ObjectKind::Domain => name.map(domain_stream),
+    }
 }
 
 fn stream(class: &str, parent: Uuid, name: &str) -> StreamId {
@@ -44,6 +64,8 @@ mod tests {
             object_stream(one, "a"),
             object_stream(two, "a"),
             object_stream(one, "b"),
+            collided_stream(one),
+            collided_stream(two),
         ];
         let distinct: std::collections::BTreeSet<_> = ids.into_iter().collect();
         assert_eq!(distinct.len(), ids.len());

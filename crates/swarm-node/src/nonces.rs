@@ -1,5 +1,5 @@
-//! Tokens that a node hands out and knows again: those of redirects, issued in bids and checked when the client arrives, and
-//! those that administrators sign. They carry their own proof, so that no table of them is kept: 32 bits of expiry (seconds
+//! Tokens that a node hands out and knows again: those of redirects, issued in bids and checked when the client arrives, those
+//! that administrators sign, and those by which another cluster fetches what a feed has told it of. They carry their own proof, so that no table of them is kept: 32 bits of expiry (seconds
 //! since the world began) and 96 bits of a hash keyed with a secret that this incarnation of the node drew at its start.
 //! Lifetime and format are our choice.
 
@@ -14,6 +14,9 @@ const VALID_SECS: u64 = 60;
 /// How long an administrator may sign with one token.
 const LOGIN_SECS: u64 = 300;
 
+/// How long another cluster may take to fetch what it was told of: a batch of 200 large objects over a slow way.
+const FETCH_SECS: u64 = 6 * 3600;
+
 /// What a token allows its bearer to ask of this node without another auction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -23,6 +26,8 @@ pub(crate) enum Purpose {
     NewUnnamed,
     /// Show that one knows an administrator's password.
     Login,
+    /// Fetch what this node files under this id, for another cluster.
+    Fetch(StreamId),
 }
 
 /// The tokens that administrators sign.
@@ -75,7 +80,11 @@ impl Nonces {
     }
 
     pub(crate) fn issue(&self, purpose: Purpose) -> Nonce {
-        let valid = if purpose == Purpose::Login { LOGIN_SECS } else { VALID_SECS };
+        let valid = match purpose {
+            Purpose::Stream(_) | Purpose::NewUnnamed => VALID_SECS,
+            Purpose::Login => LOGIN_SECS,
+            Purpose::Fetch(_) => FETCH_SECS,
+        };
         let expiry = self.now_secs() + valid;
         self.sign(purpose, u32::try_from(expiry).unwrap_or(u32::MAX))
     }
@@ -96,6 +105,7 @@ impl Nonces {
             Purpose::Stream(id) => hasher.update(id.as_bytes()),
             Purpose::NewUnnamed => hasher.update(b"new"),
             Purpose::Login => hasher.update(b"login"),
+            Purpose::Fetch(id) => hasher.update(b"fetch").update(id.as_bytes()),
         };
         let mut mac = [0; 16];
         hasher.finalize_xof().fill(&mut mac[4..]);

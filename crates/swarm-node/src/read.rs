@@ -183,7 +183,7 @@ impl Node {
     }
 
     /// Opens a replica and verifies its first piece; `None`, and the replica remembered as damaged, where that fails.
-    async fn open(&self, found: &Found) -> Option<Body> {
+    pub(crate) async fn open(&self, found: &Found) -> Option<Body> {
         let (volume, id, stamp) = (found.volume.id(), found.record.id, found.record.stamp);
         let mut reader = found.volume.open(&found.record)?;
         let busy = self.inner.request();

@@ -86,8 +86,8 @@ impl Volumes {
                 stamp,
                 kind: tombstone.kind,
                 form: Form::Tombstone,
-                alias: None,
-                cid: None,
+                alias: tombstone.alias,
+                cid: tombstone.parent,
             },
             RecordState::Live { meta, .. } => {
                 let form = if has_ended(meta, stamp, now) {
@@ -138,6 +138,10 @@ impl Volumes {
         if self.newer_elsewhere(volume, id, stamp) {
             return Made::Superseded;
         }
+        let again = self.is_damaged(id, stamp);
+        if again && !self.make_way(id, stamp).await {
+            return Made::NotStored;
+        }
         match self.env.timeout(DISK_TIMEOUT, staged.publish(publish)).await {
             Ok(Ok(_)) => {}
             Err(_) => return Made::Unknown,
@@ -156,7 +160,25 @@ impl Volumes {
             return if gone { Made::Superseded } else { Made::Unknown };
         }
         self.drop_older(id, stamp).await;
+        if again {
+            self.clear_damaged(id, stamp);
+        }
         Made::Published
+    }
+
+    /// Lets a replica of which a damaged block was met give way to a sound one of the same version: a volume keeps what it
+    /// believes in.
+    async fn make_way(&self, id: StreamId, stamp: Stamp) -> bool {
+        for volume in self.mounted() {
+            let Some(record) = volume.find(id).filter(|record| record.stamp == stamp) else {
+                continue;
+            };
+            let marked = volume.set_quarantined(&record, true);
+            if !matches!(self.env.timeout(DISK_TIMEOUT, marked).await, Ok(Ok(_))) {
+                return false;
+            }
+        }
+        true
     }
 
     fn newer_elsewhere(&self, than: &Volume, id: StreamId, stamp: Stamp) -> bool {

@@ -4,6 +4,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
+use swarm_feeds::FoundContext;
 use swarm_plan::lookup::{Form, Holding, Room};
 use swarm_plan::membership::{NodeState, VolumeState};
 use swarm_types::{
@@ -208,7 +209,7 @@ pub(crate) struct DoneWire {
 
 /// A frame of a replica stream. One replica at a time per connection. Pushed: `Stage`, `Data`…, then `Publish`; each but
 /// `Data` is answered, and a connection that ends before `Publish` leaves nothing visible. Pulled: `Fetch`, answered by
-/// `Replica`, `Data`… and `End`, or by `Refused` in the place of any of them.
+/// `Replica`, `Data`… and `End`, or by `Refused` in the place of any of them. `FindContext` is answered at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Frame {
     /// Reserve room for a body of this length.
@@ -241,6 +242,21 @@ pub(crate) enum Frame {
     Replica { meta: MetaWire, slots: SlotsWire },
     /// That was all of it.
     End,
+    /// Which domain or bucket has this alias UUID?
+    FindContext { alias: [u8; 16] },
+    /// This one, as far as is known here.
+    ContextFound(ContextWire),
+    /// None that is filed here.
+    NoContext,
+}
+
+/// A domain or a bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ContextWire {
+    stream: [u8; 16],
+    kind: KindWire,
+    name: String,
+    parent: Option<[u8; 16]>,
 }
 
 mod as_bytes {
@@ -501,6 +517,26 @@ impl From<HoldingWire> for Holding {
             },
             alias: wire.alias.map(Uuid::from_bytes),
             cid: wire.cid.map(Uuid::from_bytes),
+        }
+    }
+}
+
+impl ContextWire {
+    pub(crate) fn new(found: &FoundContext) -> Self {
+        Self {
+            stream: *found.stream.as_bytes(),
+            kind: found.kind.into(),
+            name: found.name.clone(),
+            parent: found.parent.map(|uuid| *uuid.as_bytes()),
+        }
+    }
+
+    pub(crate) fn told(self) -> FoundContext {
+        FoundContext {
+            stream: stream_id(self.stream),
+            kind: self.kind.into(),
+            name: self.name,
+            parent: self.parent.map(Uuid::from_bytes),
         }
     }
 }

@@ -1,8 +1,13 @@
-//! Writes: the auction, the replicas, the commit.
+//! Writes: the replicas and the commit. How a write begins is in [`begin`].
 //!
 //! A write is staged on this node and on its peers while the body arrives, and published at the end only. The version is
 //! taken at the commit, above everything known. Where it turns out that a newer version was stored meanwhile, what was
 //! published is taken back before the client hears of a conflict.
+//!
+//! What another cluster brings has its version already, and is never taken back: the same may have been brought twice at a
+//! time, and somebody else have been told that it is stored.
+
+mod begin;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,26 +16,23 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use md5::{Digest, Md5};
 use swarm_env::{Bug, Point};
-use swarm_plan::bids::ranked;
-use swarm_plan::lookup::{Answers, Holding, longest};
+use swarm_plan::feeds::{Held, Verdict, judge_import};
+use swarm_plan::lookup::{Answers, longest};
 use swarm_plan::outcome::{Made, WriteVerdict, judge_write};
 use swarm_plan::version::next_version;
-use swarm_policy::{Lifecycle, synchronous_copies, target_copies};
 use swarm_store::{Hints, Publish, Staged, Volume};
 use swarm_types::{
-    HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, VolumeId,
+    Etag, HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, VolumeId,
 };
 
 use crate::Node;
-use crate::api::{
-    Address, Nonce, Redirect, Refusal, ReplicaAt, Reply, WriteKind, WriteReply, WriteRequest,
-};
-use crate::contexts::Place;
+use crate::api::{Refusal, ReplicaAt, WriteKind, WriteReply};
 use crate::links::PeerReplica;
 use crate::node::Busy;
-use crate::nonces::Purpose;
 use crate::slots::DISK_TIMEOUT;
 use crate::wire::{Message, ReplicaWire};
+
+pub(crate) use begin::Winner;
 
 /// How long what a lookup told is good enough to choose a version by. A write whose body took longer asks again.
 const FACTS_FRESH_FOR: Duration = Duration::from_secs(1);
@@ -56,17 +58,28 @@ impl std::fmt::Debug for WriteSession {
 }
 
 /// What will be published, as far as it is known before the body is.
-struct Draft {
-    id: StreamId,
-    meta: ObjectMeta,
-    /// The ETag that an immutable object has from its UUID; others draw one at the commit.
-    etag: Option<swarm_types::Etag>,
-    kind: WriteKind,
-    uuid: Option<Uuid>,
-    domain: Option<String>,
-    copies: u32,
-    answers: Answers,
-    asked: Instant,
+pub(crate) struct Draft {
+    pub(crate) id: StreamId,
+    pub(crate) meta: ObjectMeta,
+    pub(crate) rule: Rule,
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) domain: Option<String>,
+    pub(crate) copies: u32,
+    pub(crate) answers: Answers,
+    pub(crate) asked: Instant,
+}
+
+/// What decides whether it is published, and which place among the versions it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rule {
+    /// A client's conditions; above everything known.
+    Next {
+        kind: WriteKind,
+        /// The ETag that an immutable object has from its UUID; others draw one at the commit.
+        etag: Option<Etag>,
+    },
+    /// The merge rule; the place that another cluster has given it, if this is its digest.
+    Given { stamp: Stamp, digest: [u8; 16] },
 }
 
 impl Draft {
@@ -76,6 +89,66 @@ impl Draft {
         if self.meta.kind.is_context() && alias.is_some() {
             (self.uuid, self.meta.alias) = (alias, alias);
         }
+    }
+
+    /// Asks again where the body took long, and judges by what is there now.
+    async fn look_again(&mut self, node: &Node) -> Result<(), Refusal> {
+        let is_mutable = self.meta.kind.is_mutable();
+        let is_old = node.env().now().since(self.asked) > FACTS_FRESH_FOR;
+        match self.rule {
+            Rule::Next { kind, .. } if is_old && is_mutable => {
+                self.answers = node.ask(Some(self.id), None).await;
+                self.keep_alias();
+                let named = self.meta.kind == ObjectKind::Named;
+                check_preconditions(kind, &self.answers, or_create(node, kind, named))
+            }
+            Rule::Given { stamp, .. } if is_old => {
+                let answers = node.ask(Some(self.id), None).await;
+                let alias = |answers: &Answers| answers.existing().and_then(|held| held.alias);
+                let now = alias(&answers);
+                if self.meta.kind.is_context() && now != self.uuid && now != alias(&self.answers) {
+                    let why = "the name of the context was taken meanwhile";
+                    return Err(Refusal::Unavailable { why });
+                }
+                self.answers = answers;
+                check_import(self.meta.kind, stamp, &self.answers)
+            }
+            Rule::Next { .. } | Rule::Given { .. } => Ok(()),
+        }
+    }
+
+    /// Its place among the versions.
+    fn stamp(&self, env: &swarm_env::Env) -> Stamp {
+        match self.rule {
+            Rule::Given { stamp, .. } => stamp,
+            Rule::Next { etag, .. } => {
+                let newest = self.answers.newest().map(|newest| newest.stamp.version);
+                let known = newest.filter(|_| !env.planted(Bug::ClockOnlyVersion));
+                let etag = etag.unwrap_or_else(|| env.random_etag("etag"));
+                Stamp { version: next_version(env.wall(), known), etag }
+            }
+        }
+    }
+
+    /// What to answer.
+    fn judge(&self, made: &[Made]) -> WriteVerdict {
+        match self.rule {
+            Rule::Next { .. } => judge_write(self.meta.kind, self.copies, made),
+            // Whatever protection it is to have, it is stored: the health processor sees to the rest.
+            Rule::Given { .. } => judge_write(self.meta.kind, 1, made).without_taking_back(),
+        }
+    }
+}
+
+/// Whether a version that another cluster brings is wanted.
+pub(crate) fn check_import(
+    kind: ObjectKind,
+    stamp: Stamp,
+    answers: &Answers,
+) -> Result<(), Refusal> {
+    match judge_import(kind, stamp, Held::of(answers)) {
+        Verdict::Store | Verdict::StoreAgain => Ok(()),
+        Verdict::AlreadyThere | Verdict::Older => Err(Refusal::Conflict),
     }
 }
 
@@ -125,69 +198,35 @@ impl WriteSession {
         commit.join().await.unwrap_or(Err(Refusal::Unknown { why: "the node is stopping" }))
     }
 
-    async fn commit(mut self) -> Result<WriteReply, Refusal> {
-        let node = self.node.clone();
-        let env = node.env();
-        if env.now().since(self.draft.asked) > FACTS_FRESH_FOR && self.draft.meta.kind.is_mutable()
-        {
-            self.draft.answers = node.ask(Some(self.draft.id), None).await;
-            self.draft.keep_alias();
-            check_preconditions(
-                self.draft.kind,
-                &self.draft.answers,
-                or_create(&node, self.draft.kind, self.draft.meta.kind == ObjectKind::Named),
-            )?;
+    async fn commit(self) -> Result<WriteReply, Refusal> {
+        let Self { node, mut draft, volume, local, peers, digest, _busy, .. } = self;
+        let digest: [u8; 16] = digest.finalize().into();
+        if matches!(draft.rule, Rule::Given { digest: given, .. } if given != digest) {
+            return Err(Refusal::DigestMismatch);
         }
-        let newest = self.draft.answers.newest();
-        let known = newest
-            .map(|newest| newest.stamp.version)
-            .filter(|_| !env.planted(Bug::ClockOnlyVersion));
-        let etag = self.draft.etag.unwrap_or_else(|| env.random_etag("etag"));
-        let stamp = Stamp { version: next_version(env.wall(), known), etag };
-        let mut meta = self.draft.meta.clone();
-        meta.digest = self.digest.finalize().into();
-
-        let here = ReplicaAt { node: node.inner.id, volume: self.volume.id() };
-        let (draft, local) = (self.draft, self.local);
-        let places: Vec<ReplicaAt> = std::iter::once(here)
-            .chain(self.peers.iter().map(|peer| ReplicaAt { node: peer.node, volume: peer.volume }))
-            .collect();
-        let hints_at = |at: VolumeId| {
-            places
-                .iter()
-                .map(|place| place.volume)
-                .filter(|volume| *volume != at)
-                .collect::<Hints>()
-        };
-        let publish = Publish::new(stamp, meta.clone(), hints_at(here.volume));
-        let at_peer: Vec<Publish> = places[1..]
-            .iter()
-            .map(|place| Publish { hints: hints_at(place.volume), ..publish.clone() })
-            .collect();
-        let at_peers = join_all(
-            self.peers
-                .into_iter()
-                .zip(&at_peer)
-                .map(|(peer, publish)| node.publish_at(peer, publish)),
-        );
-        let at_home = node.inner.volumes.publish(&self.volume, draft.id, local, publish);
-        let (at_peers, at_home) = futures_util::future::join(at_peers, at_home).await;
-        let made: Vec<Made> = std::iter::once(at_home).chain(at_peers).collect();
+        draft.look_again(&node).await?;
+        let stamp = draft.stamp(node.env());
+        let meta = ObjectMeta { digest, ..draft.meta.clone() };
+        let staged = Replicas { volume, local, peers };
+        let (places, made) = staged.publish(&node, draft.id, stamp, meta).await;
         node.env().passes(Point::WritePublished);
 
-        match judge_write(meta.kind, draft.copies, &made) {
+        match draft.judge(&made) {
             WriteVerdict::Created(_) => {
                 let replicas = published(&places, &made);
                 node.tell_others(&draft, stamp, &replicas);
-                node.inner.count("writes");
+                node.inner.count(match draft.rule {
+                    Rule::Next { .. } => "writes",
+                    Rule::Given { .. } => "imports",
+                });
                 Ok(WriteReply {
                     replicas,
                     stamp,
                     uuid: draft.uuid,
-                    alias: meta.alias,
-                    replaced: newest.is_some_and(|newest| newest.form.exists()),
+                    alias: draft.meta.alias,
+                    replaced: draft.answers.existing().is_some(),
                     domain: draft.domain,
-                    stored_digest: meta.digest,
+                    stored_digest: digest,
                 })
             }
             WriteVerdict::Conflict => Err(Refusal::Conflict),
@@ -210,6 +249,51 @@ impl WriteSession {
     }
 }
 
+/// The replicas of a write, fed to their ends.
+struct Replicas {
+    volume: Volume,
+    local: Staged,
+    peers: Vec<PeerReplica>,
+}
+
+impl Replicas {
+    /// Publishes them all at once. Tells where they are, this node's first, and what became of each.
+    async fn publish(
+        self,
+        node: &Node,
+        id: StreamId,
+        stamp: Stamp,
+        meta: ObjectMeta,
+    ) -> (Vec<ReplicaAt>, Vec<Made>) {
+        let here = ReplicaAt { node: node.inner.id, volume: self.volume.id() };
+        let places: Vec<ReplicaAt> = std::iter::once(here)
+            .chain(self.peers.iter().map(|peer| ReplicaAt { node: peer.node, volume: peer.volume }))
+            .collect();
+        let hints_at = |at: VolumeId| {
+            places
+                .iter()
+                .map(|place| place.volume)
+                .filter(|volume| *volume != at)
+                .collect::<Hints>()
+        };
+        let publish = Publish::new(stamp, meta, hints_at(here.volume));
+        let at_peer: Vec<Publish> = places[1..]
+            .iter()
+            .map(|place| Publish { hints: hints_at(place.volume), ..publish.clone() })
+            .collect();
+        let at_peers = join_all(
+            self.peers
+                .into_iter()
+                .zip(&at_peer)
+                .map(|(peer, publish)| node.publish_at(peer, publish)),
+        );
+        let at_home = node.inner.volumes.publish(&self.volume, id, self.local, publish);
+        let (at_peers, at_home) = futures_util::future::join(at_peers, at_home).await;
+        let made = std::iter::once(at_home).chain(at_peers).collect();
+        (places, made)
+    }
+}
+
 fn published(places: &[ReplicaAt], made: &[Made]) -> Vec<ReplicaAt> {
     places
         .iter()
@@ -220,153 +304,6 @@ fn published(places: &[ReplicaAt], made: &[Made]) -> Vec<ReplicaAt> {
 }
 
 impl Node {
-    /// Agrees to a write before its body, or says who should be asked.
-    ///
-    /// # Errors
-    /// Any [`Refusal`]; nothing is stored.
-    pub async fn begin_write(&self, request: WriteRequest) -> Result<Reply<WriteSession>, Refusal> {
-        let busy = self.inner.admit()?;
-        let place = self.resolve(&request.target, request.fresh_contexts).await?;
-        let purpose = place.id.map_or(Purpose::NewUnnamed, Purpose::Stream);
-        let sent_here =
-            request.nonce.is_some_and(|nonce| self.inner.nonces.accepts(purpose, nonce));
-        let asked = self.env().now();
-        let answers = self.ask(place.id, Some(request.length)).await;
-        let named = matches!(request.target.address, Address::Named { .. });
-        check_preconditions(request.kind, &answers, or_create(self, request.kind, named))?;
-
-        let copies = self.copies(&request);
-        let bids = ranked(&answers.write_bids(), self.env().random_u64("turn"));
-        let needed = copies.min(2);
-        let found = u32::try_from(bids.len()).unwrap_or(u32::MAX);
-        if found < needed {
-            let enough_nodes = u32::try_from(answers.candidates()).unwrap_or(u32::MAX) >= needed;
-            return Err(if enough_nodes {
-                Refusal::NoSpace
-            } else {
-                Refusal::TooFewNodes { found, wanted: needed }
-            });
-        }
-        let here = bids.iter().any(|bid| bid.node == self.inner.id);
-        let winner = if sent_here && here { self.inner.id } else { bids[0].node };
-        if winner != self.inner.id {
-            let nonce = answers
-                .iter()
-                .find(|answer| answer.node == winner)
-                .map_or(0, |answer| answer.nonce);
-            let domain = place.domain;
-            return Ok(Reply::Redirect(Redirect {
-                node: winner,
-                nonce: Nonce(nonce),
-                permanent: self.inner.sends_clients_away(),
-                domain,
-            }));
-        }
-        let candidates =
-            bids.iter().map(|bid| bid.node).filter(|node| *node != self.inner.id).collect();
-        let draft = self.draft(request, place, copies, answers, asked);
-        self.stage_write(draft, candidates, busy).await.map(Reply::Served)
-    }
-
-    /// Reserves room here and at as many peers as there are to be replicas.
-    async fn stage_write(
-        &self,
-        draft: Draft,
-        candidates: Vec<NodeId>,
-        busy: Busy,
-    ) -> Result<WriteSession, Refusal> {
-        let length = draft.meta.length;
-        let (volume, local) = self.inner.volumes.stage(draft.id, length).ok_or(Refusal::NoSpace)?;
-        let wanted = usize::try_from(draft.copies.saturating_sub(1)).unwrap_or(0);
-        let mut peers: Vec<PeerReplica> = Vec::new();
-        let mut candidates = candidates.into_iter();
-        while peers.len() < wanted {
-            let next: Vec<NodeId> = candidates.by_ref().take(wanted - peers.len()).collect();
-            if next.is_empty() {
-                break;
-            }
-            let staged =
-                join_all(next.into_iter().map(|peer| self.stage_at(peer, draft.id, length))).await;
-            peers.extend(staged.into_iter().flatten());
-        }
-        let found = u32::try_from(peers.len() + 1).unwrap_or(u32::MAX);
-        let needed = draft.copies.min(2);
-        if found < needed {
-            return Err(Refusal::TooFewNodes { found, wanted: needed });
-        }
-        let mut digest = Md5::new();
-        digest.update(header_block(&draft.meta.headers));
-        Ok(WriteSession {
-            node: self.clone(),
-            draft,
-            volume,
-            local,
-            peers,
-            digest,
-            received: 0,
-            _busy: busy,
-        })
-    }
-
-    fn draft(
-        &self,
-        request: WriteRequest,
-        place: Place,
-        copies: u32,
-        answers: Answers,
-        asked: Instant,
-    ) -> Draft {
-        let existing = answers.existing();
-        let kind = object_kind(&request, existing);
-        let fresh = || self.env().random_uuid("uuid");
-        let uuid = match (kind, &request.target.address) {
-            (ObjectKind::Named, _) => None,
-            (_, Address::Unnamed(uuid)) => Some(*uuid),
-            (ObjectKind::Bucket | ObjectKind::Domain, _) => {
-                Some(existing.and_then(|existing| existing.alias).unwrap_or_else(fresh))
-            }
-            (ObjectKind::Immutable | ObjectKind::Alias, _) => Some(fresh()),
-        };
-        let id = place.id.or(uuid.map(Uuid::stream)).unwrap_or_else(|| fresh().stream());
-        let cid = if place.id.is_some() && place.name.is_none() {
-            existing.and_then(|existing| existing.cid)
-        } else {
-            place.cid
-        };
-        let immutable = kind == ObjectKind::Immutable;
-        let meta = ObjectMeta {
-            kind,
-            alias: uuid.filter(|_| !immutable),
-            cid,
-            name: place.name,
-            cluster: self.config().cluster.to_string(),
-            owner: request.owner,
-            headers: request.headers,
-            length: request.length,
-            digest: [0; 16],
-        };
-        let etag = uuid.filter(|_| immutable).map(Uuid::etag);
-        Draft {
-            id,
-            meta,
-            etag,
-            kind: request.kind,
-            uuid,
-            domain: place.domain,
-            copies,
-            answers,
-            asked,
-        }
-    }
-
-    /// How many replicas are made before the answer.
-    fn copies(&self, request: &WriteRequest) -> u32 {
-        let now = self.env().wall();
-        let effective = Lifecycle::of_headers(&request.headers, now).0.at(now);
-        let target = target_copies(&effective, &self.inner.settings().replicas);
-        synchronous_copies(request.replicate, self.inner.settings().replicate_by_default(), target)
-    }
-
     /// Tells the holders of older versions to drop them, and everybody that a context has changed. Best effort: the
     /// newest version wins in any case.
     fn tell_others(&self, draft: &Draft, stamp: Stamp, replicas: &[ReplicaAt]) {
@@ -437,19 +374,6 @@ fn check_preconditions(
             Err(Refusal::Immutable)
         }
         _ => Ok(()),
-    }
-}
-
-fn object_kind(request: &WriteRequest, existing: Option<Holding>) -> ObjectKind {
-    match (&request.target.address, request.kind) {
-        (Address::Domain, _) => ObjectKind::Domain,
-        (Address::Bucket(_), _) => ObjectKind::Bucket,
-        (Address::Named { .. }, _) => ObjectKind::Named,
-        (_, WriteKind::Unnamed { alias: false }) => ObjectKind::Immutable,
-        (_, WriteKind::Unnamed { alias: true }) => ObjectKind::Alias,
-        (_, WriteKind::Create { .. } | WriteKind::Replace { .. }) => {
-            existing.map_or(ObjectKind::Alias, |existing| existing.kind)
-        }
     }
 }
 

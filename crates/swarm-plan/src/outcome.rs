@@ -33,6 +33,19 @@ pub enum WriteVerdict {
     NothingStored,
 }
 
+impl WriteVerdict {
+    /// The same for what another cluster brings. It may have been brought twice at the same time, and the other time may have
+    /// been answered: where this time fails, what is stored stays.
+    #[must_use]
+    pub const fn without_taking_back(self) -> Self {
+        match self {
+            Self::TakeBackForConflict => Self::Conflict,
+            Self::TakeBackTooFew => Self::LeaveUnclear,
+            Self::Created(_) | Self::Conflict | Self::LeaveUnclear | Self::NothingStored => self,
+        }
+    }
+}
+
 /// The answer to a write, from what became of its replicas. An immutable object needs two replicas, or all that were
 /// asked for if that is fewer; anything that may supersede an older version is created with one (WRITE with Replicate
 /// ROW): reporting it as failed would leave the newest version in the cluster.
@@ -115,6 +128,16 @@ mod tests {
             let made = [seen, Made::Superseded];
             assert_eq!(judge_write(ObjectKind::Named, 2, &made), WriteVerdict::TakeBackForConflict);
         }
+    }
+
+    #[test]
+    fn what_another_cluster_brings_is_never_taken_back() {
+        let judge =
+            |made: &[Made]| judge_write(ObjectKind::Immutable, 1, made).without_taking_back();
+        assert_eq!(judge(&[Made::Published, Made::Unknown]), WriteVerdict::Created(1));
+        assert_eq!(judge(&[Made::NotStored, Made::Unknown]), WriteVerdict::LeaveUnclear);
+        assert_eq!(judge(&[Made::Published, Made::Superseded]), WriteVerdict::Conflict);
+        assert_eq!(judge(&[Made::NotStored, Made::NotStored]), WriteVerdict::NothingStored);
     }
 
     #[test]

@@ -92,8 +92,7 @@ impl Tombstone {
     /// A delete of what had this metadata, with all of it that is kept.
     #[must_use]
     pub fn of(meta: &ObjectMeta, stamp: Stamp, written: Timestamp) -> Self {
-        let is_kept =
-            |name: &&str| meta.kind == ObjectKind::Domain && name.len() <= Self::NAME_MAX;
+        let is_kept = |name: &&str| meta.kind == ObjectKind::Domain && name.len() <= Self::NAME_MAX;
         let name = meta.name.as_deref().filter(is_kept).map(Arc::from);
         let bare = Self::new(stamp, meta.kind, written);
         Self { alias: meta.alias, parent: meta.cid, name, ..bare }

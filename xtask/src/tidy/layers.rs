@@ -69,7 +69,7 @@ const LAYERS: &[Layer] = &[
         "swarm-feeds",
     ], others: &["blake3", "bytes", "futures-util", "md-5", "postcard", "serde", "thiserror", "tokio", "tracing"] },
     Layer { name: "swarm-http", ours: &[
-        "swarm-types", "swarm-policy", "swarm-erasure", "swarm-plan", "swarm-env", "swarm-node",
+        "swarm-types", "swarm-policy", "swarm-erasure", "swarm-plan", "swarm-env", "swarm-feeds", "swarm-node",
     ], others: &[
         "axum", "base64", "bytes", "futures-util", "http", "http-body-util", "httparse", "hyper", "hyper-util", "md-5",
         "serde", "serde_json", "thiserror", "tokio", "tower", "tracing",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use swarm_client::{Auth, Client, ClientOptions};
+use swarm_client::Auth;
 use swarm_env::{BoxFuture, Env, Stream};
 use swarm_feeds::definition::{RawFeed, check};
 use swarm_feeds::result::Delivery;
@@ -150,8 +150,7 @@ async fn west(env: Env, host: usize, story: Story, heard: Heard, body: Vec<u8>) 
         story.breaks_after.take()
     };
     let store: Arc<dyn Importer> = Arc::new(Store { host, story });
-    let client = Client::new(env.clone(), ClientOptions::default());
-    let mut results = Retrieval::begin(&env, client, store, (route, source), items);
+    let mut results = Retrieval::begin(&env, store, (route, source), items);
     let mut answer =
         String::from("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n");
     let mut told = 0;

@@ -133,8 +133,20 @@ impl Call {
         let domain = self.target.place == Place::Root && named;
         self.is("admin")
             || self.verb == Verb::Send
+            || self.is_replication() && !self.is_fetch()
             || (self.verb == Verb::Post && self.makes_domain())
             || (self.verb == Verb::Delete && domain)
+    }
+
+    /// Whether another cluster asks, as the feeds of one do.
+    pub(crate) fn is_replication(&self) -> bool {
+        let query = &self.target.query;
+        query.has("replicate-from") || query.has("replicate-to")
+    }
+
+    /// Whether another cluster fetches one object, with a ticket in the place of credentials.
+    pub(crate) fn is_fetch(&self) -> bool {
+        self.is_replication() && self.verb == Verb::Get && !self.target.query.has("retrieve")
     }
 
     /// A boolean argument; those that could be malformed were refused by [`Call::read`] or have been checked since.

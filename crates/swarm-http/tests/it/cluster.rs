@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use swarm_env::{Env, Stream};
@@ -27,6 +28,16 @@ pub(crate) struct Cluster {
     world: SimHandle,
     harness: HostId,
     hosts: Vec<HostId>,
+}
+
+type Slot = Arc<Mutex<Option<Node>>>;
+
+const ONE_REPLICA: &str = "min:1 max:16 default:1";
+
+/// Another cluster.
+pub(crate) struct East {
+    host: HostId,
+    slot: Slot,
 }
 
 /// What a node answered.
@@ -106,7 +117,7 @@ impl Cluster {
             let host = world.add_node(&name, Ipv4Addr::new(10, 1, 0, number), 1);
             world.add_disk(host, format!("{name}/1").as_str().into(), DISK, DiskModel::SSD);
             let settings = settings.clone();
-            world.set_boot(host, move |env| boot(env, settings.clone()));
+            world.set_boot(host, move |env| boot(env, "main", settings.clone(), Slot::default()));
             assert!(world.start(host).done(), "a node that was off starts");
             hosts.push(host);
         }
@@ -123,6 +134,51 @@ impl Cluster {
         let bucket = cluster.ask(1, "POST /b?domain=d.example", &[CONTEXT], b"");
         assert_eq!(bucket.status, 201, "{bucket:?}");
         cluster
+    }
+
+    /// Starts a cluster `east` of one node, 10.2.0.1, in the same world.
+    pub(crate) fn and_east(&mut self) -> East {
+        let host = self.world.add_node("east/1", Ipv4Addr::new(10, 2, 0, 1), 2);
+        self.world.add_disk(host, "east/1/1".into(), DISK, DiskModel::SSD);
+        let slot = Slot::default();
+        let east = East { host, slot: Arc::clone(&slot) };
+        let settings = BTreeMap::from([("policy.replicas".to_owned(), ONE_REPLICA.to_owned())]);
+        self.world
+            .set_boot(host, move |env| boot(env, "east", settings.clone(), Arc::clone(&slot)));
+        assert!(self.world.start(host).done(), "a node that was off starts");
+        self.run_for(Duration::from_secs(2));
+        east
+    }
+
+    /// An address where connections are accepted and nothing is ever said.
+    pub(crate) fn silence(&self) -> SocketAddr {
+        let env = self.world.env(self.harness);
+        let listening = env.clone();
+        drop(env.spawn("silence", async move {
+            let listener = listening.net().listen(8080).await.expect("a free port");
+            let mut held = Vec::new();
+            while let Ok(connection) = listener.accept().await {
+                held.push(connection);
+            }
+        }));
+        (Ipv4Addr::new(10, 250, 0, 1), 8080).into()
+    }
+
+    /// Runs something on the node of `east`.
+    pub(crate) fn on_east<T, F>(
+        &mut self,
+        east: &East,
+        work: impl FnOnce(Node) -> F + Send + 'static,
+    ) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let node = east.slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (world, host) = (self.world.clone(), east.host);
+        let node = node.expect("it has started");
+        let work = async move { world.spawn_on(host, "test", work(node)).await };
+        self.sim.block_on(self.harness, work).expect("the node lived on")
     }
 
     /// Takes the power from a node and gives it back.
@@ -243,9 +299,9 @@ impl Cluster {
     }
 }
 
-async fn boot(env: Env, settings: BTreeMap<String, String>) {
+async fn boot(env: Env, cluster: &str, settings: BTreeMap<String, String>, slot: Slot) {
     let config = NodeConfig {
-        cluster: ClusterName::from("main"),
+        cluster: ClusterName::from(cluster),
         scsp_port: SCSP,
         peer_port: 6000,
         group: SocketAddrV4::new(Ipv4Addr::new(224, 0, 10, 100), 7000),
@@ -254,6 +310,7 @@ async fn boot(env: Env, settings: BTreeMap<String, String>) {
     let node = Node::start(env, config).await.expect("a node that starts");
     let http = HttpConfig { scsp_port: SCSP, management_port: MANAGEMENT };
     Server::start(&node, http).await.expect("ports that are free");
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
 }
 
 /// One connection.
@@ -299,6 +356,32 @@ impl Talk {
         }
         answer.body = self.buffer.drain(..length).collect();
         answer
+    }
+
+    /// The next answer, whose body is in chunks; these are the pieces.
+    pub(crate) async fn hear_chunks(&mut self) -> (Answer, Vec<Vec<u8>>) {
+        let answer = self.hear(true).await;
+        assert_eq!(answer.must("transfer-encoding"), "chunked");
+        let mut pieces = Vec::new();
+        loop {
+            let end = loop {
+                if let Some(at) = self.buffer.windows(2).position(|part| part == b"\r\n") {
+                    break at;
+                }
+                assert!(self.more().await, "a chunk after {:?}", self.buffer.escape_ascii());
+            };
+            let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
+            let digits = std::str::from_utf8(&line[..end]).expect("digits");
+            let length = usize::from_str_radix(digits, 16).expect("a length");
+            while self.buffer.len() < length + 2 {
+                assert!(self.more().await, "{length} bytes of a chunk");
+            }
+            let piece: Vec<u8> = self.buffer.drain(..length + 2).collect();
+            if length == 0 {
+                return (answer, pieces);
+            }
+            pieces.push(piece[..length].to_vec());
+        }
     }
 
     /// Hears more bytes; false at the end of the stream.

@@ -3,6 +3,7 @@
 mod cluster;
 mod connections;
 mod contexts;
+mod import;
 mod management;
 mod objects;
 mod refusals;

@@ -41,7 +41,7 @@ struct Pulled {
 
 impl Node {
     /// Opens another node's replica of exactly this version.
-    pub(super) async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         from: NodeId,
         id: StreamId,

@@ -472,7 +472,8 @@ impl Client {
         self.hop(via, |node, nonce| delete(node, nonce, address.clone())).await
     }
 
-    async fn hop<T, F>(
+    /// Asks a node, and follows its redirects.
+    pub(crate) async fn hop<T, F>(
         &self,
         via: u8,
         ask: impl Fn(Node, Option<Nonce>) -> F,

@@ -4,6 +4,7 @@ mod cluster;
 mod disks;
 mod health;
 mod hostile;
+mod import;
 mod regressions;
 mod states;
 mod stories;

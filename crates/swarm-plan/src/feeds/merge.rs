@@ -6,6 +6,8 @@
 
 use swarm_types::{ObjectKind, Stamp};
 
+use crate::lookup::{Answers, Form, Holding};
+
 /// The newest that the receiving cluster holds under the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
@@ -20,6 +22,23 @@ pub enum Held {
     },
     /// A delete.
     Tombstone(Stamp),
+}
+
+impl Held {
+    /// What the answers to a lookup tell. What a lifepoint has ended is there until it is erased.
+    #[must_use]
+    pub fn of(answers: &Answers) -> Self {
+        let Some(newest) = answers.newest() else { return Self::Nothing };
+        let stamp = newest.stamp;
+        if newest.form == Form::Tombstone {
+            return Self::Tombstone(stamp);
+        }
+        let is_intact = |held: Holding| {
+            held.stamp == stamp && matches!(held.form, Form::Replica(_) | Form::Ended(_))
+        };
+        let intact = answers.iter().filter_map(|answer| answer.holding).any(is_intact);
+        Self::Version { stamp, intact }
+    }
 }
 
 /// What to do with what arrives. The last two are answered alike: the same or a newer version is already there.
@@ -127,6 +146,34 @@ mod tests {
             let end = after(ObjectKind::Named, &order);
             assert_eq!(end, Held::Tombstone(stamp(3, 3)), "{order:?}");
         }
+    }
+
+    #[test]
+    fn a_version_is_intact_if_any_replica_of_it_is() {
+        let volume = swarm_types::VolumeId::from_bytes([7; 16]);
+        let held = |forms: &[(u64, Form)]| {
+            let mut answers = Answers::default();
+            for (last, (ms, form)) in (1..).zip(forms) {
+                let (stamp, kind) = (stamp(*ms, 1), ObjectKind::Named);
+                answers.add(crate::lookup::Answer {
+                    node: swarm_types::NodeId(std::net::Ipv4Addr::new(10, 0, 0, last)),
+                    holding: Some(Holding { stamp, kind, form: *form, alias: None, cid: None }),
+                    serving: true,
+                    room: crate::lookup::Room::Streams,
+                    read_cost: 0,
+                    write_cost: None,
+                    nonce: 0,
+                });
+            }
+            Held::of(&answers)
+        };
+        let (sound, damaged) = (Form::Replica(volume), Form::Damaged(volume));
+        let damaged_only = Held::Version { stamp: stamp(5, 1), intact: false };
+        assert_eq!(held(&[]), Held::Nothing);
+        assert_eq!(held(&[(5, damaged), (5, sound)]), version(5));
+        assert_eq!(held(&[(5, damaged), (4, sound)]), damaged_only);
+        assert_eq!(held(&[(5, Form::Ended(volume))]), version(5));
+        assert_eq!(held(&[(4, sound), (5, Form::Tombstone)]), Held::Tombstone(stamp(5, 1)));
     }
 
     #[test]

@@ -1,0 +1,65 @@
+//! What another cluster fetches of a batch that a feed of this one has handed it: by a ticket, from the node that signed it.
+
+use swarm_feeds::wire::{Identity, Route, Ticket};
+use swarm_types::{ObjectMeta, Stamp, StreamId};
+
+use crate::api::{Nonce, Refusal};
+use crate::nonces::Purpose;
+use crate::read::Body;
+use crate::{Node, names};
+
+const DAMAGED: Refusal = Refusal::Unavailable { why: "the replica is damaged" };
+
+/// A version that is handed out.
+#[derive(Debug)]
+pub struct HandedOut {
+    /// Which object.
+    pub identity: Identity,
+    /// Which version of it.
+    pub stamp: Stamp,
+    /// What persists with it.
+    pub meta: ObjectMeta,
+    /// The verified body.
+    pub body: Body,
+}
+
+impl Node {
+    /// Leave to fetch from this node what it files under an id, for six hours.
+    #[must_use]
+    pub fn ticket(&self, id: StreamId) -> Ticket {
+        Ticket(self.inner.nonces.issue(Purpose::Fetch(id)).0)
+    }
+
+    /// Hands the newest version that this node has to whoever shows a ticket of it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] where it is not here any more, or the ticket is none; [`Refusal::Unavailable`] where the
+    /// replica is damaged; [`Refusal::WrongCluster`].
+    pub async fn hand_out(
+        &self,
+        route: &Route,
+        asked: &Identity,
+        ticket: Ticket,
+    ) -> Result<HandedOut, Refusal> {
+        let _busy = self.inner.admit()?;
+        // The way of the feed: it comes from here.
+        self.check_name(route.from.as_str())?;
+        let aside = asked.uuid.filter(|_| asked.kind.is_context());
+        let ids = [names::stream_of(asked), aside.map(names::collided_stream)];
+        let is_meant =
+            |id: &StreamId| self.inner.nonces.accepts(Purpose::Fetch(*id), Nonce(ticket.0));
+        let id = ids.into_iter().flatten().find(is_meant).ok_or(Refusal::NotFound)?;
+        let found = self.inner.volumes.find(id).ok_or(Refusal::NotFound)?;
+        let (stamp, meta) = (found.record.stamp, found.record.meta().cloned());
+        let meta = meta.ok_or(Refusal::NotFound)?;
+        let identity = Identity::of(id, &meta, asked.place.clone());
+        if identity != *asked {
+            return Err(Refusal::NotFound);
+        }
+        if self.inner.volumes.find_intact(id, stamp).is_none() {
+            return Err(DAMAGED);
+        }
+        let body = self.open(&found).await.ok_or(DAMAGED)?;
+        Ok(HandedOut { identity, stamp, meta, body })
+    }
+}

@@ -51,4 +51,5 @@ pub use retrieve::{Imported, Importer, Retrieval};
 pub use send::{Rest, SendOrder, SendRefused, SendTicket, Shown, Verdict};
 pub use service::{Around, Feeds};
 pub use settings::FeedSettings;
+pub use swarm_client::{Auth, Secret};
 pub use target::{ClusterTargets, FeedTarget, Manner, OpenBody, Parcel, Shipment, Targets};

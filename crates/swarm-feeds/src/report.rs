@@ -109,6 +109,12 @@ impl Feeds {
         })
     }
 
+    /// Whether anything that came of deliveries is not durable yet, or not told: a node that stops now would ask again.
+    #[must_use]
+    pub fn has_unfiled(&self) -> bool {
+        !self.state().results.is_empty()
+    }
+
     /// All that holds work, with its limits: name, how much is in it, how much may be. All is empty when nothing is left to be
     /// done.
     #[must_use]

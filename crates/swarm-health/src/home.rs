@@ -54,6 +54,9 @@ pub trait Home: Send + Sync + 'static {
     /// it is durable, or something newer is.
     fn bury(&self, id: StreamId, tombstone: Tombstone) -> BoxFuture<'_, bool>;
 
+    /// Whether a delete that could be forgotten by now has to be remembered for a while yet: a feed has not carried it over.
+    fn holds_back(&self, id: StreamId, tombstone: &Tombstone) -> bool;
+
     /// Whether requests have met a damaged block in this replica that no visit has seen yet.
     fn is_suspect(&self, id: StreamId, stamp: Stamp) -> bool;
 

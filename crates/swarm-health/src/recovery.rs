@@ -60,6 +60,11 @@ impl Recoveries {
         !known && self.waiting.insert(recovery)
     }
 
+    /// Whether a lost volume is being recovered.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.iter().any(|recovery| recovery.cause == RecoveryCause::Lost)
+    }
+
     /// The volumes that were lost at some time.
     fn lost(&self) -> Vec<VolumeId> {
         let all = self.waiting.iter().chain(self.over.keys());
@@ -109,6 +114,12 @@ impl Health {
         if agreed && lock(&self.shared.recoveries).add(recovery) {
             self.shared.recoveries_changed.notify_one();
         }
+    }
+
+    /// Whether this node is making anew what was on lost volumes.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        lock(&self.shared.recoveries).is_running()
     }
 
     /// Looks for lost volumes and recovers them, for ever.

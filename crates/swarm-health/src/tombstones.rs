@@ -60,7 +60,7 @@ impl Health {
             return;
         }
         if is_old {
-            if survey.is_complete() {
+            if survey.is_complete() && !self.home().holds_back(record.id, tombstone) {
                 self.forget(volume, record).await;
             }
             return;

@@ -4,6 +4,7 @@
 //! administrator. SCSP is elsewhere.
 
 mod settings;
+mod statistics;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -16,10 +17,14 @@ use axum::{Json, Router};
 use serde::Serialize;
 use swarm_env::hyper_rt::{self, EnvTimer};
 use swarm_env::{Env, Stream};
+use swarm_node::feeds::NodeFeed;
 use swarm_node::{Node, NodeStatus, Queue, VolumeStatus, Walks};
+use swarm_types::FeedId;
 use tower::ServiceExt as _;
 
 use crate::Doors;
+
+use statistics::FeedJson;
 
 /// From the opening of a connection to the last byte of a request head.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -38,6 +43,7 @@ struct StatusJson {
     background: u64,
     counters: BTreeMap<&'static str, u64>,
     health: HealthJson,
+    feeds: Vec<FeedJson>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,7 +89,7 @@ struct MemberJson {
 }
 
 impl StatusJson {
-    fn new(status: NodeStatus, cluster: &str) -> Self {
+    fn new(status: NodeStatus, cluster: &str, feeds: Vec<FeedJson>) -> Self {
         let health = status.health;
         let walks = |volume: &VolumeStatus| health.volumes.get(&volume.id?).copied();
         let recoveries = health.recoveries.iter().map(|one| one.volume.to_string()).collect();
@@ -109,6 +115,7 @@ impl StatusJson {
                 recoveries,
                 counters: health.counters.clone(),
             },
+            feeds,
         }
     }
 }
@@ -152,19 +159,20 @@ pub(crate) fn router(node: Node, doors: Doors) -> Router {
 }
 
 async fn status(State((node, _)): State<(Node, Doors)>) -> Json<StatusJson> {
-    Json(StatusJson::new(node.status(), node.config().cluster.as_str()))
+    let feeds = statistics::feeds(&node);
+    Json(StatusJson::new(node.status(), node.config().cluster.as_str(), feeds))
 }
 
 async fn prometheus(
     State((node, doors)): State<(Node, Doors)>,
 ) -> ([(&'static str, &'static str); 1], String) {
     let queues: Vec<Queue> = node.queues().into_iter().chain(doors.queues()).collect();
-    let text = metrics(&node.status(), &queues);
+    let text = metrics(&node.status(), &queues, &node.feeds().stats());
     ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 /// The text form of Prometheus.
-fn metrics(status: &NodeStatus, queues: &[Queue]) -> String {
+fn metrics(status: &NodeStatus, queues: &[Queue], feeds: &BTreeMap<FeedId, NodeFeed>) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
         // Writing to a string cannot fail.
@@ -215,6 +223,7 @@ fn metrics(status: &NodeStatus, queues: &[Queue]) -> String {
         .collect();
     family("operations_total", "counter", "Operations by name.", &counters);
     health_metrics(status, &mut family);
+    statistics::metrics(feeds, &mut family);
     let label = |queue: &Queue| {
         format!("{{queue=\"{}\",kind=\"{}\"}}", escape(&queue.name), queue.kind.word())
     };

@@ -9,6 +9,7 @@ pub mod api;
 mod changes;
 mod contexts;
 mod delete;
+pub mod feeds;
 mod hand_out;
 mod health;
 mod import;

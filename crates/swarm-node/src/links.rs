@@ -155,6 +155,39 @@ impl Node {
         self.inner.links.give_back(peer, self.env().now(), link);
     }
 
+    /// Asks a peer something that it answers with one frame.
+    pub(crate) async fn ask_over_link(
+        &self,
+        peer: NodeId,
+        question: &Frame,
+        patience: Duration,
+    ) -> io::Result<Frame> {
+        // A pooled connection may have died unseen; a fresh one tells.
+        if let Some(link) = self.pooled(peer)
+            && let Ok(answer) = self.ask_over(link, peer, question, patience).await
+        {
+            return Ok(answer);
+        }
+        let link = self.connect(peer).await?;
+        self.ask_over(link, peer, question, patience).await
+    }
+
+    async fn ask_over(
+        &self,
+        mut link: Connection,
+        peer: NodeId,
+        question: &Frame,
+        patience: Duration,
+    ) -> io::Result<Frame> {
+        let answer = within(self.env(), patience, async {
+            link.send(question).await?;
+            link.receive().await
+        });
+        let answer = answer.await?;
+        self.give_back(peer, link);
+        Ok(answer)
+    }
+
     async fn stage_over(
         &self,
         mut link: Connection,
@@ -242,6 +275,8 @@ impl Node {
                 let answer = self.answer_about_context(Uuid::from_bytes(alias));
                 return self.reply(link, &answer).await;
             }
+            Frame::FeedTableWanted => return self.reply(link, &self.feed_table_frame()).await,
+            Frame::FeedStatsWanted => return self.reply(link, &self.feed_stats_frame()).await,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         let _background = self.inner.background();

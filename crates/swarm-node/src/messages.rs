@@ -6,6 +6,7 @@ use swarm_store::Tombstone;
 use swarm_types::{NodeId, StreamId};
 
 use crate::Node;
+use crate::feeds::TableVersion;
 use crate::lookup::Heard;
 use crate::slots::DISK_TIMEOUT;
 use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, ReplicaWire};
@@ -90,6 +91,7 @@ impl Node {
                     .await;
             }),
             Message::Health(message) => self.hear_health(peer, message),
+            Message::Feeds(message) => self.hear_feeds(peer, message),
             Message::Settings(changes) => self.inner.hear_changes(changes),
             Message::ContextChanged(id) => self.inner.contexts.forget(wire::stream_id(id)),
         }
@@ -102,6 +104,8 @@ impl Node {
     fn hear_beacon(&self, peer: NodeId, beacon: Beacon) {
         let hello = beacon.hello;
         self.inner.compare_changes(peer, beacon.settings);
+        let (number, digest) = beacon.feeds;
+        self.compare_tables(peer, TableVersion { number, digest });
         let after = self.inner.members.beacon(peer, beacon, self.inner.present());
         // Whoever has just come, or come back, learns at once that we are here.
         if hello || after.is_news || after.volumes_unknown {

@@ -13,6 +13,7 @@ use swarm_types::{ClusterName, DiskId, NodeId, VolumeId};
 
 use crate::changes::SettingsInForce;
 use crate::contexts::ContextCache;
+use crate::feeds::FeedSide;
 use crate::health::HealthSide;
 use crate::links::Links;
 use crate::lookup::Heard;
@@ -111,6 +112,7 @@ pub(crate) struct Inner {
     pub(crate) volumes: Volumes,
     pub(crate) pending: Pending<Heard>,
     pub(crate) health: HealthSide,
+    pub(crate) feeds: FeedSide,
     pub(crate) contexts: ContextCache,
     pub(crate) links: Links,
     pub(crate) datagrams: Box<dyn Datagrams>,
@@ -120,6 +122,8 @@ pub(crate) struct Inner {
     beacons: AtomicU64,
     requests: AtomicU64,
     background: AtomicU64,
+    /// What feeds have under way.
+    transfers: AtomicU64,
     peer_connections: AtomicU64,
     counters: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -155,30 +159,37 @@ impl Node {
         let in_force = SettingsInForce::new(config.settings.clone(), settings.clone());
         let slots = Slots::new(&env, config.cluster.clone(), &settings);
         let slots = Arc::new(slots);
-        let inner = Inner {
-            id: NodeId(ip),
-            tag: ClusterTag::of(&config.cluster),
-            nonces: Nonces::new(&env),
-            members: Members::default(),
-            volumes: Volumes::new(&env, Arc::clone(&slots)),
-            slots,
-            pending: Pending::default(),
-            health: HealthSide::default(),
-            contexts: ContextCache::default(),
-            links: Links::default(),
-            datagrams,
-            state_facts: StateFacts::new(env.now()),
-            incarnation: env.random_u64("incarnation"),
-            beacons: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-            background: AtomicU64::new(0),
-            peer_connections: AtomicU64::new(0),
-            counters: Mutex::new(BTreeMap::new()),
-            env: env.clone(),
-            config,
-            settings: in_force,
-        };
-        let node = Self { inner: Arc::new(inner) };
+        let inner = Arc::new_cyclic(|own| {
+            let own = WeakNode { inner: Weak::clone(own) };
+            let (cluster, port) = (config.cluster.clone(), config.scsp_port);
+            let feeds = FeedSide::start(&env, own, cluster, port, &settings);
+            Inner {
+                id: NodeId(ip),
+                tag: ClusterTag::of(&config.cluster),
+                nonces: Nonces::new(&env),
+                members: Members::default(),
+                volumes: Volumes::new(&env, Arc::clone(&slots), feeds.engine.clone()),
+                slots,
+                pending: Pending::default(),
+                health: HealthSide::default(),
+                feeds,
+                contexts: ContextCache::default(),
+                links: Links::default(),
+                datagrams,
+                state_facts: StateFacts::new(env.now()),
+                incarnation: env.random_u64("incarnation"),
+                beacons: AtomicU64::new(0),
+                requests: AtomicU64::new(0),
+                background: AtomicU64::new(0),
+                transfers: AtomicU64::new(0),
+                peer_connections: AtomicU64::new(0),
+                counters: Mutex::new(BTreeMap::new()),
+                env: env.clone(),
+                config,
+                settings: in_force,
+            }
+        });
+        let node = Self { inner };
         drop(env.spawn("messages", node.clone().receive_messages()));
         drop(env.spawn("peers", node.clone().accept_peers(listener)));
         drop(env.spawn("join", node.clone().join()));
@@ -298,6 +309,7 @@ impl Node {
     /// See [`MountStaleError`].
     pub async fn mount_stale(&self, disk: &DiskId) -> Result<VolumeState, MountStaleError> {
         let state = self.inner.slots.mount_stale(disk).await;
+        self.meet_tables();
         self.inner.tell_changes();
         state
     }
@@ -307,6 +319,7 @@ impl Node {
         let inner = &self.inner;
         inner.enter(Phase::Mounting);
         inner.slots.mount_all().await;
+        self.begin_with_tables();
         self.start_health();
         inner.enter(Phase::Initializing);
         let until = self.env().now() + JOIN_WAIT;
@@ -332,6 +345,7 @@ impl Node {
             ticks.tick().await;
             self.look_at_plugged(&self.env().disks().list());
             self.inner.slots.heartbeat().await;
+            self.meet_tables();
             self.inner.slots.forget_what_is_elsewhere(&self.members());
             self.inner.tell_changes();
         }
@@ -356,6 +370,7 @@ impl Node {
                 for mount in mounts {
                     mount.join().await;
                 }
+                node.meet_tables();
                 node.inner.tell_changes();
             }));
         }
@@ -409,7 +424,9 @@ impl Inner {
     }
 
     fn is_busy(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) + self.background.load(Ordering::Relaxed) > 0
+        let work = [&self.requests, &self.background, &self.transfers];
+        work.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+            || self.feeds.engine.has_unfiled()
     }
 
     /// The number of the next beacon.
@@ -452,6 +469,11 @@ impl Inner {
     /// Counts a piece of work that is no request.
     pub(crate) fn background(self: &Arc<Self>) -> Busy {
         self.busy(|inner| &inner.background)
+    }
+
+    /// Counts a piece of work of the feeds. There may be more of it than of what others order.
+    pub(crate) fn transfer(self: &Arc<Self>) -> Busy {
+        self.busy(|inner| &inner.transfers)
     }
 
     /// How many requests are under way, what is left to do of those that were answered included.

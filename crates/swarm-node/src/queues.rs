@@ -20,6 +20,10 @@ const QUESTIONS_EACH: u64 = 4;
 /// this is no sign of work left to be done.
 const HEALTH_QUESTIONS_MAX: u64 = 4096;
 
+/// Questions of the feeds to other holders that wait for answers: one for each stream under way, each feed as many as it has
+/// threads, or items of a batch, and one for each request of SEND.
+const FEED_QUESTIONS_MAX: u64 = 4096;
+
 /// An admitted request counts for itself, and once more for what is left to do after its answer.
 const COUNTS_PER_REQUEST: u64 = 2;
 
@@ -100,11 +104,15 @@ impl Node {
                 count(HEALTH_ORDERS_MAX),
             ),
             Queue::kept("looks for requests", count(inner.health.looks_now()), count(LOOKS_MAX)),
+            Queue::kept("feed questions", count(inner.feeds.questions_now()), FEED_QUESTIONS_MAX),
             Queue::kept("peer connections", inner.peer_connections_now(), PEER_CONNECTIONS_MAX),
             Queue::kept("idle links", count(idle), count(peers * POOL_PER_PEER)),
             Queue::kept("contexts", count(inner.contexts.len()), count(CACHE_MAX)),
             Queue::kept("damaged replicas", count(inner.volumes.damaged_now()), count(DAMAGED_MAX)),
         ];
+        let feeds = inner.feeds.engine.queues();
+        queues
+            .extend(feeds.into_iter().map(|(name, depth, limit)| Queue::work(name, depth, limit)));
         queues.extend(inner.volumes.mounted().iter().map(|volume| {
             let (depth, limit) = volume.queued();
             Queue::work(format!("commits {}", volume.disk_id()), count(depth), count(limit))

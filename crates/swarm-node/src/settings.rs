@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use swarm_feeds::FeedSettings;
 use swarm_health::HealthSettings;
 use swarm_plan::health::recovery::RecoveryRules;
 use swarm_plan::health::retire::ErrorRules;
@@ -66,6 +67,16 @@ pub struct Settings {
     /// `power.wakeAfter`: time without SCSP activity after which an idle node wakes to check what it holds, seconds, 0 for
     /// never; default 28800.
     pub wake_after: Duration,
+    /// `feeds.secondaryDelay`, seconds, default 300, `feeds.blockedThreshold`, default 3, and `feeds.maxQueue`, default 16384
+    /// (our choices): how long a replica that does not go first waits, how many failures in a row block a feed, and how much of
+    /// what waits is kept in mind.
+    pub feed_engine: FeedSettings,
+    /// `feeds.propagation` (our choice): up to so many seconds, by the dice, pass before a change of the feeds reaches a node;
+    /// default 0.
+    pub feeds_propagation: Duration,
+    /// `feeds.tombstoneMaximum` (our choice): a delete that a feed has not carried over is remembered so long at most, seconds;
+    /// default 5184000.
+    pub feeds_tombstone_maximum: Duration,
     /// `security.administrators`: passwords by user; default `{'admin': 'ourpwdofchoicehere'}`.
     pub administrators: BTreeMap<String, String>,
 }
@@ -96,6 +107,9 @@ impl Default for Settings {
             io_errors: ErrorRules::default(),
             sleep_after: Duration::from_secs(7200),
             wake_after: Duration::from_secs(28_800),
+            feed_engine: FeedSettings::default(),
+            feeds_propagation: Duration::ZERO,
+            feeds_tombstone_maximum: Duration::from_secs(5_184_000),
             administrators: BTreeMap::from([("admin".to_owned(), "ourpwdofchoicehere".to_owned())]),
         }
     }
@@ -145,6 +159,36 @@ const KNOWN: &[(&str, &str, &str, Take)] = &[
         "1209600",
         "seconds after which an absent volume is refused",
         |s, v| seconds(v).map(|value| s.obsolete_timeout = value),
+    ),
+    (
+        "feeds.blockedThreshold",
+        "3",
+        "failures of a target in a row after which its feed is blocked",
+        |s, v| whole(v, 1, 1000).map(|value| s.feed_engine.blocked_threshold = value),
+    ),
+    (
+        "feeds.maxQueue",
+        "16384",
+        "streams of one feed that are kept in mind at most, of new ones and of failed ones each",
+        |s, v| whole(v, 256, 100_000).map(|value| s.feed_engine.max_queue = value),
+    ),
+    (
+        "feeds.propagation",
+        "0",
+        "up to so many seconds pass before a change of the feeds reaches a node, by the dice",
+        |s, v| whole(v, 0, 60).map(|value| s.feeds_propagation = Duration::from_secs(value)),
+    ),
+    (
+        "feeds.secondaryDelay",
+        "300",
+        "seconds that feeds wait for the replica that goes first before another does",
+        |s, v| seconds(v).map(|value| s.feed_engine.secondary_delay = value),
+    ),
+    (
+        "feeds.tombstoneMaximum",
+        "5184000",
+        "seconds for which a delete is remembered at most while a feed has not carried it over",
+        |s, v| seconds(v).map(|value| s.feeds_tombstone_maximum = value),
     ),
     (
         "health.cycleTime",
@@ -306,6 +350,12 @@ impl Settings {
             recovery_share_percent: self.recovery_share_percent,
             obsolete_timeout: self.obsolete_timeout,
         }
+    }
+
+    /// The part of them that is the feeds'.
+    #[must_use]
+    pub const fn feeds(&self) -> FeedSettings {
+        FeedSettings { context_timeout: self.realm_stale_timeout, ..self.feed_engine }
     }
 
     /// Every known setting: name, default as text, purpose.

@@ -317,6 +317,13 @@ impl Slots {
         self.lock().iter().filter_map(|slot| Some(slot.mounted()?.volume.clone())).collect()
     }
 
+    /// The mounted volume with this id.
+    pub(crate) fn volume(&self, id: VolumeId) -> Option<Volume> {
+        let table = self.lock();
+        let slot = table.iter().find(|slot| slot.holds(id))?;
+        Some(slot.mounted()?.volume.clone())
+    }
+
     /// The mounted volumes with their states, in the order of their disks.
     pub(crate) fn in_states(&self) -> Vec<(Volume, VolumeState)> {
         let table = self.lock();

@@ -116,6 +116,7 @@ impl Inner {
     /// for: their number tells who has not heard of the last change.
     pub(crate) fn beacon(&self, hello: bool, with_volumes: bool) -> Beacon {
         let (capacity, free) = self.slots.space();
+        let feeds = self.feeds.tables.version();
         let facts = self.state_facts.lock();
         let listing = with_volumes.then(|| {
             let named = facts.told.volumes.iter().take(VOLUMES_MAX);
@@ -133,6 +134,7 @@ impl Inner {
             capacity,
             free,
             settings: self.settings.digest(),
+            feeds: (feeds.number, feeds.digest),
             roster: facts.told.roster,
             listing,
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swarm_env::Env;
+use swarm_feeds::{Brief, Feeds};
 use swarm_plan::bids::{self, VolumeFacts};
 use swarm_plan::lookup::{Form, Holding};
 use swarm_plan::membership::VolumeState;
@@ -12,7 +13,7 @@ use swarm_policy::Lifecycle;
 use swarm_store::{
     AppendError, Publish, PublishError, Record, RecordState, Staged, Tombstone, Volume,
 };
-use swarm_types::{ObjectMeta, Stamp, StreamId, Timestamp};
+use swarm_types::{ObjectMeta, Stamp, StreamId, Timestamp, VolumeId};
 use tokio::sync::Notify;
 
 use crate::slots::{DISK_TIMEOUT, Slots};
@@ -28,6 +29,8 @@ pub(crate) struct Volumes {
     damaged: Mutex<BTreeSet<(StreamId, Stamp)>>,
     /// Told when room runs short.
     short_of_room: Arc<Notify>,
+    /// Told of all that is filed; without feeds that costs a look at a flag.
+    feeds: Feeds,
 }
 
 /// What was found under an id.
@@ -38,8 +41,9 @@ pub(crate) struct Found {
 }
 
 impl Volumes {
-    pub(crate) fn new(env: &Env, slots: Arc<Slots>) -> Self {
-        Self { env: env.clone(), slots, damaged: Mutex::default(), short_of_room: Arc::default() }
+    pub(crate) fn new(env: &Env, slots: Arc<Slots>, feeds: Feeds) -> Self {
+        let (damaged, short_of_room) = (Mutex::default(), Arc::default());
+        Self { env: env.clone(), slots, damaged, short_of_room, feeds }
     }
 
     /// Told when a stream was stored on a volume that is short of room, or found none.
@@ -50,6 +54,11 @@ impl Volumes {
     /// The mounted volumes, in the order of their disks.
     pub(crate) fn mounted(&self) -> Vec<Volume> {
         self.slots.mounted()
+    }
+
+    /// The mounted volume with this id.
+    pub(crate) fn volume(&self, id: VolumeId) -> Option<Volume> {
+        self.slots.volume(id)
     }
 
     /// The newest record under an id on any volume.
@@ -135,6 +144,15 @@ impl Volumes {
         publish: Publish,
     ) -> Made {
         let stamp = publish.stamp;
+        let brief = Brief {
+            id,
+            stamp,
+            kind: publish.meta.kind,
+            first: publish.first,
+            tombstone: false,
+            length: publish.meta.length,
+            retry_at: None,
+        };
         if self.newer_elsewhere(volume, id, stamp) {
             return Made::Superseded;
         }
@@ -163,6 +181,7 @@ impl Volumes {
         if again {
             self.clear_damaged(id, stamp);
         }
+        self.feeds.filed(brief);
         Made::Published
     }
 
@@ -189,7 +208,7 @@ impl Volumes {
     }
 
     /// A volume that closed itself is to be mounted again.
-    fn give_up(&self, volume: &Volume) {
+    pub(crate) fn give_up(&self, volume: &Volume) {
         self.slots.give_up(volume.id(), "its index failed", true);
     }
 
@@ -236,7 +255,16 @@ impl Volumes {
         tombstone: Tombstone,
     ) -> Result<(), PublishError> {
         let stamp = tombstone.stamp;
-        loop {
+        let brief = Brief {
+            id,
+            stamp,
+            kind: tombstone.kind,
+            first: tombstone.first,
+            tombstone: true,
+            length: 0,
+            retry_at: None,
+        };
+        let is_filed = loop {
             let volume = self
                 .find(id)
                 .map(|found| found.volume)
@@ -246,12 +274,16 @@ impl Volumes {
                 return Err(PublishError::Append(AppendError::Closed));
             };
             match volume.bury(id, tombstone.clone()).await {
-                Ok(()) | Err(PublishError::Superseded { .. }) => break,
+                Ok(()) => break true,
+                Err(PublishError::Superseded { .. }) => break false,
                 Err(PublishError::Append(AppendError::Closed)) => self.give_up(&volume),
                 Err(error) => return Err(error),
             }
-        }
+        };
         self.drop_older(id, stamp).await;
+        if is_filed {
+            self.feeds.filed(brief);
+        }
         Ok(())
     }
 

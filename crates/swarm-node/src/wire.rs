@@ -12,11 +12,12 @@ use swarm_types::{
     VolumeId,
 };
 
+use crate::feeds::wire::{FeedMessage, StatsWire};
 use crate::health::wire::HealthMessage;
 
 mod records;
 
-pub(crate) use records::{SlotsWire, TombstoneWire};
+pub(crate) use records::{SlotWire, SlotsWire, TombstoneWire};
 
 /// Version of everything here; nodes of other versions are not understood and ignored.
 const WIRE_VERSION: u8 = 3;
@@ -62,6 +63,8 @@ pub(crate) enum Message {
     Settings(Vec<ChangeWire>),
     /// This replica serves nobody, and a request has found no other: is it sound after all?
     Examine(ReplicaWire),
+    /// From the feeds of one node to those of another.
+    Feeds(FeedMessage),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,8 @@ pub(crate) struct Beacon {
     pub(crate) free: u64,
     /// Digest of the settings that were changed at run time.
     pub(crate) settings: u64,
+    /// Version of the table of feeds: number and digest.
+    pub(crate) feeds: (u64, u32),
     /// Counts the changes of the sender's volumes.
     pub(crate) roster: u32,
     /// The sender's volumes, where it has something to tell of them; whoever has not heard of the last change asks.
@@ -248,6 +253,14 @@ pub(crate) enum Frame {
     ContextFound(ContextWire),
     /// None that is filed here.
     NoContext,
+    /// Give out your table of feeds.
+    FeedTableWanted,
+    /// Here it is.
+    FeedTable(#[serde(with = "as_bytes")] Bytes),
+    /// How do your feeds stand?
+    FeedStatsWanted,
+    /// So.
+    FeedStats(Vec<StatsWire>),
 }
 
 /// A domain or a bucket.

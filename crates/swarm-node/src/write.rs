@@ -257,7 +257,8 @@ struct Replicas {
 }
 
 impl Replicas {
-    /// Publishes them all at once. Tells where they are, this node's first, and what became of each.
+    /// Publishes them all at once. Tells where they are, this node's first, and what became of each. Feeds begin with the last
+    /// one (SCSP SEND); if that has not come about, with the one that is here.
     async fn publish(
         self,
         node: &Node,
@@ -276,20 +277,28 @@ impl Replicas {
                 .filter(|volume| *volume != at)
                 .collect::<Hints>()
         };
+        let last = places.last().map_or(here.volume, |place| place.volume);
+        let (kind, length) = (meta.kind, meta.length);
         let publish = Publish::new(stamp, meta, hints_at(here.volume));
-        let at_peer: Vec<Publish> = places[1..]
-            .iter()
-            .map(|place| Publish { hints: hints_at(place.volume), ..publish.clone() })
-            .collect();
+        let at = |place: &ReplicaAt| Publish {
+            hints: hints_at(place.volume),
+            first: place.volume == last,
+            ..publish.clone()
+        };
+        let at_peer: Vec<Publish> = places[1..].iter().map(at).collect();
+        let at_home = at(&here);
         let at_peers = join_all(
             self.peers
                 .into_iter()
                 .zip(&at_peer)
                 .map(|(peer, publish)| node.publish_at(peer, publish)),
         );
-        let at_home = node.inner.volumes.publish(&self.volume, id, self.local, publish);
+        let at_home = node.inner.volumes.publish(&self.volume, id, self.local, at_home);
         let (at_peers, at_home) = futures_util::future::join(at_peers, at_home).await;
-        let made = std::iter::once(at_home).chain(at_peers).collect();
+        let made: Vec<Made> = std::iter::once(at_home).chain(at_peers).collect();
+        if made[0] == Made::Published && made.last() != Some(&Made::Published) {
+            node.goes_first(id, stamp, kind, length);
+        }
         (places, made)
     }
 }

@@ -553,6 +553,10 @@ impl Home for Seat {
         })
     }
 
+    fn holds_back(&self, _: StreamId, _: &Tombstone) -> bool {
+        false
+    }
+
     fn is_suspect(&self, id: StreamId, stamp: Stamp) -> bool {
         self.here().suspects.lock().unwrap().contains(&(id, stamp))
     }

@@ -49,6 +49,7 @@ fn the_management_port_tells_the_state_of_the_node() {
     let bytes = |name: &str| volume[name].as_u64().expect("a number");
     assert_eq!(bytes("used") + bytes("free") + bytes("trapped"), bytes("capacity"));
     assert!(status["counters"].is_object() && status["requests"].is_u64(), "{status}");
+    assert_eq!(status["feeds"], serde_json::json!([]));
     assert_eq!(cluster.manage(2, "/nothing").status, 404);
 }
 

@@ -11,7 +11,6 @@ use swarm_feeds::wire::Identity;
 use swarm_feeds::{Context, FoundContext};
 use swarm_types::{NodeId, ObjectKind, ObjectMeta, StreamId, Uuid};
 
-use crate::links::{Connection, within};
 use crate::wire::{ContextWire, Frame};
 use crate::{Node, names};
 
@@ -104,34 +103,13 @@ impl Node {
         member: NodeId,
         alias: Uuid,
     ) -> io::Result<Option<FoundContext>> {
-        // A pooled connection may have died unseen; a fresh one tells.
-        if let Some(link) = self.pooled(member)
-            && let Ok(answer) = self.ask_over(link, member, alias).await
-        {
-            return Ok(answer);
-        }
-        let link = self.connect(member).await?;
-        self.ask_over(link, member, alias).await
-    }
-
-    async fn ask_over(
-        &self,
-        mut link: Connection,
-        member: NodeId,
-        alias: Uuid,
-    ) -> io::Result<Option<FoundContext>> {
-        let answer = within(self.env(), LOOK_TIMEOUT, async {
-            link.send(&Frame::FindContext { alias: *alias.as_bytes() }).await?;
-            link.receive().await
-        });
-        let found = match answer.await? {
-            Frame::ContextFound(found) => Some(found.told()),
-            Frame::NoContext => None,
+        let question = Frame::FindContext { alias: *alias.as_bytes() };
+        match self.ask_over_link(member, &question, LOOK_TIMEOUT).await? {
+            Frame::ContextFound(found) => Ok(Some(found.told())),
+            Frame::NoContext => Ok(None),
             // It cannot say yet.
-            _ => return Err(io::ErrorKind::InvalidData.into()),
-        };
-        self.give_back(member, link);
-        Ok(found)
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 
     /// Answers a member that looks for a context.

@@ -102,6 +102,10 @@ impl Home for OwnNode {
         })
     }
 
+    fn holds_back(&self, id: StreamId, tombstone: &Tombstone) -> bool {
+        self.node.upgrade().is_some_and(|node| node.feeds_hold_back(id, tombstone))
+    }
+
     fn is_suspect(&self, id: StreamId, stamp: Stamp) -> bool {
         self.node.upgrade().is_some_and(|node| node.inner.volumes.is_damaged(id, stamp))
     }

@@ -15,7 +15,7 @@ use super::{KindWire, StampWire};
 pub(crate) struct SlotsWire(Vec<SlotWire>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct SlotWire {
+pub(crate) struct SlotWire {
     feed: u32,
     mark: u64,
     outcome: OutcomeWire,

@@ -328,7 +328,7 @@ impl Cluster {
         let entries = disks.flat_map(|disk| self.world().index(*disk));
         // Where these stand is told in the store's `record.rs`.
         let form = |value: &[u8]| match (value[0], value.get(53)) {
-            (1, Some(0)) => Form::Sound,
+            (1, Some(flags)) if flags & 1 == 0 => Form::Sound,
             (1, _) => Form::Quarantined,
             _ => Form::Tombstone,
         };

@@ -88,7 +88,9 @@ fn beacons_that_claim_all_the_space_there_can_be_do_not_overflow_the_sums() {
             let options = UdpOptions { port: 7000, group: None };
             let socket = env.net().udp(options).await.expect("a free port");
             let none = None::<Vec<u8>>;
-            let beacon = (0_u8, false, 1_u64, 1_u64, 2_u8, u64::MAX, u64::MAX, 0_u64, 1_u32, none);
+            let feeds = (0_u64, 0_u32);
+            let counts = (0_u64, feeds, 1_u32);
+            let beacon = (0_u8, false, 1_u64, 1_u64, 2_u8, u64::MAX, u64::MAX, counts, none);
             let to = SocketAddr::new(IpAddr::V4(NODE), 7000);
             socket.send(to, datagram(&beacon).into()).expect("sent");
         });

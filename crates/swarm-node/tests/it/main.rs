@@ -2,6 +2,7 @@
 
 mod cluster;
 mod disks;
+mod feeds;
 mod health;
 mod hostile;
 mod import;
@@ -9,3 +10,4 @@ mod regressions;
 mod states;
 mod stories;
 mod stress;
+mod west;

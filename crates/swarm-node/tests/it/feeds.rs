@@ -1,0 +1,383 @@
+//! Feeds of whole nodes: what clients write arrives in another cluster, once, whatever becomes of the nodes; all nodes come to
+//! have one table of feeds.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use swarm_node::api::WriteReply;
+use swarm_node::feeds::{
+    ChangeFeedsError, DefinitionError, FeedChange, FeedState, RawFeed, Table, TableError,
+};
+use swarm_node::{Node, VolumeState};
+use swarm_types::{FeedId, StreamId};
+
+use crate::cluster::{Cluster, Form, Put, Shape, named, post};
+use crate::west::{ADDRESS, West};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A feed of everything to the other cluster.
+fn to_west() -> RawFeed {
+    RawFeed {
+        name: Some("to west".to_owned()),
+        kind: Some("replication".to_owned()),
+        hosts: Some(vec![ADDRESS.to_string()]),
+        cluster_name: Some("west".to_owned()),
+        ..RawFeed::default()
+    }
+}
+
+/// A cluster, and the other one.
+struct Story {
+    cluster: Cluster,
+    west: West,
+    nodes: u8,
+}
+
+impl Story {
+    fn of(nodes: u8, seed: u64) -> Self {
+        Self::shaped(&Shape::of(nodes, seed))
+    }
+
+    fn with_settings(nodes: u8, seed: u64, settings: &[(&str, &str)]) -> Self {
+        Self::shaped(&Shape { settings, ..Shape::of(nodes, seed) })
+    }
+
+    fn shaped(shape: &Shape<'_>) -> Self {
+        let cluster = Cluster::shaped(shape).and_bucket();
+        let west = West::begin(cluster.world());
+        Self { cluster, west, nodes: shape.nodes }
+    }
+
+    /// The same with a feed.
+    fn fed(mut self) -> Self {
+        let id = self.change(1, FeedChange::Create(to_west()));
+        assert_eq!(id, Ok(FeedId(0)));
+        self.cluster.run_for(SECOND);
+        self
+    }
+
+    fn change(&mut self, via: u8, change: FeedChange) -> Result<FeedId, ChangeFeedsError> {
+        self.cluster.on(via, move |node| async move { node.change_feeds(change).await })
+    }
+
+    /// Stores some objects, of different lengths.
+    fn store(&mut self, names: std::ops::Range<usize>) {
+        for number in names {
+            let body = Bytes::from(vec![7; number * 7001]);
+            let put = Put { body, ..post(named(&format!("o{number}")), b"") };
+            self.cluster.put(1, &put).expect("stored");
+        }
+    }
+
+    fn running(&self) -> Vec<u8> {
+        (1..=self.nodes).filter(|node| self.cluster.client().node(*node).is_some()).collect()
+    }
+
+    fn node(&self, number: u8) -> Node {
+        self.cluster.client().node(number).expect("it runs")
+    }
+
+    fn table(&self, number: u8) -> Table {
+        self.node(number).feeds().table()
+    }
+
+    /// Streams with which the feed has not come to an end, on all nodes.
+    fn pending(&self) -> u64 {
+        let feeds = self.running().into_iter().map(|node| self.node(node).feeds().stats());
+        feeds
+            .flat_map(std::collections::BTreeMap::into_values)
+            .map(|feed| feed.gauges.waiting() + feed.gauges.in_progress + feed.gauges.retrying)
+            .sum()
+    }
+
+    /// Waits until everything was delivered and every holder knows it.
+    fn drain(&mut self) {
+        for _ in 0..1800 {
+            self.cluster.run_for(SECOND);
+            if self.pending() == 0 {
+                return;
+            }
+        }
+        panic!("{} streams are still pending", self.pending());
+    }
+
+    /// The ids under which the nodes file something in this form.
+    fn filed(&self, form: Form) -> BTreeSet<Vec<u8>> {
+        let all = (1..=self.nodes).flat_map(|node| self.cluster.filed(node));
+        all.filter(|filed| filed.form == form).map(|filed| filed.id).collect()
+    }
+
+    /// Both clusters hold the same.
+    fn is_mirrored(&self) {
+        let here = self.filed(Form::Sound);
+        assert_eq!(here.len(), self.west.versions());
+        for id in here {
+            let id = StreamId::from_bytes(id.try_into().expect("sixteen bytes"));
+            assert!(self.west.body(id).is_some(), "{id} is not there");
+        }
+    }
+}
+
+/// The node whose replica goes first.
+fn first(reply: &WriteReply) -> u8 {
+    reply.replicas.last().expect("a replica").node.0.octets()[3]
+}
+
+#[test]
+fn what_clients_write_and_delete_arrives_once_and_at_once() {
+    let mut story = Story::of(3, 1).fed();
+    story.store(0..12);
+    story.cluster.put(2, &post(named("o1"), b"replaced")).expect("stored");
+    story.cluster.run_for(10 * SECOND);
+    story.is_mirrored();
+    let versions = story.west.versions();
+    assert_eq!(versions, 12 + 2, "with the domain and its bucket");
+    story.cluster.delete(3, &named("o2")).expect("deleted");
+    story.cluster.run_for(10 * SECOND);
+    assert_eq!((story.west.versions(), story.west.deletes()), (versions - 1, 1));
+    story.drain();
+    story.is_mirrored();
+    // The first version of the one that was replaced may have gone too.
+    assert!((versions..=versions + 1).contains(&story.west.asked("POST")));
+    assert_eq!(story.west.asked("DELETE"), 1);
+}
+
+#[test]
+fn what_was_there_before_the_feed_arrives_too() {
+    let mut story = Story::of(3, 2);
+    story.store(0..20);
+    story.cluster.delete(1, &named("o5")).expect("deleted");
+    let mut story = story.fed();
+    story.drain();
+    story.is_mirrored();
+    assert_eq!(story.west.deletes(), 1);
+}
+
+#[test]
+fn nothing_is_sent_again_when_all_nodes_start_anew() {
+    let mut story = Story::of(3, 3).fed();
+    story.store(0..12);
+    story.cluster.delete(1, &named("o3")).expect("deleted");
+    story.drain();
+    let bothered = story.west.bothered();
+    for power in [true, false] {
+        for node in 1..=3 {
+            if power {
+                story.cluster.power_off(node);
+            } else {
+                story.cluster.stop(node);
+            }
+        }
+        for node in 1..=3 {
+            story.cluster.start(node);
+        }
+        story.cluster.run_for(15 * MINUTE);
+        assert_eq!(story.pending(), 0);
+        assert_eq!(story.west.bothered(), bothered);
+    }
+    story.store(20..21);
+    story.cluster.run_for(10 * SECOND);
+    assert_eq!(story.west.bothered(), bothered + 1, "the feed lives on");
+}
+
+#[test]
+fn a_node_that_was_away_works_by_the_newest_table_only() {
+    let mut story = Story::of(3, 4);
+    story.store(0..8);
+    let mut story = story.fed();
+    story.drain();
+    story.cluster.power_off(3);
+    story.cluster.client().forget(3);
+    assert_eq!(story.change(2, FeedChange::Delete(FeedId(0))), Ok(FeedId(0)));
+    let other = RawFeed { name: Some("another".to_owned()), paused: Some(true), ..to_west() };
+    assert_eq!(story.change(2, FeedChange::Create(other)), Ok(FeedId(1)));
+    let bothered = story.west.bothered();
+    story.cluster.start(3);
+    story.cluster.run_for(SECOND);
+    let newest = story.table(2);
+    assert_eq!(newest.feeds().map(|feed| feed.id).collect::<Vec<_>>(), [FeedId(1)]);
+    assert_eq!(story.table(3), newest);
+    assert_eq!(story.west.bothered(), bothered, "the deleted feed has not come back for a moment");
+    // It keeps it: when it is alone, too.
+    for node in 1..=3 {
+        story.cluster.power_off(node);
+        story.cluster.client().forget(node);
+    }
+    story.cluster.start(3);
+    assert_eq!(story.table(3), newest);
+}
+
+#[test]
+fn a_pause_reaches_all_nodes_within_a_minute_however_long_news_take() {
+    for (seed, propagation) in [(5, "0"), (6, "60")] {
+        let mut story = Story::with_settings(4, seed, &[("feeds.propagation", propagation)]).fed();
+        story.cluster.run_for(75 * SECOND);
+        assert!(story.running().iter().all(|node| story.table(*node) == story.table(1)));
+        assert_eq!(story.change(3, FeedChange::Pause(FeedId(0))), Ok(FeedId(0)));
+        story.cluster.run_for(60 * SECOND);
+        for node in 1..=4 {
+            let feeds = story.node(node).feeds().stats();
+            assert_eq!(feeds[&FeedId(0)].state, FeedState::Paused, "node {node}");
+        }
+        let bothered = story.west.bothered();
+        story.store(0..4);
+        story.cluster.run_for(10 * MINUTE);
+        assert_eq!(story.west.bothered(), bothered);
+        assert_eq!(story.change(1, FeedChange::Resume(FeedId(0))), Ok(FeedId(0)));
+        story.cluster.run_for(75 * SECOND);
+        story.is_mirrored();
+    }
+}
+
+#[test]
+fn retiring_sends_nothing_again() {
+    let settings = [("health.cycleTime", "60"), ("health.visitsPerSecond", "1000")];
+    let mut story = Story::with_settings(4, 7, &settings).fed();
+    story.store(0..16);
+    story.drain();
+    let bothered = story.west.bothered();
+    story.cluster.retire(2, 0).expect("it retires");
+    for _ in 0..60 {
+        story.cluster.run_for(MINUTE);
+        if story.cluster.status(2).volumes[0].state == VolumeState::Retired {
+            break;
+        }
+    }
+    assert_eq!(story.cluster.status(2).volumes[0].state, VolumeState::Retired);
+    story.cluster.run_for(10 * MINUTE);
+    assert_eq!(story.pending(), 0);
+    assert_eq!(story.west.bothered(), bothered);
+}
+
+#[test]
+fn a_delete_is_remembered_as_long_as_a_feed_needs_it() {
+    let settings = [
+        ("health.cycleTime", "600"),
+        ("disk.obsoleteTimeout", "7200"),
+        ("feeds.tombstoneMaximum", "36000"),
+        ("power.sleepAfter", "0"),
+    ];
+    for comes_back in [true, false] {
+        let mut story = Story::with_settings(3, 8, &settings).fed();
+        story.store(0..2);
+        story.drain();
+        story.west.is_away(true);
+        story.cluster.delete(1, &named("o1")).expect("deleted");
+        story.cluster.run_for(Duration::from_secs(4 * 3600));
+        assert_eq!(story.filed(Form::Tombstone).len(), 1, "without a feed it would be forgotten");
+        if comes_back {
+            story.west.is_away(false);
+            story.drain();
+            assert_eq!(story.west.deletes(), 1);
+        } else {
+            story.cluster.run_for(Duration::from_secs(6 * 3600));
+        }
+        story.cluster.run_for(Duration::from_secs(3600));
+        assert_eq!(story.filed(Form::Tombstone).len(), 0, "not for ever");
+    }
+}
+
+#[test]
+fn another_holder_sends_what_the_first_one_cannot_any_more() {
+    for seed in 10..14 {
+        let settings = [("feeds.secondaryDelay", "30")];
+        let mut story = Story::with_settings(4, seed, &settings).fed();
+        story.drain();
+        story.west.is_away(true);
+        let reply = story.cluster.put(1, &post(named("x"), b"precious")).expect("stored");
+        story.cluster.run_for(SECOND);
+        story.cluster.power_off(first(&reply));
+        story.cluster.client().forget(first(&reply));
+        story.west.is_away(false);
+        assert_eq!(story.west.versions(), 2, "the domain and the bucket");
+        story.cluster.run_for(5 * MINUTE);
+        assert_eq!(story.west.versions(), 3, "seed {seed}");
+    }
+}
+
+#[test]
+fn two_sides_that_give_one_number_agree_in_the_end() {
+    let mut story = Story::of(4, 20);
+    let hosts = |nodes: [u8; 2]| nodes.map(|node| story.cluster.host(node)).to_vec();
+    let cut = story.cluster.world().cut(vec![hosts([1, 2]), hosts([3, 4])]).done();
+    for (via, name) in [(1, "left"), (4, "right")] {
+        let feed = RawFeed { name: Some(name.to_owned()), ..to_west() };
+        assert_eq!(story.change(via, FeedChange::Create(feed)), Ok(FeedId(0)));
+        story.cluster.run_for(15 * SECOND);
+    }
+    assert!(story.cluster.world().heal(cut).done());
+    story.cluster.run_for(30 * SECOND);
+    let table = story.table(1);
+    let named: Vec<_> =
+        table.feeds().map(|feed| (feed.id, feed.definition.name.as_str())).collect();
+    assert_eq!(
+        named,
+        [(FeedId(0), "right"), (FeedId(1), "left")],
+        "the later one keeps its number"
+    );
+    assert!((2..=4).all(|node| story.table(node) == table));
+}
+
+#[test]
+fn a_change_that_is_no_good_changes_nothing() {
+    let mut story = Story::of(3, 21).fed();
+    let table = story.table(1);
+    let changes = [
+        FeedChange::Create(to_west()),
+        FeedChange::Create(RawFeed { name: Some("b".to_owned()), port: Some(0), ..to_west() }),
+        FeedChange::Create(RawFeed {
+            name: Some("b".to_owned()),
+            cluster_name: Some("MAIN".to_owned()),
+            ..to_west()
+        }),
+        FeedChange::Edit(FeedId(7), RawFeed::default()),
+        FeedChange::Delete(FeedId(7)),
+    ];
+    let errors: Vec<_> =
+        changes.into_iter().map(|change| story.change(2, change).expect_err("no good")).collect();
+    assert!(
+        matches!(
+            errors.as_slice(),
+            [
+                ChangeFeedsError::Table(TableError::Taken { .. }),
+                ChangeFeedsError::Definition(DefinitionError::Bad { field: "port", .. }),
+                ChangeFeedsError::Definition(DefinitionError::SelfLoop),
+                ChangeFeedsError::Table(TableError::Unknown(FeedId(7))),
+                ChangeFeedsError::Table(TableError::Unknown(FeedId(7))),
+            ]
+        ),
+        "{errors:?}"
+    );
+    assert_eq!(story.table(2), table);
+    let threads = RawFeed { threads: Some(2), ..RawFeed::default() };
+    assert_eq!(story.change(2, FeedChange::Edit(FeedId(0), threads)), Ok(FeedId(0)));
+    story.cluster.run_for(SECOND);
+    assert_eq!(story.table(3).get(FeedId(0)).map(|feed| feed.definition.threads), Some(2));
+}
+
+#[test]
+fn the_statistics_of_all_nodes_add_up_to_all_streams() {
+    let mut story = Story::of(3, 22).fed();
+    story.store(0..10);
+    story.drain();
+    // Until everybody's hold-off is over there is something left to look at.
+    story.cluster.run_for(7 * MINUTE);
+    let told = story.cluster.on(2, |node| async move { node.feed_statistics().await });
+    let feed = &told[&FeedId(0)];
+    assert_eq!((feed.state, feed.nodes.len()), (FeedState::Ok, 3));
+    let filed: usize = (1..=3).map(|node| story.cluster.filed(node).len()).sum();
+    assert_eq!(feed.gauges.success, filed as u64);
+    assert_eq!(feed.gauges.streams(), filed as u64);
+    assert_eq!(feed.counters.transferred_objects, story.west.versions() as u64);
+    // One that does not answer counts with what it told last.
+    story.cluster.power_off(3);
+    story.cluster.client().forget(3);
+    story.cluster.run_for(125 * SECOND);
+    let told = story.cluster.on(2, |node| async move { node.feed_statistics().await });
+    let feed = &told[&FeedId(0)];
+    assert_eq!(feed.gauges.success, filed as u64);
+    assert_eq!(feed.nodes.values().filter(|view| view.stale).count(), 1);
+}

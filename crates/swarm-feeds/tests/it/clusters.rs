@@ -11,8 +11,8 @@ use swarm_plan::feeds::{Held, Verdict, judge_import, judge_import_delete};
 use swarm_sim::{HostId, Latency, LinkModel, SimHandle};
 use swarm_types::{FeedOutcome, HeaderList, Stamp, StreamId};
 
+use crate::kit::Heard;
 use crate::kit::{HOUR, MINUTE, Plan, SECOND, Town, object, stamp, stream, to, tombstone, with};
-use crate::post::Heard;
 use crate::pull::listen;
 
 /// What the cluster on the other side has.

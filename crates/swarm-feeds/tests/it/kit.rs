@@ -1,32 +1,34 @@
 //! A town of nodes, each with feeds of its own. They keep streams on shelves in the place of volumes, reach each other through
 //! calls that take time and may get lost, and deliver to targets that do what they are told.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+mod elsewhere;
+mod heard;
+mod seat;
+mod shelf;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use swarm_client::Auth;
-use swarm_env::{BoxFuture, Env};
-use swarm_feeds::blockade::TargetTrouble;
+use swarm_env::Env;
 use swarm_feeds::definition::{RawFeed, check};
-use swarm_feeds::result::Delivery;
-use swarm_feeds::scope::RawScope;
 use swarm_feeds::stats::NodeFeed;
-use swarm_feeds::table::{Author, Feed, Table};
-use swarm_feeds::wire::Ticket;
+use swarm_feeds::table::{Author, Table};
 use swarm_feeds::{
-    About, Around, Brief, Broken, Brought, ClusterTargets, Context, Done, FeedSettings, FeedTarget,
-    Feeds, Filed, FoundContext, Home, Manner, MayWork, NotKept, Page, Parcel, Peers, Pull,
-    SlotCounts, Streams, Targets, To, What,
+    Around, ClusterTargets, FeedSettings, Feeds, Filed, FoundContext, Home, MayWork, Peers, Targets,
 };
-use swarm_plan::feeds::Told;
 use swarm_sim::{HostId, Sim, SimHandle};
-use swarm_types::{
-    ClusterName, Etag, FeedId, FeedMark, FeedOutcome, FeedSlot, FeedSlots, HeaderList, Instant,
-    NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, Version, VolumeId,
+use swarm_types::{ClusterName, FeedId, NodeId, ObjectKind, StreamId, Uuid};
+
+pub(crate) use elsewhere::{Asked, Elsewhere, Mood};
+pub(crate) use heard::{Heard, read_heard};
+use seat::Seat;
+pub(crate) use shelf::Shelf;
+pub(crate) use streams::{
+    alias, named, object, of_domains, stamp, stream, to, tombstone, volume, with,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -34,408 +36,6 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// Where the town is.
 pub(crate) const TOWN: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
-/// Longest way of a message, microseconds.
-const WAY: u64 = 900;
-
-/// A stream of the tests. They come in no order.
-pub(crate) fn stream(nth: u32) -> StreamId {
-    let mixed = u64::from(nth + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&mixed.to_be_bytes());
-    bytes[12..].copy_from_slice(&nth.to_be_bytes());
-    StreamId::from_bytes(bytes)
-}
-
-pub(crate) fn stamp(ms: u64) -> Stamp {
-    Stamp { version: Version(ms), etag: Etag::from_bytes([1; 16]) }
-}
-
-/// The volume of this number on the node of this number, from 1.
-pub(crate) fn volume(node: usize, nth: usize) -> VolumeId {
-    let mut bytes = [0; 16];
-    bytes[0] = u8::try_from(node).unwrap();
-    bytes[1] = u8::try_from(nth).unwrap();
-    VolumeId::from_bytes(bytes)
-}
-
-/// Alias UUID of the nth context.
-pub(crate) fn alias(nth: u8) -> Uuid {
-    Uuid::from_bytes([nth; 16])
-}
-
-/// A version of an untenanted object.
-pub(crate) fn object(id: StreamId, stamp: Stamp) -> Filed {
-    let meta = ObjectMeta {
-        kind: ObjectKind::Alias,
-        alias: Some(Uuid::from_bytes(*id.as_bytes())),
-        cid: None,
-        name: None,
-        cluster: "east".to_owned(),
-        owner: None,
-        headers: HeaderList::default(),
-        length: 100,
-        digest: [0; 16],
-    };
-    let (what, slots, holders) = (What::Version(meta), FeedSlots::default(), Vec::new());
-    Filed { id, stamp, what, slots, first: true, holders }
-}
-
-/// The same with other metadata.
-pub(crate) fn with(mut filed: Filed, change: impl FnOnce(&mut ObjectMeta)) -> Filed {
-    if let What::Version(meta) = &mut filed.what {
-        change(meta);
-    }
-    filed
-}
-
-/// A named object in the bucket with this alias.
-pub(crate) fn named(id: StreamId, stamp: Stamp, bucket: Uuid) -> Filed {
-    with(object(id, stamp), |meta| {
-        (meta.kind, meta.alias, meta.cid) = (ObjectKind::Named, None, Some(bucket));
-        meta.name = Some(id.to_string());
-    })
-}
-
-/// The memory of a delete of an untenanted object.
-pub(crate) fn tombstone(id: StreamId, stamp: Stamp) -> Filed {
-    let kind = ObjectKind::Alias;
-    let what = What::Tombstone { kind, alias: None, parent: None, name: None };
-    Filed { what, ..object(id, stamp) }
-}
-
-/// One volume.
-pub(crate) struct Shelf {
-    id: VolumeId,
-    env: Env,
-    streams: Mutex<BTreeMap<StreamId, Filed>>,
-    /// Slots are not kept.
-    pub(crate) full: AtomicBool,
-    /// Nothing is ever filed: the disk hangs.
-    pub(crate) hangs: AtomicBool,
-    /// Bodies cannot be read.
-    pub(crate) broken: AtomicBool,
-    pub(crate) settles: AtomicUsize,
-    pub(crate) pages: AtomicUsize,
-}
-
-impl Shelf {
-    pub(crate) fn put(&self, filed: Filed) {
-        self.streams.lock().unwrap().insert(filed.id, filed);
-    }
-
-    pub(crate) fn take(&self, id: StreamId) {
-        self.streams.lock().unwrap().remove(&id);
-    }
-
-    pub(crate) fn slot(&self, id: StreamId, feed: u32) -> Option<FeedSlot> {
-        let streams = self.streams.lock().unwrap();
-        let slots = &streams.get(&id)?.slots;
-        slots.iter().find(|slot| slot.feed == FeedId(feed)).copied()
-    }
-
-    /// How many slots there are.
-    pub(crate) fn counts_all(&self) -> usize {
-        self.streams.lock().unwrap().values().map(|filed| filed.slots.iter().len()).sum()
-    }
-
-    pub(crate) fn all(&self) -> Vec<Filed> {
-        self.streams.lock().unwrap().values().cloned().collect()
-    }
-}
-
-impl Streams for Shelf {
-    fn id(&self) -> VolumeId {
-        self.id
-    }
-
-    fn page(&self, of: (FeedId, FeedMark), after: Option<StreamId>, scan: usize) -> Page {
-        self.pages.fetch_add(1, Ordering::Relaxed);
-        let streams = self.streams.lock().unwrap();
-        let behind = streams.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
-        let part: Vec<_> = behind.take(scan).collect();
-        let next = if part.len() == scan { part.last().map(|(id, _)| **id) } else { None };
-        let found = part.into_iter().filter_map(|(_, filed)| {
-            let slot = filed.slots.get(of.0, of.1);
-            let retry_at = match slot.map(|slot| slot.outcome) {
-                None => None,
-                Some(FeedOutcome::Retrying { next_at, .. }) => Some(next_at),
-                Some(_) => return None,
-            };
-            Some(Brief { retry_at, ..filed.brief() })
-        });
-        Page { found: found.collect(), next }
-    }
-
-    fn find(&self, id: StreamId) -> Option<Filed> {
-        self.streams.lock().unwrap().get(&id).cloned()
-    }
-
-    fn read(&self, filed: &Filed) -> Option<Box<dyn Pull>> {
-        let length = filed.brief().length;
-        (!self.broken.load(Ordering::Relaxed)).then(|| Box::new(Body(length)) as Box<dyn Pull>)
-    }
-
-    fn settle(
-        &self,
-        slots: Vec<(StreamId, Stamp, FeedSlot)>,
-    ) -> BoxFuture<'_, Result<u64, NotKept>> {
-        Box::pin(async move {
-            self.settles.fetch_add(1, Ordering::Relaxed);
-            if self.hangs.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-            self.env.sleep(Duration::from_millis(3)).await;
-            if self.full.load(Ordering::Relaxed) {
-                return Err(NotKept);
-            }
-            let mut streams = self.streams.lock().unwrap();
-            let mut kept = 0;
-            for (id, stamp, slot) in slots {
-                if let Some(filed) = streams.get_mut(&id).filter(|filed| filed.stamp == stamp) {
-                    filed.slots.set(slot);
-                    kept += 1;
-                }
-            }
-            Ok(kept)
-        })
-    }
-
-    fn counts(&self, feed: FeedId, mark: FeedMark) -> SlotCounts {
-        let mut counts = SlotCounts::default();
-        for filed in self.streams.lock().unwrap().values() {
-            match filed.slots.get(feed, mark).map(|slot| slot.outcome) {
-                None => {}
-                Some(FeedOutcome::Success) => counts.success += 1,
-                Some(FeedOutcome::Unqualified) => counts.unqualified += 1,
-                Some(FeedOutcome::Retrying { .. }) => counts.retrying += 1,
-            }
-        }
-        counts
-    }
-
-    fn streams(&self) -> u64 {
-        self.streams.lock().unwrap().len() as u64
-    }
-}
-
-/// A body of this many bytes.
-struct Body(u64);
-
-impl Pull for Body {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
-        let piece = self.0.min(50_000);
-        self.0 -= piece;
-        let bytes = (piece > 0).then(|| Bytes::from(vec![7; usize::try_from(piece).unwrap()]));
-        Box::pin(async move { Ok(bytes) })
-    }
-}
-
-/// How a target behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
-    /// It answers after this time.
-    Fine(Duration),
-    /// It takes nothing, and says so after a second: not until it is asked again.
-    Trouble(TargetTrouble),
-    /// It stores what it is given, and never says so.
-    Forgets,
-}
-
-/// What a target was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    Greeting,
-    Probe,
-    Write,
-    Delete,
-}
-
-/// One question to a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) at: Instant,
-    pub(crate) node: usize,
-    pub(crate) asked: Asked,
-    pub(crate) id: StreamId,
-    pub(crate) stamp: Stamp,
-}
-
-/// A cluster elsewhere.
-pub(crate) struct Elsewhere {
-    env: Env,
-    mood: Mutex<Mood>,
-    moods: Mutex<BTreeMap<usize, Mood>>,
-    holds: Mutex<BTreeMap<StreamId, (Stamp, bool)>>,
-    calls: Mutex<Vec<Call>>,
-    /// Objects that it refuses, and how.
-    refuses: Mutex<BTreeMap<StreamId, Delivery>>,
-    /// Streams that must be there before anything else but them is taken.
-    demands: Mutex<Vec<StreamId>>,
-    under_way: Mutex<BTreeMap<usize, BTreeSet<StreamId>>>,
-    most: AtomicUsize,
-}
-
-impl Elsewhere {
-    pub(crate) fn set_mood(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
-    }
-
-    /// The same as one node meets it.
-    pub(crate) fn set_mood_of(&self, node: usize, mood: Mood) {
-        self.moods.lock().unwrap().insert(node, mood);
-    }
-
-    fn mood(&self, node: usize) -> Mood {
-        let own = self.moods.lock().unwrap().get(&node).copied();
-        own.unwrap_or(*self.mood.lock().unwrap())
-    }
-
-    pub(crate) fn lose(&self, id: StreamId) {
-        self.holds.lock().unwrap().remove(&id);
-    }
-
-    pub(crate) fn refuse(&self, id: StreamId, how: Option<Delivery>) {
-        let mut refuses = self.refuses.lock().unwrap();
-        match how {
-            Some(how) => drop(refuses.insert(id, how)),
-            None => drop(refuses.remove(&id)),
-        }
-    }
-
-    pub(crate) fn demand(&self, contexts: &[StreamId]) {
-        *self.demands.lock().unwrap() = contexts.to_vec();
-    }
-
-    pub(crate) fn holds(&self, id: StreamId) -> Option<(Stamp, bool)> {
-        self.holds.lock().unwrap().get(&id).copied()
-    }
-
-    pub(crate) fn held(&self) -> usize {
-        self.holds.lock().unwrap().len()
-    }
-
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap().clone()
-    }
-
-    /// How often it was asked this.
-    pub(crate) fn asked(&self, asked: Asked) -> usize {
-        self.calls.lock().unwrap().iter().filter(|call| call.asked == asked).count()
-    }
-
-    pub(crate) fn forget_calls(&self) {
-        self.calls.lock().unwrap().clear();
-    }
-
-    /// Most transfers of one node at once.
-    pub(crate) fn most_at_once(&self) -> usize {
-        self.most.load(Ordering::Relaxed)
-    }
-
-    /// Transfers under way.
-    pub(crate) fn under_way(&self) -> usize {
-        self.under_way.lock().unwrap().values().map(BTreeSet::len).sum()
-    }
-
-    fn note(&self, node: usize, asked: Asked, id: StreamId, stamp: Stamp) {
-        let at = self.env.now();
-        self.calls.lock().unwrap().push(Call { at, node, asked, id, stamp });
-    }
-
-    async fn deliver(&self, node: usize, parcel: Parcel, probe: bool) -> Delivery {
-        let id = parcel.id();
-        {
-            let mut under_way = self.under_way.lock().unwrap();
-            let here = under_way.entry(node).or_default();
-            assert!(here.insert(id), "{id} is under way twice on node {node}");
-            self.most.fetch_max(here.len(), Ordering::Relaxed);
-        }
-        let delivery = self.answer(node, &parcel, probe).await;
-        assert!(self.under_way.lock().unwrap().get_mut(&node).unwrap().remove(&id));
-        delivery
-    }
-
-    async fn answer(&self, node: usize, parcel: &Parcel, probe: bool) -> Delivery {
-        let (id, stamp) = (parcel.id(), parcel.stamp());
-        let deletes = matches!(parcel, Parcel::Delete(_));
-        let before = self.mood(node);
-        let pause = match before {
-            Mood::Fine(pause) => pause,
-            Mood::Trouble(_) | Mood::Forgets => SECOND,
-        };
-        if probe && !deletes {
-            self.note(node, Asked::Probe, id, stamp);
-            self.env.sleep(pause).await;
-            if let Mood::Trouble(trouble) = before
-                && trouble != TargetTrouble::Full
-            {
-                return Delivery::Target(trouble);
-            }
-            if self.holds(id).is_some_and(|(held, _)| held >= stamp) {
-                return Delivery::Done { already: true };
-            }
-        }
-        self.note(node, if deletes { Asked::Delete } else { Asked::Write }, id, stamp);
-        if let Parcel::Version(shipment) = parcel {
-            let Some(mut body) = (shipment.open)() else { return Delivery::Unreadable };
-            let mut length = 0;
-            while let Some(piece) = body.next().await.unwrap() {
-                length += piece.len() as u64;
-            }
-            assert_eq!(length, shipment.meta.length);
-        }
-        self.env.sleep(pause).await;
-        match before {
-            Mood::Trouble(TargetTrouble::Full) if deletes => {}
-            Mood::Trouble(trouble) => return Delivery::Target(trouble),
-            _ => {}
-        }
-        if let Some(how) = self.refuses.lock().unwrap().get(&id) {
-            return *how;
-        }
-        let demands = self.demands.lock().unwrap().clone();
-        let missing = demands.iter().take_while(|demanded| **demanded != id);
-        if missing.into_iter().any(|demanded| self.holds(*demanded).is_none()) && !deletes {
-            return Delivery::Context;
-        }
-        let mut holds = self.holds.lock().unwrap();
-        let already = holds.get(&id).is_some_and(|(held, _)| *held >= stamp);
-        if !already {
-            holds.insert(id, (stamp, deletes));
-        }
-        if before == Mood::Forgets { Delivery::Unknown } else { Delivery::Done { already } }
-    }
-}
-
-/// The way from one node to a cluster elsewhere.
-struct Door {
-    node: usize,
-    to: Arc<Elsewhere>,
-}
-
-impl FeedTarget for Door {
-    fn greet(&self) -> BoxFuture<'_, Result<(), TargetTrouble>> {
-        Box::pin(async move {
-            self.to.note(self.node, Asked::Greeting, stream(0), stamp(0));
-            let mood = self.to.mood(self.node);
-            match mood {
-                Mood::Fine(pause) => {
-                    self.to.env.sleep(pause).await;
-                    Ok(())
-                }
-                Mood::Forgets | Mood::Trouble(TargetTrouble::Full) => Ok(()),
-                Mood::Trouble(trouble) => {
-                    self.to.env.sleep(SECOND).await;
-                    Err(trouble)
-                }
-            }
-        })
-    }
-
-    fn deliver(&self, parcel: Parcel, manner: Manner) -> BoxFuture<'_, Delivery> {
-        Box::pin(self.to.deliver(self.node, parcel, manner.probe))
-    }
-}
 
 /// One node.
 pub(crate) struct Neighbour {
@@ -511,38 +111,10 @@ impl Plan {
     }
 }
 
-/// A feed of everything to this cluster.
-pub(crate) fn to(cluster: &str) -> RawFeed {
-    RawFeed {
-        name: Some(cluster.to_owned()),
-        kind: Some("replication".to_owned()),
-        hosts: Some(vec!["10.2.0.1".to_owned()]),
-        cluster_name: Some(cluster.to_owned()),
-        ..RawFeed::default()
-    }
-}
-
-/// The same of these domains only.
-pub(crate) fn of_domains(cluster: &str, domains: &[&str]) -> RawFeed {
-    let domains = domains.iter().map(|domain| (*domain).to_owned()).collect();
-    RawFeed { scope: Some(RawScope { domains, ..RawScope::default() }), ..to(cluster) }
-}
-
 impl Town {
     fn build(world: SimHandle, host: HostId, plan: &Plan, real: bool) -> Self {
         let env = world.env(host);
-        let shelf = |node, nth| {
-            Arc::new(Shelf {
-                id: volume(node, nth),
-                env: env.clone(),
-                streams: Mutex::default(),
-                full: AtomicBool::new(false),
-                hangs: AtomicBool::new(false),
-                broken: AtomicBool::new(false),
-                settles: AtomicUsize::new(0),
-                pages: AtomicUsize::new(0),
-            })
-        };
+        let shelf = |node, nth| Arc::new(Shelf::new(&env, volume(node, nth)));
         let neighbour = |node| Neighbour {
             shelves: Mutex::new((1..=plan.volumes).map(|nth| shelf(node, nth)).collect()),
             feeds: OnceLock::new(),
@@ -550,24 +122,11 @@ impl Town {
             up: AtomicBool::new(true),
             holds: Arc::default(),
         };
-        let elsewhere = |name: &&str| {
-            let cluster = Elsewhere {
-                env: env.clone(),
-                mood: Mutex::new(Mood::Fine(Duration::from_millis(5))),
-                moods: Mutex::default(),
-                holds: Mutex::default(),
-                calls: Mutex::default(),
-                refuses: Mutex::default(),
-                demands: Mutex::default(),
-                under_way: Mutex::default(),
-                most: AtomicUsize::new(0),
-            };
-            ((*name).to_owned(), Arc::new(cluster))
-        };
+        let elsewhere = |name: &&str| ((*name).to_owned(), Arc::new(Elsewhere::new(&env)));
         let inner = Arc::new(Inner {
             nodes: (1..=plan.nodes).map(neighbour).collect(),
             elsewhere: plan.elsewhere.iter().map(elsewhere).collect(),
-            env,
+            env: env.clone(),
             world,
             host,
             contexts: Mutex::default(),
@@ -784,138 +343,5 @@ impl Town {
         for node in &self.inner.nodes {
             assert_eq!(node.holds.load(Ordering::Relaxed), 0, "a node is kept from stopping");
         }
-    }
-}
-
-/// A node as its feeds see it.
-struct Seat {
-    town: Town,
-    me: usize,
-}
-
-impl Seat {
-    fn here(&self) -> &Neighbour {
-        self.town.node(self.me)
-    }
-
-    /// The nodes that are meant, but for this one and those that are down.
-    fn meant(&self, to: &To) -> Vec<usize> {
-        let all = 1..=self.town.inner.nodes.len();
-        let deaf = self.town.inner.deaf.load(Ordering::Relaxed);
-        all.filter(|node| *node != self.me && !deaf)
-            .filter(|node| self.town.node(*node).up.load(Ordering::Relaxed))
-            .filter(|node| match to {
-                To::Everybody => true,
-                To::Volumes(volumes) => {
-                    let shelves = self.town.node(*node).shelves.lock().unwrap();
-                    shelves.iter().any(|shelf| volumes.contains(&shelf.id))
-                }
-            })
-            .collect()
-    }
-
-    async fn way(&self) {
-        let env = self.town.env();
-        env.sleep(Duration::from_micros(env.random_below("way", WAY))).await;
-    }
-}
-
-/// Counts what keeps a node from stopping.
-struct Hold(Arc<AtomicUsize>);
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Home for Seat {
-    fn cluster(&self) -> ClusterName {
-        ClusterName::from("east")
-    }
-
-    fn may_work(&self) -> MayWork {
-        *self.here().may.lock().unwrap()
-    }
-
-    fn stores(&self) -> Vec<Arc<dyn Streams>> {
-        let shelves = self.here().shelves.lock().unwrap();
-        shelves.iter().map(|shelf| Arc::clone(shelf) as Arc<dyn Streams>).collect()
-    }
-
-    fn administrator(&self) -> Option<Auth> {
-        None
-    }
-
-    fn scsp(&self) -> SocketAddr {
-        SocketAddr::from((TOWN, 80))
-    }
-
-    fn ticket(&self, _: StreamId) -> Ticket {
-        Ticket(7)
-    }
-
-    fn hold(&self) -> Box<dyn Send> {
-        let holds = Arc::clone(&self.here().holds);
-        holds.fetch_add(1, Ordering::Relaxed);
-        Box::new(Hold(holds))
-    }
-}
-
-impl Peers for Seat {
-    fn tell(&self, to: To, done: Vec<Done>) {
-        for node in self.meant(&to) {
-            let (feeds, done) = (self.town.feeds(node).clone(), done.clone());
-            let env = self.town.env().clone();
-            let way = Duration::from_micros(env.random_below("way", WAY));
-            drop(self.town.env().spawn("message", async move {
-                env.sleep(way).await;
-                feeds.hear_done(&done);
-            }));
-        }
-    }
-
-    fn ask(&self, to: To, about: About) -> BoxFuture<'_, Vec<Told>> {
-        Box::pin(async move {
-            self.way().await;
-            let told = self.meant(&to);
-            let told = told.into_iter().map(|node| self.town.feeds(node).hear_ask(about)).collect();
-            self.way().await;
-            told
-        })
-    }
-
-    fn context(&self, alias: Uuid) -> BoxFuture<'_, Context> {
-        Box::pin(async move {
-            self.way().await;
-            self.town.inner.lookups.fetch_add(1, Ordering::Relaxed);
-            if self.town.inner.deaf.load(Ordering::Relaxed) {
-                return Context::Unknown;
-            }
-            let contexts = self.town.inner.contexts.lock().unwrap();
-            contexts.get(&alias).cloned().map_or(Context::Gone, Context::Found)
-        })
-    }
-
-    fn bring(&self, context: StreamId) -> BoxFuture<'_, Option<Brought>> {
-        Box::pin(async move {
-            self.way().await;
-            for node in self.meant(&To::Everybody) {
-                let shelves = self.town.node(node).shelves.lock().unwrap().clone();
-                let found = shelves.iter().find_map(|shelf| shelf.find(context));
-                if let Some(Filed { stamp, what: What::Version(meta), .. }) = found {
-                    let body = Bytes::from(vec![7; usize::try_from(meta.length).unwrap()]);
-                    return Some(Brought { stamp, meta, body });
-                }
-            }
-            None
-        })
-    }
-}
-
-impl Targets for Seat {
-    fn open(&self, feed: &Feed) -> Arc<dyn FeedTarget> {
-        let to = self.town.elsewhere(feed.definition.cluster_name.as_str());
-        Arc::new(Door { node: self.me, to })
     }
 }

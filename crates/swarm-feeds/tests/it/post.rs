@@ -17,26 +17,14 @@ use swarm_feeds::wire::{
 use swarm_feeds::{Broken, FeedTarget, Manner, Parcel, PostTarget, Pull, Shipment};
 use swarm_plan::feeds::Held;
 use swarm_sim::Sim;
-use swarm_types::{ClusterName, HeaderList, ObjectKind, StreamId};
+use swarm_types::{ClusterName, ObjectKind, StreamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::kit::{MINUTE, SECOND, alias, named, stamp, stream, to, with};
+use crate::kit::{Heard, MINUTE, SECOND, alias, named, read_heard, stamp, stream, to, with};
 
 const WEST: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 2, 0, 1), Ipv4Addr::new(10, 2, 0, 2)];
 
 const PROBE: Manner = Manner { probe: true, at_once: false };
-
-/// A request as a server heard it.
-#[derive(Debug, Clone)]
-pub(crate) struct Heard {
-    host: usize,
-    connection: usize,
-    pub(crate) verb: String,
-    pub(crate) path: String,
-    pub(crate) query: String,
-    pub(crate) headers: HeaderList,
-    body: Vec<u8>,
-}
 
 /// What a server does.
 enum Reply {
@@ -84,16 +72,9 @@ async fn serve(
 ) -> std::io::Result<()> {
     let mut unread = Vec::new();
     loop {
-        let end = loop {
-            if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if stream.read_buf(&mut unread).await? == 0 {
-                return Ok(());
-            }
+        let Some(mut heard) = read_heard(&mut stream, &mut unread, host, connection).await? else {
+            return Ok(());
         };
-        let head = String::from_utf8(unread.drain(..end).collect()).unwrap();
-        let mut heard = read_head(&head, host, connection);
         let length = heard.headers.text("content-length").map_or(0, |text| text.parse().unwrap());
         let reply = script(&heard);
         let wanted: usize = match reply {
@@ -124,19 +105,6 @@ async fn serve(
             Reply::Say(..) | Reply::Cut(_) => return Ok(()),
         }
     }
-}
-
-pub(crate) fn read_head(head: &str, host: usize, connection: usize) -> Heard {
-    let mut lines = head.lines();
-    let mut first = lines.next().unwrap().split(' ');
-    let verb = first.next().unwrap().to_owned();
-    let (path, query) = first.next().unwrap().split_once('?').unwrap();
-    let mut headers = HeaderList::default();
-    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
-        headers.push(name, value.to_owned());
-    }
-    let (path, query) = (path.to_owned(), query.to_owned());
-    Heard { host, connection, verb, path, query, headers, body: Vec::new() }
 }
 
 /// A target, and what its hosts have heard.

@@ -21,8 +21,7 @@ use swarm_sim::Sim;
 use swarm_types::{ClusterName, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::kit::{SECOND, alias, named, stamp, stream, to, with};
-use crate::post::{Heard, read_head};
+use crate::kit::{Heard, SECOND, alias, named, read_heard, stamp, stream, to, with};
 
 const EAST: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 const WEST: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 2, 0, 1), Ipv4Addr::new(10, 2, 0, 2)];
@@ -113,16 +112,7 @@ where
 {
     let mut unread = Vec::new();
     loop {
-        let end = loop {
-            if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if stream.read_buf(&mut unread).await? == 0 {
-                return Ok(());
-            }
-        };
-        let head = String::from_utf8(unread.drain(..end).collect()).unwrap();
-        let heard = read_head(&head, 0, 0);
+        let Some(heard) = read_heard(&mut stream, &mut unread, 0, 0).await? else { return Ok(()) };
         let length = heard.headers.text("content-length").map_or(0, |text| text.parse().unwrap());
         if heard.headers.text("expect").is_some() {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;

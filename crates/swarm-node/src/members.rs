@@ -116,13 +116,13 @@ impl Members {
     pub(crate) fn beacon(&self, node: NodeId, beacon: Beacon, now: Now) -> AfterBeacon {
         let Beacon { incarnation, number, roster, .. } = beacon;
         let mut table = self.lock();
-        let known = table.get_mut(&node);
+        let mut known = table.get_mut(&node);
         let is_news = known.as_ref().is_none_or(|known| known.presence(now) != Presence::Present);
         let same_life = known.as_ref().is_some_and(|known| known.incarnation == incarnation);
         if same_life && known.as_ref().is_some_and(|known| known.number >= number) {
             return AfterBeacon { is_news: false, volumes_unknown: false };
         }
-        let before = known.and_then(|known| known.volumes.take());
+        let before = known.as_mut().and_then(|known| known.volumes.take());
         let told = beacon.listing.map(|listing| self.note_listing(node, listing));
         // Until the next life of a node tells its volumes, those of the last one are as good as any guess.
         let volumes_unknown = told.is_none()
@@ -137,7 +137,10 @@ impl Members {
             volumes: told.map(|told| (roster, told)).or(before),
             volumes_unknown,
         };
-        table.insert(node, member);
+        match known {
+            Some(known) => *known = member,
+            None => drop(table.insert(node, member)),
+        }
         AfterBeacon { is_news, volumes_unknown }
     }
 

@@ -156,8 +156,13 @@ impl State {
             return self.now;
         }
         let takes = |link: &LinkModel| {
-            let bandwidth = u128::from(link.bandwidth_bits.max(1));
-            u64::try_from(bytes as u128 * 8 * 1_000_000_000 / bandwidth).unwrap_or(u64::MAX)
+            let bandwidth = link.bandwidth_bits.max(1);
+            // A division of 128 bits is many times slower, and only pieces of over 2 GiB need it.
+            if let Some(scaled) = (bytes as u64).checked_mul(8_000_000_000) {
+                return scaled / bandwidth;
+            }
+            let scaled = bytes as u128 * 8_000_000_000;
+            u64::try_from(scaled / u128::from(bandwidth)).unwrap_or(u64::MAX)
         };
         let time = takes(&way.link);
         if let Some(sound) = way.sound {

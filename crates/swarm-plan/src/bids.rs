@@ -3,6 +3,8 @@
 //! The vendor's formula is unpublished (Swarm Frequently Asked Questions); the terms are documented: space, memory and
 //! activity. The weights are our choice.
 
+use std::collections::BTreeMap;
+
 use swarm_types::{NodeId, StreamId, VolumeId};
 
 use crate::membership::Bidding;
@@ -84,6 +86,24 @@ pub fn ranked(bids: &[Bid], draw: u64) -> Vec<Bid> {
     sorted
 }
 
+/// The same nodes, so ordered that the first few of them, with one in the subcluster `begun`, are in as many subclusters as can
+/// be; else the order stays. Copies are spread from the beginning, not only when the health processor comes by (Local Area
+/// Replication with Subclusters names the goal; that writes heed it is our choice).
+#[must_use]
+pub fn spread<K: Ord>(nodes: Vec<(NodeId, K)>, begun: K) -> Vec<NodeId> {
+    let mut copies = BTreeMap::from([(begun, 1_u32)]);
+    let mut left = nodes;
+    let mut spread = Vec::with_capacity(left.len());
+    loop {
+        let has = |(_, subcluster): &(NodeId, K)| copies.get(subcluster).copied().unwrap_or(0);
+        // The first of those with the fewest.
+        let Some(at) = (0..left.len()).min_by_key(|at| has(&left[*at])) else { return spread };
+        let (node, subcluster) = left.remove(at);
+        *copies.entry(subcluster).or_insert(0) += 1;
+        spread.push(node);
+    }
+}
+
 /// Whose turn it is among nodes of equal cost, lowest first: another order for each `draw`, the same on every machine.
 #[must_use]
 pub fn node_turn(draw: u64, node: NodeId) -> u64 {
@@ -139,6 +159,22 @@ mod tests {
     fn more_free_space_and_less_activity_bid_lower() {
         assert!(write_cost(facts(900, 0), 10, 0) < write_cost(facts(300, 0), 10, 0));
         assert!(write_cost(facts(900, 0), 10, 0) < write_cost(facts(900, 3), 10, 0));
+    }
+
+    #[test]
+    fn the_first_few_are_in_as_many_subclusters_as_can_be() {
+        let of = |nodes: &[(u8, &'static str)], begun| {
+            let nodes = nodes.iter().map(|(last, label)| (node(*last), *label)).collect();
+            let order = spread(nodes, begun).into_iter().map(|node| node.0.octets()[3]);
+            order.collect::<Vec<u8>>()
+        };
+        let two = [(1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "a")];
+        assert_eq!(of(&two, "a"), [3, 1, 4, 2, 5]);
+        assert_eq!(of(&two, "b"), [1, 2, 3, 4, 5]);
+        assert_eq!(of(&two[1..], "b"), [2, 3, 5, 4]);
+        assert_eq!(of(&[(1, "a"), (2, "b"), (3, "c")], "a"), [2, 3, 1]);
+        assert_eq!(of(&[(3, ""), (1, ""), (2, "")], ""), [3, 1, 2], "the cheapest first");
+        assert_eq!(of(&[], ""), Vec::<u8>::new());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use futures_util::future::join_all;
 use md5::{Digest, Md5};
-use swarm_plan::bids::ranked;
+use swarm_plan::bids::{Bid, ranked, spread};
+use swarm_plan::health::Subcluster;
 use swarm_plan::lookup::{Answers, Holding};
 use swarm_policy::{Lifecycle, Replicate, synchronous_copies, target_copies};
 use swarm_types::{HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, Uuid};
@@ -82,8 +83,7 @@ impl Node {
         let here = bids.iter().any(|bid| bid.node == self.inner.id);
         let winner = if stay && here { self.inner.id } else { bids[0].node };
         if winner == self.inner.id {
-            let others = bids.iter().map(|bid| bid.node).filter(|node| *node != winner);
-            return Ok(Winner::Here(others.collect()));
+            return Ok(Winner::Here(self.in_other_subclusters(&bids)));
         }
         let nonce =
             answers.iter().find(|answer| answer.node == winner).map_or(0, |answer| answer.nonce);
@@ -93,6 +93,15 @@ impl Node {
             permanent: self.inner.sends_clients_away(),
             domain: None,
         }))
+    }
+
+    /// The other bidders, as they are asked to take a copy beside the one that is here.
+    fn in_other_subclusters(&self, bids: &[Bid]) -> Vec<NodeId> {
+        let others = bids.iter().map(|bid| bid.node).filter(|node| *node != self.inner.id);
+        let directory = self.inner.members.directory();
+        let labelled = others.map(|node| (node, directory.of(node).map(|(label, _)| label)));
+        let own = Subcluster::from(self.inner.settings().subcluster.as_str());
+        spread(labelled.collect(), Some(own))
     }
 
     /// Reserves room here and at as many peers as there are to be replicas.

@@ -20,6 +20,9 @@ const TRACE_SCENARIO: &str = "rolling-restart";
 /// Seeds of every scenario.
 const SCENARIO_SEEDS: &str = "0..3";
 
+/// Seeds of scenarios that are drawn.
+const DRAWN_SEEDS: &str = "0..40";
+
 /// A run of the gate has no more operations.
 const OPERATIONS_MAX: u64 = 3_000;
 
@@ -47,6 +50,7 @@ const PARTS: &[Part] = &[
     Part { name: "fuzz", check: fuzz },
     Part { name: "same trace in both profiles", check: traces },
     Part { name: "scenarios twice", check: scenarios },
+    Part { name: "drawn scenarios", check: drawn },
     Part { name: "planted bugs", check: planted::check },
 ];
 
@@ -138,6 +142,12 @@ fn scenarios(workspace: &Workspace) -> anyhow::Result<()> {
         too_large.join(", ")
     );
     Ok(())
+}
+
+fn drawn(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut command = Binary::swarm_sim(false).build(workspace)?.command();
+    command.current_dir(workspace.root());
+    run(command.args(["scenario", "explore", "--seeds", DRAWN_SEEDS]))
 }
 
 /// The runs among these results that have more operations than a run of the gate may have.

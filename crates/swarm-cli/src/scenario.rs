@@ -1,6 +1,7 @@
 //! `swarm-sim scenario …`: arguments to calls, results to text and exit status.
 
 mod batch;
+mod explore;
 mod run;
 
 use std::fs::File;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Run(run::Run),
     /// Repeat the run that a failure printed.
     Replay(run::Replay),
+    /// Draw scenarios that nobody wrote, run each, and keep those that fail.
+    Explore(explore::Explore),
     /// What a scenario will do: its world, its timeline, what must hold.
     Show {
         /// File or name.
@@ -60,6 +63,7 @@ impl Command {
             Self::Check { files } => check(&files),
             Self::Run(run) => run.run(),
             Self::Replay(replay) => replay.run(),
+            Self::Explore(explore) => explore.run(),
             Self::Show { file } => show(&file),
             Self::New { name } => new(&name),
         }

@@ -24,7 +24,7 @@ use super::{WRONG, catalogue, load_all};
 use crate::say::say;
 
 /// The harness failed, or a fault never bit.
-const HARNESS: u8 = 3;
+pub(super) const HARNESS: u8 = 3;
 /// Failures of one scenario that are told in full.
 const TOLD_MAX: usize = 2;
 
@@ -79,7 +79,7 @@ pub(crate) struct Replay {
     log: Option<String>,
 }
 
-fn seed_range(text: &str) -> Result<(u64, u64), String> {
+pub(super) fn seed_range(text: &str) -> Result<(u64, u64), String> {
     let (from, to) = text.split_once("..").ok_or("write it like 0..100")?;
     let number =
         |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{text:?} is no seed"));
@@ -218,7 +218,7 @@ fn may_run(scenarios: &[Arc<Loaded>], live: bool) -> bool {
 }
 
 /// Whether every one of these bugs can be planted; if not, the sentence that says so.
-fn check_planted(names: &[String]) -> Result<(), String> {
+pub(super) fn check_planted(names: &[String]) -> Result<(), String> {
     let known: Vec<&str> = planted_names().collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         let meant = language::nearest(unknown, known.iter().copied())
@@ -235,7 +235,7 @@ fn check_planted(names: &[String]) -> Result<(), String> {
 }
 
 /// A file for results, open since before the runs.
-struct Output<'p> {
+pub(super) struct Output<'p> {
     path: &'p Path,
     file: File,
 }
@@ -257,7 +257,7 @@ impl<'p> Output<'p> {
     clippy::disallowed_methods,
     reason = "a seed that nobody gave is the one thing that no seed decides"
 )]
-fn drawn_seed() -> u32 {
+pub(super) fn drawn_seed() -> u32 {
     rand::rngs::StdRng::from_os_rng().next_u32()
 }
 
@@ -266,7 +266,7 @@ fn run_folder(dir: &Path, loaded: &Loaded, seed: u64) -> PathBuf {
 }
 
 /// Shows the lines that pass the filter, and keeps what live nodes report.
-fn start_log(filter: Option<&str>, reports: Option<&Reports>) -> Result<(), String> {
+pub(super) fn start_log(filter: Option<&str>, reports: Option<&Reports>) -> Result<(), String> {
     let mut shown = Dispatch::none();
     if let Some(filter) = filter {
         let filter =
@@ -328,7 +328,7 @@ fn carry_out(
 }
 
 /// The gravest verdict decides: a harness that failed has judged nothing, a wrong scenario hardly anything.
-fn status(reports: &[RunReport], inert: bool) -> u8 {
+pub(super) fn status(reports: &[RunReport], inert: bool) -> u8 {
     let has = |status: u8| reports.iter().any(|report| report.verdict.exit_status() == status);
     [HARNESS, WRONG, 1, 4].into_iter().find(|status| has(*status)).unwrap_or(if inert {
         HARNESS
@@ -338,7 +338,7 @@ fn status(reports: &[RunReport], inert: bool) -> u8 {
 }
 
 /// Tells the first failures of each scenario; the line of a single run has been printed already.
-fn tell_failures(reports: &[RunReport], single: bool) {
+pub(super) fn tell_failures(reports: &[RunReport], single: bool) {
     let mut told: BTreeMap<&str, usize> = BTreeMap::new();
     for report in reports.iter().filter(|report| report.verdict != Verdict::Held) {
         let count = told.entry(&report.scenario).or_insert(0);

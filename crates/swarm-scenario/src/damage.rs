@@ -147,7 +147,8 @@ impl DamageLedger {
             });
             taken.len() + spoiled.count() >= replicas(entry).min(*demanded)
         });
-        !is_lost && !entry.holders().iter().all(|node| meanwhile(node).next().is_some())
+        let may_spoil = |node| meanwhile(node).any(|loss| loss.what.may_spoil(stamp));
+        !is_lost && !entry.holders().iter().all(may_spoil)
     }
 
     /// What destructions since then left of a delete: of the records under these streams that are newer than what lay below
@@ -188,9 +189,9 @@ impl DamageLedger {
                     entry.write_stamp().is_none_or(|stamp| !left.contains(&stamp))
                 }
                 // A body that was being written may have been hit before any journal spoke of it.
-                Lost::Replicas { versions, .. } => {
-                    (entry.write_stamp().is_some() && loss.at <= ended)
-                        || entry.write_stamp().is_some_and(|stamp| versions.contains(&stamp))
+                Lost::Replicas { versions, unfiled } => {
+                    let unfiled = *unfiled && loss.at <= ended;
+                    entry.write_stamp().is_some_and(|stamp| unfiled || versions.contains(&stamp))
                 }
             }
         })
@@ -269,6 +270,9 @@ mod tests {
         let mut ledger = DamageLedger::default();
         ledger.rotten(at(50), NODE, hit(&[1], false));
         assert!(!ledger.is_intact(NODE, &write(1, 40, 41)));
+        assert!(ledger.is_intact(NODE, &write(2, 40, 41)));
+        assert!(ledger.is_intact(NODE, &write(2, 49, 51)), "only what was filed was hit");
+        ledger.rotten(at(50), NODE, hit(&[], true));
         assert!(ledger.is_intact(NODE, &write(2, 40, 41)));
         assert!(!ledger.is_intact(NODE, &write(2, 49, 51)));
         ledger.stops(at(70), NODE);
@@ -361,6 +365,12 @@ mod tests {
         assert!(after(&|ledger| ledger.rotten(at(39), NODE, hit(&[], true))));
         assert!(after(&|ledger| ledger.rotten(at(43), NODE, hit(&[], true))));
         assert!(after(&|ledger| ledger.rotten(at(41), NodeNumber(2), hit(&[], true))));
+        // What met only bodies that were filed explains nothing of one that was not, not even on every node.
+        let mut ledger = DamageLedger::default();
+        for node in [NODE, NodeNumber(1)] {
+            ledger.rotten(at(41), node, hit(&[7], false));
+        }
+        assert!(ledger.left_some(&write) && ledger.is_intact(NODE, &write));
         // Nor is the copy counted twice that was hit and then taken.
         assert!(after(&|ledger| ledger.rotten(at(41), NodeNumber(1), hit(&[], true))));
     }

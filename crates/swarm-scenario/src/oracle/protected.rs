@@ -210,9 +210,10 @@ fn counted(
         matches!(seen.service, Service::Takes { free } if free >= 2 * size.max(65_536))
             && !holders.contains(&seen.node)
     };
-    let able: BTreeSet<&NodeRef> = volumes.iter().filter(takes).map(|seen| &seen.node).collect();
     let unseen = unread.iter().filter(|node| !holders.contains(node)).count();
-    if copies.len() + unseen < wanted && !able.is_empty() {
+    // A node with a disk that nobody can read is counted as having a copy there: another disk of it can take none.
+    let is_able = |seen: &&Seen| takes(seen) && !unread.contains(&seen.node);
+    if copies.len() + unseen < wanted && volumes.iter().any(|seen| is_able(&seen)) {
         return Some(format!("has {} copies instead of {wanted}: {}", copies.len(), disks()));
     }
     if unseen > 0 {

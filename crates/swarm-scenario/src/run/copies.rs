@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarm_cluster::{DiskRef, Image, NodeRef};
-use swarm_types::Stamp;
+use swarm_types::{Instant, Stamp};
 
 use super::{Run, lock};
 use crate::oracle::image::{self, Extent, Fault, Id, Volume};
@@ -20,6 +20,8 @@ pub(crate) struct Known {
     pub(crate) journals: BTreeMap<DiskRef, Arc<Volume>>,
     /// Disks that their node refuses for their age.
     pub(crate) refused: BTreeSet<DiskRef>,
+    /// Disks that were plugged into a node that is off, and since when no node has worked with each.
+    pub(crate) idle: BTreeMap<DiskRef, Instant>,
 }
 
 /// A disk and what its node knows to be on it, at one moment.

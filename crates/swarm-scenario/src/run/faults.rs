@@ -332,7 +332,7 @@ pub(crate) async fn switch_on(run: &Arc<Run>, node: &NodeRef) -> Result<(), Stri
         }
         // A process that stood still has mounted nothing anew.
         if life == Life::Off {
-            losses::returned(run, node, run.now().since(since));
+            losses::returned(run, node, since);
         }
     }
     count(run);

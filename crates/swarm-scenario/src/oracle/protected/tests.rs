@@ -173,6 +173,9 @@ fn a_copy_may_be_on_a_disk_that_cannot_be_read_from_outside() {
     let disks = [disk(1, copy()), disk(3, Has::Nothing)];
     assert_eq!(judged_with(&disks, &[2], Demand::Copies(2)), [] as [&str; 0]);
     assert_eq!(judged_with(&disks, &[2], Demand::Copies(3)).len(), 1);
+    // Nor can its node take one on another disk.
+    let other = [disk(1, copy()), disk(2, Has::Nothing)];
+    assert_eq!(judged_with(&other, &[2], Demand::Copies(3)), [] as [&str; 0]);
     // What it holds counts only once.
     assert_eq!(judged_with(&disks, &[1], Demand::Copies(2)).len(), 1);
 }

@@ -173,7 +173,8 @@ pub(crate) async fn pull(run: &Arc<Run>, step: usize, disks: &[DiskRef]) -> Resu
     let line = begin(run, step, format!("pull-disk {}", listed(disks)));
     for disk in disks {
         let Some(from) = run.world.plugged_into(disk) else { continue };
-        let (before, since) = (losses::held(run, [disk]), run.now());
+        let before = losses::held(run, [disk]);
+        let since = losses::idle_since(run, disk, &from);
         without_copies(run, &from, &before);
         let applied = run.world.apply(Action::PullDisk(disk.clone())).await?;
         note(run, line, applied.number);
@@ -228,7 +229,7 @@ pub(crate) async fn plug_in(
         }
         if let Some(Pulled { since, line, .. }) = pulled {
             undone(run, line);
-            losses::plugged_in(run, disk, &into, run.now().since(since));
+            losses::plugged_in(run, disk, &into, since);
         }
     }
     count(run);

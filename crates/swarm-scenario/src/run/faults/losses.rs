@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_cluster::{DiskRef, NodeRef};
-use swarm_types::Stamp;
+use swarm_cluster::{DiskRef, Life, NodeRef};
+use swarm_types::{Instant, Stamp};
 
 use crate::damage::Taken;
 use crate::oracle::image::{self, Id, Volume};
@@ -142,22 +142,39 @@ pub(crate) fn stopped(run: &Run, node: &NodeRef) {
     book(run, node, &before, None);
 }
 
-/// A node is back after so long, with its disks.
-pub(crate) fn returned(run: &Run, node: &NodeRef, away: Duration) {
-    if away < obsolete(run, &node.cluster) {
-        return;
-    }
+/// A node that was off since then is back, with its disks. One that was plugged in meanwhile may have worked elsewhere until
+/// later, or not for longer.
+pub(crate) fn returned(run: &Run, node: &NodeRef, since: Instant) {
+    let obsolete = obsolete(run, &node.cluster);
     for disk in run.world.disks(node) {
+        let idle = lock(&run.steps).faults.known.idle.remove(&disk);
+        if run.now().since(idle.unwrap_or(since)) < obsolete {
+            continue;
+        }
         let before = held(run, [&disk]);
+        // A blank one is formatted, whoever had it before.
+        if before.is_empty() {
+            continue;
+        }
         lock(&run.steps).faults.known.refused.insert(disk.clone());
         book(run, node, &before, Some(&disk));
     }
 }
 
-/// A disk that was pulled is back after so long.
-pub(crate) fn plugged_in(run: &Run, disk: &DiskRef, into: &NodeRef, away: Duration) {
+/// Since when no node has worked with a disk that is plugged into this one: it may be off, or stand still.
+pub(crate) fn idle_since(run: &Run, disk: &DiskRef, node: &NodeRef) -> Instant {
+    let mut state = lock(&run.steps);
+    let idle = state.faults.known.idle.remove(disk);
+    idle.or_else(|| state.faults.off.get(node).map(|off| off.since)).unwrap_or_else(|| run.now())
+}
+
+/// A disk that was pulled is back; no node has worked with it since then.
+pub(crate) fn plugged_in(run: &Run, disk: &DiskRef, into: &NodeRef, since: Instant) {
     lock(&run.steps).faults.known.journals.remove(disk);
-    if away < obsolete(run, &into.cluster) {
+    if run.world.life(into) == Life::Off {
+        lock(&run.steps).faults.known.idle.insert(disk.clone(), since);
+    }
+    if run.now().since(since) < obsolete(run, &into.cluster) {
         counts_again(run, disk);
     } else {
         lock(&run.steps).faults.known.refused.insert(disk.clone());
@@ -178,6 +195,7 @@ pub(crate) fn blank<'a>(run: &Run, disks: impl IntoIterator<Item = &'a DiskRef>)
     for disk in disks {
         state.faults.known.refused.remove(disk);
         state.faults.known.journals.remove(disk);
+        state.faults.known.idle.remove(disk);
     }
 }
 

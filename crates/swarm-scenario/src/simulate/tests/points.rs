@@ -30,8 +30,9 @@ retry = { times = 3, on = ["503", "timeout", "reset", "refused"] }
 fn panics_at(point: Point, nodes: &str, more: &str) -> RunReport {
     let steps = format!(
         r#"
+# Before the recovery of what was pulled begins.
 [[step]]
-at = "70s"
+at = "62s"
 do = "panic"
 nodes = "{nodes}"
 point = "{word}"

@@ -3,7 +3,7 @@
 use swarm_env::Bug;
 use swarm_plan::health::{Copy, CopyForm, Report};
 use swarm_plan::membership::VolumeState;
-use swarm_store::{Record, RecordState, Volume};
+use swarm_store::{Record, RecordState, Tombstone, Volume};
 
 use crate::Question;
 use crate::service::{Health, lock};
@@ -34,7 +34,8 @@ impl Health {
     pub(crate) fn copy(&self, volume: &Volume, state: VolumeState, record: &Record) -> Copy {
         let form = match &record.state {
             RecordState::Tombstone(tombstone) => {
-                CopyForm::Tombstone { kind: tombstone.kind, written: tombstone.written }
+                let Tombstone { kind, written, .. } = *tombstone;
+                CopyForm::Tombstone { kind, written, leaves: state != VolumeState::Ok }
             }
             RecordState::Live { .. } => self.form(volume, state, record),
         };

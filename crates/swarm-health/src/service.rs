@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use swarm_env::Env;
 use swarm_plan::membership::VolumeState;
-use swarm_store::{Service, Volume};
+use swarm_store::Volume;
 use swarm_types::{Instant, Stamp, StreamId, VolumeId};
 use tokio::sync::{Notify, mpsc};
 
@@ -195,18 +195,12 @@ impl Health {
 
     /// Marks an emptied volume as retired, durably.
     pub(crate) async fn retire_if_empty(&self, volume: &Volume) {
-        let space = volume.space();
-        let Service::Retiring(retire) = volume.service() else { return };
-        if space.streams > 0 || space.tombstones > 0 {
-            return;
-        }
-        let marked = volume.set_service(Service::Retired(retire));
-        match self.env().timeout(DISK_TIMEOUT, marked).await {
-            Ok(Ok(())) => {
-                tracing::info!(node = self.env().name(), volume = %volume.id(), "volume retired");
+        match self.env().timeout(DISK_TIMEOUT, volume.retire_if_empty()).await {
+            Ok(Ok(true)) => {
                 self.act("volumes retired");
                 self.home().retired(volume.id());
             }
+            Ok(Ok(false)) => {}
             Ok(Err(error)) => {
                 tracing::warn!(node = self.env().name(), volume = %volume.id(), %error, "not marked as retired");
             }

@@ -95,6 +95,8 @@ impl Health {
             let Some(soon) = soon else { return };
             if waiting.len() < SOON_MAX {
                 waiting.insert((soon.due, soon.volume, soon.id), soon.mode);
+            } else {
+                self.count("visits left to their turn", 1);
             }
         }
     }

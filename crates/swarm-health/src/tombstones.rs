@@ -98,11 +98,13 @@ fn behind(survey: &Survey, delete: Stamp) -> BTreeSet<NodeId> {
         .collect()
 }
 
-/// Other nodes that remember the delete.
+/// Other nodes that remember the delete, and go on doing so: two volumes that are emptied at once may not count on each other.
 fn keepers(survey: &Survey, delete: Stamp, here: NodeId) -> BTreeSet<NodeId> {
     let copies = survey.copies().into_iter();
     copies
-        .filter(|(_, copy)| copy.stamp >= delete)
+        .filter(|(_, copy)| {
+            copy.stamp >= delete && !matches!(copy.form, CopyForm::Tombstone { leaves: true, .. })
+        })
         .map(|(place, _)| place.node)
         .filter(|node| *node != here)
         .collect()

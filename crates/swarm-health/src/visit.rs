@@ -417,7 +417,11 @@ impl Health {
                 Action::AskEverybody(_) | Action::Make { .. } => {}
                 Action::Tell(trouble) => self.tell(subject, trouble),
                 Action::Supersede(newer) => return self.supersede(subject, newer).await,
-                Action::DropDamaged => return self.drop_damaged(subject).await,
+                Action::DropDamaged { too_few } => {
+                    if !too_few || self.is_certainly_bad(subject).await {
+                        return self.drop_damaged(subject).await;
+                    }
+                }
                 Action::Trim { victim, wanted, others, why } => {
                     let order = TrimOrder {
                         id: subject.id(),
@@ -580,6 +584,12 @@ impl Health {
             }
         }
         Round::Over
+    }
+
+    /// Whether the replica's bytes were read, and are wrong.
+    async fn is_certainly_bad(&self, subject: &Subject<'_>) -> bool {
+        let verified = self.verify(subject.volume, subject.record, Errors::Known).await;
+        verified == Verified::Damaged
     }
 
     async fn drop_damaged(&self, subject: &Subject<'_>) -> Round {

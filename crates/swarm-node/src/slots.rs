@@ -424,7 +424,9 @@ impl Slots {
         let since = self.env.wall();
         let retire = Retire { cause: RetireCause::ByHand, pace, since };
         match self.working(volume)? {
-            (volume, VolumeState::Ok) => mark(&volume, Service::Retiring(retire)).await?,
+            (volume, VolumeState::Ok) => {
+                mark(&self.env, &volume, Service::Retiring(retire)).await?
+            }
             (_, VolumeState::Retiring | VolumeState::Retired) => {}
             (_, state) => return Err(RetireError::State(state)),
         }
@@ -443,7 +445,7 @@ impl Slots {
             (_, Service::Retiring(Retire { cause: RetireCause::IoErrors, .. })) => {
                 return Err(RetireError::Failing);
             }
-            (VolumeState::Retiring, _) => mark(&working, Service::InService).await?,
+            (VolumeState::Retiring, _) => mark(&self.env, &working, Service::InService).await?,
             (state, _) => return Err(RetireError::State(state)),
         }
         self.working(volume).map(|(_, state)| state)
@@ -494,16 +496,13 @@ impl Slots {
     /// Retires the volumes that have been emptied: tombstones are streams too, and must have found another place.
     async fn finish_retires(&self) {
         for volume in self.mounted_where(|state| state == VolumeState::Retiring) {
-            let space = volume.space();
-            let Service::Retiring(retire) = volume.service() else { continue };
-            if space.streams > 0 || space.tombstones > 0 {
-                continue;
-            }
-            match mark(&volume, Service::Retired(retire)).await {
-                Ok(()) => self.retired(volume.id()),
-                Err(error) => {
+            match self.env.timeout(DISK_TIMEOUT, volume.retire_if_empty()).await {
+                Ok(Ok(true)) => self.retired(volume.id()),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
                     tracing::warn!(node = self.env.name(), volume = %volume.id(), %error, "not retired");
                 }
+                Err(_) => volume.note_slow(),
             }
         }
     }
@@ -632,7 +631,7 @@ impl Slots {
         let (cause, pace) = (RetireCause::IoErrors, RetirePace::Fast);
         let retire = Retire { cause, pace, since: self.env.wall() };
         tracing::error!(node = self.env.name(), volume = %volume.id(), "its disk has many errors, volume retires");
-        if let Err(error) = mark(volume, Service::Retiring(retire)).await {
+        if let Err(error) = mark(&self.env, volume, Service::Retiring(retire)).await {
             // The next heartbeat tries again; a disk that takes no mark takes nothing else either.
             tracing::error!(node = self.env.name(), volume = %volume.id(), %error, "not marked");
         }
@@ -652,8 +651,15 @@ impl Slots {
     }
 }
 
-async fn mark(volume: &Volume, service: Service) -> Result<(), RetireError> {
-    volume.set_service(service).await.map_err(|error| RetireError::Disk(in_full(&error)))
+/// Marks what a volume is for. A disk that does not answer keeps nobody waiting: the mark may come to be there later.
+async fn mark(env: &Env, volume: &Volume, service: Service) -> Result<(), RetireError> {
+    match env.timeout(DISK_TIMEOUT, volume.set_service(service)).await {
+        Ok(marked) => marked.map_err(|error| RetireError::Disk(in_full(&error))),
+        Err(_) => {
+            volume.note_slow();
+            Err(RetireError::Disk("the disk does not answer".to_owned()))
+        }
+    }
 }
 
 /// Mounts a disk, formatting it first if it is blank; true if it was.

@@ -1,6 +1,7 @@
 //! The volumes of one node as one: finding what they hold together, choosing one for a new stream.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swarm_env::Env;
@@ -174,7 +175,7 @@ impl Volumes {
         }
         // It may have been filed while this was being written.
         if self.newer_elsewhere(volume, id, stamp) {
-            let gone = volume.remove(id, stamp).await.is_ok();
+            let gone = self.remove(volume, id, stamp).await;
             return if gone { Made::Superseded } else { Made::Unknown };
         }
         self.drop_older(id, stamp).await;
@@ -273,11 +274,17 @@ impl Volumes {
             let Some(volume) = volume.or_else(any) else {
                 return Err(PublishError::Append(AppendError::Closed));
             };
-            match volume.bury(id, tombstone.clone()).await {
-                Ok(()) => break true,
-                Err(PublishError::Superseded { .. }) => break false,
-                Err(PublishError::Append(AppendError::Closed)) => self.give_up(&volume),
-                Err(error) => return Err(error),
+            match self.env.timeout(DISK_TIMEOUT, volume.bury(id, tombstone.clone())).await {
+                Ok(Ok(())) => break true,
+                Ok(Err(PublishError::Superseded { .. })) => break false,
+                Ok(Err(PublishError::Append(AppendError::Closed))) => self.give_up(&volume),
+                // It was emptied meanwhile, and is not asked again.
+                Ok(Err(PublishError::Append(AppendError::Retired { .. }))) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    volume.note_slow();
+                    return Err(no_answer(&volume).into());
+                }
             }
         };
         self.drop_older(id, stamp).await;
@@ -292,9 +299,8 @@ impl Volumes {
         for volume in self.mounted() {
             if let Some(record) = volume.find(id).filter(|record| record.stamp < stamp)
                 && !record.is_tombstone()
-                && let Err(error) = volume.remove(id, record.stamp).await
             {
-                tracing::warn!(node = self.env.name(), volume = %volume.id(), %error, "old replica not removed");
+                self.remove(&volume, id, record.stamp).await;
             }
         }
     }
@@ -304,9 +310,24 @@ impl Volumes {
         // A volume that is not mounted may hold it.
         let mut gone = self.slots.all_mounted();
         for volume in self.mounted() {
-            gone &= volume.remove(id, stamp).await.is_ok();
+            gone &= self.remove(&volume, id, stamp).await;
         }
         gone
+    }
+
+    /// True if exactly this replica is certainly not on the volume any more. A disk that does not answer keeps nobody
+    /// waiting.
+    async fn remove(&self, volume: &Volume, id: StreamId, stamp: Stamp) -> bool {
+        let error = match self.env.timeout(DISK_TIMEOUT, volume.remove(id, stamp)).await {
+            Ok(Ok(_)) => return true,
+            Ok(Err(error)) => error,
+            Err(_) => {
+                volume.note_slow();
+                no_answer(volume)
+            }
+        };
+        tracing::warn!(node = self.env.name(), stream = %id, volume = %volume.id(), %error, "replica not removed");
+        false
     }
 
     /// Remembers that a replica has a damaged block.
@@ -347,8 +368,15 @@ fn not_published(error: &AppendError) -> Made {
     match error {
         AppendError::Disk { .. } | AppendError::Closed => Made::Unknown,
         AppendError::Full { .. }
+        | AppendError::Retired { .. }
         | AppendError::Short { .. }
         | AppendError::Long { .. }
         | AppendError::MetadataTooLarge { .. } => Made::NotStored,
     }
+}
+
+/// What a disk that keeps silent for too long comes to.
+fn no_answer(volume: &Volume) -> AppendError {
+    let source = io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
+    AppendError::Disk { volume: volume.id(), source }
 }

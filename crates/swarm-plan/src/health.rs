@@ -63,6 +63,8 @@ pub enum CopyForm {
         kind: ObjectKind,
         /// When it was written, by the clock of the node that did.
         written: Timestamp,
+        /// Its volume is being emptied: it is about to be forgotten there.
+        leaves: bool,
     },
 }
 

@@ -54,6 +54,11 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// True if nothing is filed, not even the memory of a delete.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.streams == 0 && self.tombstones == 0
+    }
+
     pub(crate) fn add(&mut self, id: StreamId, value: &[u8]) -> Result<(), Malformed> {
         match brief(value)?.extent {
             Some(extent) => {

@@ -66,12 +66,14 @@ pub(crate) enum Work {
     Bury { id: StreamId, stamp: Stamp, value: Vec<u8> },
     /// Remove exactly this replica.
     Remove { id: StreamId, stamp: Stamp },
-    /// Drop exactly these tombstones.
-    Forget { tombstones: Vec<(StreamId, Stamp)> },
+    /// Drop exactly this tombstone.
+    Forget { id: StreamId, stamp: Stamp },
     /// Say something else about exactly this replica.
     Note { id: StreamId, stamp: Stamp, what: Noted },
     /// Say what the volume is for.
     Service(Service),
+    /// Say that it is retired, if it is being emptied and nothing is filed.
+    RetireIfEmpty,
     /// Say what feeds have come to with exactly these versions.
     Feed { settled: Vec<(StreamId, Stamp, FeedSlot)> },
     /// Keep this table of feeds.
@@ -184,6 +186,13 @@ impl Draft {
     }
 }
 
+/// Adds what the volume is for; always 1.
+fn mark(draft: &mut Draft, service: Service) -> u64 {
+    draft.push(&Entry::Service(service));
+    draft.service = Some(service);
+    1
+}
+
 /// What is filed under an id.
 struct Filed {
     value: Vec<u8>,
@@ -288,6 +297,7 @@ impl Committer {
     fn add(&self, work: Work, draft: &mut Draft) -> Result<u64, PublishError> {
         match work {
             Work::Publish { id, stamp, value, extent, tail, reservation } => {
+                self.check_service(draft)?;
                 self.check_sync(&reservation)?;
                 let limit = self.shared.superblock.layout.records_max();
                 if self.file(draft, id, stamp, value, limit)? {
@@ -305,6 +315,7 @@ impl Committer {
             }
             Work::Lower => Ok(self.lower(draft)),
             Work::Bury { id, stamp, value } => {
+                self.check_service(draft)?;
                 let limit = self.shared.superblock.layout.tombstones_max();
                 self.file(draft, id, stamp, value, limit)?;
                 Ok(0)
@@ -312,23 +323,42 @@ impl Committer {
             Work::Remove { id, stamp } => {
                 self.remove(draft, id, stamp, |filed| filed.extent.is_some())
             }
-            Work::Forget { tombstones } => {
-                tombstones.into_iter().try_fold(0, |count, (id, stamp)| {
-                    Ok(count + self.remove(draft, id, stamp, |filed| filed.extent.is_none())?)
-                })
+            Work::Forget { id, stamp } => {
+                self.remove(draft, id, stamp, |filed| filed.extent.is_none())
             }
             Work::Note { id, stamp, what } => self.note(draft, id, stamp, what),
-            Work::Service(service) => {
-                draft.push(&Entry::Service(service));
-                draft.service = Some(service);
-                Ok(0)
-            }
+            Work::Service(service) => Ok(mark(draft, service)),
+            Work::RetireIfEmpty => Ok(self.retire_if_empty(draft)),
             Work::Feed { settled } => settled
                 .into_iter()
                 .try_fold(0, |count, of| Ok(count + u64::from(self.settle(draft, of)?))),
             Work::FeedTable(table) => self.keep_table(draft, table),
             Work::Touch | Work::Close => Ok(0),
         }
+    }
+
+    /// Marks the volume as retired if nothing is filed, in this group neither; 1 if it was.
+    fn retire_if_empty(&self, draft: &mut Draft) -> u64 {
+        let Service::Retiring(retire) = self.service(draft) else { return 0 };
+        let fills = draft.changes.values().any(Option::is_some);
+        if fills || !self.shared.books().totals.is_empty() {
+            return 0;
+        }
+        mark(draft, Service::Retired(retire));
+        1
+    }
+
+    /// What the volume is for when the group is committed.
+    fn service(&self, draft: &Draft) -> Service {
+        draft.service.unwrap_or_else(|| self.shared.books().marks.service)
+    }
+
+    /// A retired volume is empty for good: nobody looks after what would be filed there.
+    fn check_service(&self, draft: &Draft) -> Result<(), PublishError> {
+        if matches!(self.service(draft), Service::Retired(_)) {
+            return Err(AppendError::Retired { volume: self.shared.superblock.volume }.into());
+        }
+        Ok(())
     }
 
     /// Refuses an extent of which a part may have been lost with a failed sync.
@@ -721,10 +751,9 @@ fn payload_of(work: &Work) -> usize {
         Work::Publish { value, .. } | Work::Bury { value, .. } => value.len() + 20,
         Work::Move { bytes, .. } => *bytes,
         Work::Lower => 13,
-        Work::Remove { .. } => REMOVE_BYTES,
-        Work::Forget { tombstones } => tombstones.len() * REMOVE_BYTES,
+        Work::Remove { .. } | Work::Forget { .. } => REMOVE_BYTES,
         Work::Note { .. } => NOTE_BYTES,
-        Work::Service(_) => 5 + Service::BYTES,
+        Work::Service(_) | Work::RetireIfEmpty => 5 + Service::BYTES,
         Work::Feed { settled } => settled.len() * FEED_BYTES,
         Work::FeedTable(table) => 5 + table.len(),
         Work::Touch | Work::Close => 0,

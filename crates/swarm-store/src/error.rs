@@ -105,6 +105,12 @@ pub enum AppendError {
     /// The volume is unmounted, or its index failed and it must be mounted again.
     #[error("the volume is closed")]
     Closed,
+    /// The volume is retired: it was found empty, and stays so.
+    #[error("volume {volume} is retired")]
+    Retired {
+        /// Which volume.
+        volume: VolumeId,
+    },
     /// Fewer bytes were written than had been announced.
     #[error("{written} bytes written of {announced} announced")]
     Short {

@@ -50,4 +50,4 @@ pub use service::{Retire, RetireCause, RetirePace, Service};
 pub use stage::{Publish, Staged};
 pub use verify::{Examination, Verdict};
 pub use volume::Volume;
-pub use walk::{HintedPage, Walk};
+pub use walk::Walk;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use swarm_env::{Disk, Env};
-use swarm_types::{DiskId, FeedId, FeedMark, FeedSlot, Stamp, StreamId, Timestamp, Uuid, VolumeId};
+use swarm_types::{DiskId, FeedId, FeedMark, FeedSlot, Stamp, StreamId, Uuid, VolumeId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::books::{Books, Space};
@@ -17,7 +17,7 @@ use crate::feeds::{FeedPage, SlotCounts, unfinished};
 use crate::format::FormatOptions;
 use crate::group::Seal;
 use crate::hints::Hints;
-use crate::index::{Index, IndexError, SCAN_PAGE};
+use crate::index::{Index, IndexError};
 use crate::layout::Superblock;
 use crate::mount::{MountOptions, MountReport};
 use crate::read::{PinnedExtent, Reader};
@@ -25,7 +25,7 @@ use crate::record::{Brief, Record, RecordState, Tombstone, brief, decode_value, 
 use crate::service::Service;
 use crate::stage::Staged;
 use crate::verify::{Examination, Verdict};
-use crate::walk::{HintedPage, Walk, hinting};
+use crate::walk::Walk;
 
 /// One mounted disk. Cheap to clone; the volume ends with its last clone or with [`Volume::unmount`].
 #[derive(Clone)]
@@ -280,6 +280,20 @@ impl Volume {
         self.append(Work::Service(service)).await.map(|_| ())
     }
 
+    /// Marks a volume that is being emptied as retired, if nothing is filed there any more, not even the memory of a delete;
+    /// durable on return. From then on it takes nothing, whatever was being written meanwhile. False where it is not being
+    /// emptied, or not empty.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`], [`AppendError::Closed`].
+    pub async fn retire_if_empty(&self) -> Result<bool, AppendError> {
+        let is_due = {
+            let books = self.shared.books();
+            matches!(books.marks.service, Service::Retiring(_)) && books.totals.is_empty()
+        };
+        Ok(is_due && self.append(Work::RetireIfEmpty).await? > 0)
+    }
+
     /// Notes what feeds have come to with exactly these versions, replicas or deletes; durable on return, nothing is
     /// written where it is known already. The number of outcomes that are filed now: not those of versions that are not
     /// filed any more, and not those for which the journal had no room, which [`Self::feed_slots_not_kept`] counts.
@@ -357,53 +371,13 @@ impl Volume {
     /// # Errors
     /// [`AppendError::Disk`], [`AppendError::Closed`].
     pub async fn forget(&self, id: StreamId, stamp: Stamp) -> Result<bool, AppendError> {
-        Ok(self.append(Work::Forget { tombstones: vec![(id, stamp)] }).await? > 0)
-    }
-
-    /// Drops the tombstones written before `before`, by the clock of the nodes that wrote them; durable on return. The
-    /// number dropped.
-    ///
-    /// # Errors
-    /// [`AppendError::Disk`], [`AppendError::Closed`].
-    pub async fn expire_tombstones(&self, before: Timestamp) -> Result<u64, AppendError> {
-        let mut expired = 0;
-        let mut after = None;
-        while self.space().tombstones > 0 {
-            let page = self.records(after, SCAN_PAGE);
-            let Some(last) = page.last() else { break };
-            after = Some(last.id);
-            let old = page.iter().filter_map(|record| match &record.state {
-                RecordState::Tombstone(tombstone) if tombstone.written < before => {
-                    Some((record.id, record.stamp))
-                }
-                _ => None,
-            });
-            let tombstones: Vec<_> = old.collect();
-            if !tombstones.is_empty() {
-                expired += self.append(Work::Forget { tombstones }).await?;
-            }
-        }
-        self.shared.check_open()?;
-        Ok(expired)
+        Ok(self.append(Work::Forget { id, stamp }).await? > 0)
     }
 
     /// Up to `limit` records of a walk; none only when the walk is done or the volume is closed.
     #[must_use]
     pub fn walk(&self, walk: &mut Walk, limit: usize) -> Vec<Record> {
         self.look_up(|index| walk.next(index, limit)).unwrap_or_default()
-    }
-
-    /// Looks at up to `scan` records behind this id for those whose hints name `volume`: what its loss leaves to be done
-    /// here.
-    #[must_use]
-    pub fn records_hinting(
-        &self,
-        volume: VolumeId,
-        after: Option<StreamId>,
-        scan: usize,
-    ) -> HintedPage {
-        self.look_up(|index| hinting(index, volume, after, scan))
-            .unwrap_or(HintedPage { records: Vec::new(), next: None })
     }
 
     /// The body of a record, wherever it lies now; `None` for a tombstone, and where this version is not filed any more.
@@ -475,8 +449,8 @@ impl Volume {
     }
 
     /// Gives the volume up without another word to its disk, which went away or is to: from now on every call fails with
-    /// [`AppendError::Closed`] or [`crate::ReadError::Gone`], those waiting too. The disk can be opened again when the last
-    /// clone, reader and body being written are gone.
+    /// [`AppendError::Closed`] or [`crate::ReadError::Gone`]. Those that wait are told so when the disk answers what it was
+    /// given before. The disk can be opened again when the last clone, reader and body being written are gone.
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         let (answer, _) = oneshot::channel();

@@ -1,9 +1,9 @@
 //! Walking over everything filed: for the health processor in an order of its own, for recovery by hint.
 
-use swarm_types::{StreamId, VolumeId};
+use swarm_types::StreamId;
 
 use crate::index::{Index, IndexError};
-use crate::record::{Record, decode_value, known};
+use crate::record::{Record, decode_value};
 
 /// Ranges of ids that a walk goes through: one for each value of the first byte.
 const RANGES: usize = 256;
@@ -86,33 +86,6 @@ const fn mix(state: u64) -> u64 {
     let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
-}
-
-/// What a look at some records found for the recovery of a volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HintedPage {
-    /// The records among those looked at whose hints name the volume.
-    pub records: Vec<Record>,
-    /// Where to go on; `None` at the end.
-    pub next: Option<StreamId>,
-}
-
-/// Looks at up to `scan` records behind an id for those that hint at a volume.
-pub(crate) fn hinting(
-    index: &dyn Index,
-    volume: VolumeId,
-    after: Option<StreamId>,
-    scan: usize,
-) -> Result<HintedPage, IndexError> {
-    let page = index.scan(after, scan)?;
-    let mut records = Vec::new();
-    for (id, value) in &page {
-        if known(value)?.is_some_and(|known| known.hints.contains(volume)) {
-            records.push(decode_value(*id, value)?);
-        }
-    }
-    let next = page.last().filter(|_| page.len() == scan).map(|(id, _)| *id);
-    Ok(HintedPage { records, next })
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ enum CopyFormWire {
     Retiring,
     Leaving,
     Damaged,
-    Tombstone { kind: KindWire, written: i64 },
+    Tombstone { kind: KindWire, written: i64, leaves: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -221,8 +221,8 @@ impl From<Copy> for CopyWire {
             CopyForm::Retiring => CopyFormWire::Retiring,
             CopyForm::Leaving => CopyFormWire::Leaving,
             CopyForm::Damaged => CopyFormWire::Damaged,
-            CopyForm::Tombstone { kind, written } => {
-                CopyFormWire::Tombstone { kind: kind.into(), written: written.0 }
+            CopyForm::Tombstone { kind, written, leaves } => {
+                CopyFormWire::Tombstone { kind: kind.into(), written: written.0, leaves }
             }
         };
         let (volume, stamp) = (*copy.volume.as_bytes(), copy.stamp.into());
@@ -237,8 +237,8 @@ impl From<CopyWire> for Copy {
             CopyFormWire::Retiring => CopyForm::Retiring,
             CopyFormWire::Leaving => CopyForm::Leaving,
             CopyFormWire::Damaged => CopyForm::Damaged,
-            CopyFormWire::Tombstone { kind, written } => {
-                CopyForm::Tombstone { kind: kind.into(), written: Timestamp(written) }
+            CopyFormWire::Tombstone { kind, written, leaves } => {
+                CopyForm::Tombstone { kind: kind.into(), written: Timestamp(written), leaves }
             }
         };
         let (volume, stamp) = (VolumeId::from_bytes(wire.volume), wire.stamp.into());
@@ -357,7 +357,8 @@ mod tests {
 
     #[test]
     fn the_largest_report_fits_into_a_datagram() {
-        let form = CopyForm::Tombstone { kind: ObjectKind::Domain, written: Timestamp(i64::MIN) };
+        let (kind, written) = (ObjectKind::Domain, Timestamp(i64::MIN));
+        let form = CopyForm::Tombstone { kind, written, leaves: true };
         let copy = Copy { volume: VOLUME, stamp: stamp(), form, fullness: u16::MAX };
         let subcluster: Arc<str> = "x".repeat(SUBCLUSTER_MAX).into();
         let copies = vec![copy; COPIES_MAX];

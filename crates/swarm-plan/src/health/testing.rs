@@ -30,7 +30,7 @@ pub(crate) const STREAM: StreamId = StreamId::from_bytes([21; 16]);
 
 /// A delete.
 pub(crate) const TOMBSTONE: CopyForm =
-    CopyForm::Tombstone { kind: ObjectKind::Named, written: Timestamp(1) };
+    CopyForm::Tombstone { kind: ObjectKind::Named, written: Timestamp(1), leaves: false };
 
 /// One volume and what it has of the object.
 #[derive(Debug, Clone)]
@@ -199,10 +199,11 @@ impl Cluster {
         match action {
             Action::AskEverybody(_) => panic!("everybody was asked already"),
             Action::Tell(_) => {}
-            Action::DropDamaged => self.volume(here).copy = None,
+            Action::DropDamaged { .. } => self.volume(here).copy = None,
             Action::Supersede(Newer::Version(_)) => self.volume(here).copy = None,
             Action::Supersede(Newer::Tombstone { stamp, kind, written }) => {
-                self.volume(here).copy = Some((stamp, CopyForm::Tombstone { kind, written }));
+                self.volume(here).copy =
+                    Some((stamp, CopyForm::Tombstone { kind, written, leaves: false }));
             }
             Action::Make { at, .. } => {
                 if let Some(volume) = self.room(at, Some(stamp)) {

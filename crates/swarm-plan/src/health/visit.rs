@@ -62,7 +62,11 @@ pub enum Action {
         why: Why,
     },
     /// Erase the damaged replica here: sound ones have answered.
-    DropDamaged,
+    DropDamaged {
+        /// There are too few of them, and the room is wanted for another one: only if its bytes are wrong. What a disk only
+        /// cannot read for a while may be the last copy one day.
+        too_few: bool,
+    },
     /// Tell the operator.
     Tell(Trouble),
 }
@@ -175,7 +179,9 @@ pub fn decide(facts: &Facts<'_>) -> Vec<Action> {
         return missing(facts, &sound);
     }
     match facts.form {
-        CopyForm::Damaged if have >= facts.wanted => return vec![Action::DropDamaged],
+        CopyForm::Damaged if have >= facts.wanted => {
+            return vec![Action::DropDamaged { too_few: false }];
+        }
         CopyForm::Retiring if have >= facts.wanted => {
             return vec![trim(facts, facts.here, facts.wanted, Why::Retiring)];
         }
@@ -194,7 +200,7 @@ fn newer(facts: &Facts<'_>) -> Option<Newer> {
     let holds = copies.filter(|copy| copy.stamp > facts.stamp && copy.form != CopyForm::Damaged);
     let newest = holds.max_by_key(|copy| copy.stamp)?;
     Some(match newest.form {
-        CopyForm::Tombstone { kind, written } => {
+        CopyForm::Tombstone { kind, written, .. } => {
             Newer::Tombstone { stamp: newest.stamp, kind, written }
         }
         _ => Newer::Version(newest.stamp),
@@ -223,7 +229,7 @@ fn missing(facts: &Facts<'_>, sound: &BTreeMap<NodeId, Subcluster>) -> Vec<Actio
     // Nobody can take one more, and nobody who might has kept silent.
     if chosen.is_empty() && facts.survey.is_complete() {
         match facts.form {
-            CopyForm::Damaged if have > 0 => actions.push(Action::DropDamaged),
+            CopyForm::Damaged if have > 0 => actions.push(Action::DropDamaged { too_few: true }),
             CopyForm::Retiring if have >= facts.wanted.min(RETIRING_FLOOR) => {
                 actions.push(trim(facts, facts.here, have, why));
             }

@@ -221,12 +221,12 @@ fn hints(number: u8) -> Hints {
 
 fn service(number: u8) -> Service {
     let since = Timestamp(i64::from(number));
-    let (cause, pace) = (RetireCause::ByHand, RetirePace::Slow);
-    match number {
-        0 => Service::InService,
-        1 => Service::Retiring(Retire { cause, pace, since }),
-        _ => Service::Retired(Retire { cause, pace, since }),
-    }
+    let pace = match number {
+        0 => return Service::InService,
+        1 => RetirePace::Slow,
+        _ => RetirePace::Fast,
+    };
+    Service::Retiring(Retire { cause: RetireCause::ByHand, pace, since })
 }
 
 /// Says something about a replica and notes the answer.
@@ -394,9 +394,11 @@ async fn perform(volume: &Volume, model: &Shared, op: Op) {
                 ids.iter().for_each(|id| model.ask(*id, None));
                 ids
             };
-            let expired = volume.expire_tombstones(swarm_types::Timestamp(1)).await.unwrap();
-            assert_eq!(expired, tombstones.len() as u64);
-            tombstones.iter().for_each(|id| model.lock().unwrap().answer(*id, true));
+            for number in tombstones {
+                let stamp = volume.find(id(number)).unwrap().stamp;
+                assert!(volume.forget(id(number), stamp).await.unwrap());
+                model.lock().unwrap().answer(number, true);
+            }
         }
     }
     check_space(volume);

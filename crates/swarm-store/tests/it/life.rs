@@ -111,7 +111,7 @@ fn a_reader_goes_on_with_its_version_while_a_newer_one_is_published() {
 }
 
 #[test]
-fn old_tombstones_expire_and_young_ones_stay() {
+fn tombstones_that_are_forgotten_stay_so_and_the_others_are_remembered() {
     let mut lab = Lab::new(1);
     let disk = TestDisk::new(DEVICE);
     let volume = fresh(&mut lab, &disk);
@@ -119,8 +119,11 @@ fn old_tombstones_expire_and_young_ones_stay() {
         for number in 0..200 {
             volume.bury(id(number), tombstone(1, i64::from(number))).await.unwrap();
         }
-        assert_eq!(volume.expire_tombstones(Timestamp(150)).await.unwrap(), 150);
-        assert_eq!(volume.expire_tombstones(Timestamp(150)).await.unwrap(), 0);
+        for number in 0..150 {
+            assert!(volume.forget(id(number), stamp(1)).await.unwrap());
+            assert!(!volume.forget(id(number), stamp(1)).await.unwrap(), "once is enough");
+        }
+        assert!(!volume.forget(id(160), stamp(2)).await.unwrap(), "another delete");
     });
     assert_eq!(volume.space().tombstones, 50);
     let mut lab = Lab::new(2);
@@ -274,7 +277,7 @@ fn a_clean_unmount_makes_the_next_mount_quick() {
             put(&volume, id(2), 1, 0).await,
             Err(PublishError::Append(AppendError::Closed))
         ));
-        assert!(matches!(volume.expire_tombstones(Timestamp(0)).await, Err(AppendError::Closed)));
+        assert!(matches!(volume.forget(id(1), stamp(1)).await, Err(AppendError::Closed)));
     });
     assert_eq!(volume.find(id(1)), None);
     assert!(volume.records(None, 10).is_empty());

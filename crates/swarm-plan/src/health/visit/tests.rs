@@ -126,7 +126,7 @@ const CASES: &[Case] = &[
         nodes: ABCD,
         copies: &[(1, 1, NOW, Damaged), (2, 1, NOW, Sound), (3, 1, NOW, Sound)],
         wanted: 2,
-        expected: || vec![Action::DropDamaged],
+        expected: || vec![Action::DropDamaged { too_few: false }],
     },
     Case {
         story: "a damaged copy is replaced in its place where no other node can take one",
@@ -169,7 +169,7 @@ const CASES: &[Case] = &[
         copies: &[(1, 1, NOW, Sound), (2, 1, NOW + 1, TOMBSTONE)],
         wanted: 2,
         expected: || {
-            let CopyForm::Tombstone { kind, written } = TOMBSTONE else { unreachable!() };
+            let CopyForm::Tombstone { kind, written, .. } = TOMBSTONE else { unreachable!() };
             let stamp = stamp(NOW + 1);
             vec![Action::Supersede(Newer::Tombstone { stamp, kind, written })]
         },

@@ -140,6 +140,8 @@ pub(crate) struct Ledger {
     objects: Vec<Object>,
     by_path: BTreeMap<(String, String), ObjectNumber>,
     clocks: Clocks,
+    /// Length of the longest body that was sent.
+    largest_body: u64,
 }
 
 /// How the world's time and what clocks show belong together.
@@ -160,7 +162,13 @@ impl Clocks {
 
 impl Ledger {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, objects: Vec::new(), by_path: BTreeMap::new(), clocks: Clocks::default() }
+        Self {
+            seed,
+            objects: Vec::new(),
+            by_path: BTreeMap::new(),
+            clocks: Clocks::default(),
+            largest_body: 0,
+        }
     }
 
     /// Tells what clocks show.
@@ -220,9 +228,15 @@ impl Ledger {
 
     /// The body of a new write of an object.
     pub(crate) fn new_body(&mut self, number: ObjectNumber, length: u64) -> BodySpec {
+        self.largest_body = self.largest_body.max(length);
         let object = self.object_mut(number);
         object.contents += 1;
         BodySpec { content: object.contents, seed: self.seed, object: number.0, length }
+    }
+
+    /// Length of the longest body that was sent; an update has that of the version before.
+    pub(crate) const fn largest_body(&self) -> u64 {
+        self.largest_body
     }
 
     /// The body that a content of an object must have; `None` for one that was never sent.

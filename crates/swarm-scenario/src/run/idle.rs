@@ -7,7 +7,7 @@ use std::time::Duration;
 use swarm_client::Request;
 use swarm_cluster::{Life, NodeRef};
 
-use super::{Run, lock, tally};
+use super::{Run, faults, lock, tally};
 use crate::oracle::queues::{self, Moment};
 use crate::oracle::tasks;
 use crate::verdict::Invariant;
@@ -17,6 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How often nodes are looked at again before what was seen counts; at other moments than [`LOOK_EVERY`], whose own
 /// connections would be seen every time.
 const JUDGE_EVERY: Duration = Duration::from_secs(7);
+/// The task of a node that tries to mount what could not be mounted.
+const MOUNT_AGAIN: &str = "mount-again";
 /// A node that does not answer by then is judged by others.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Metrics of hundreds of volumes fit.
@@ -74,11 +76,16 @@ fn report(run: &Run, found: Vec<String>) {
 }
 
 fn surplus_tasks(run: &Run) -> Vec<String> {
-    let idle = lock(&run.idle_tasks).clone();
+    let (idle, broken) = (lock(&run.idle_tasks).clone(), faults::broken_for_good(run));
     let both: Vec<_> = running(run)
         .into_iter()
         .filter_map(|node| {
-            let (before, now) = (idle.get(&node)?.clone(), run.world.tasks(&node)?);
+            let (before, mut now) = (idle.get(&node)?.clone(), run.world.tasks(&node)?);
+            // A disk that cannot be mounted is tried again for as long as it is plugged in.
+            let disks = run.world.disks(&node);
+            if disks.iter().any(|disk| broken.contains(&disk.to_string())) {
+                now.remove(MOUNT_AGAIN);
+            }
             Some((node, before, now))
         })
         .collect();

@@ -25,6 +25,8 @@ const LIVE_REST: Duration = Duration::from_secs(5);
 /// A retire needs room for two replicas of everything elsewhere, and waits for capacity where there is none (Managing Chassis
 /// and Drives).
 const RETIRE_NEEDS: usize = 2;
+/// What a volume must have free for a body, in lengths of it: it keeps room to move it (our choice).
+const ROOM_FACTOR: u64 = 3;
 /// A node that does not answer by then is not well.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A status of hundreds of volumes fits.
@@ -147,7 +149,8 @@ async fn well_but(
     for node in &nodes {
         statuses.push(status(run, node).await.map_err(|why| format!("{node} {why}"))?);
     }
-    judge_health(&nodes, &statuses, broken)?;
+    let room = lock(&run.ledger).largest_body().saturating_mul(ROOM_FACTOR);
+    judge_health(&nodes, &statuses, broken, room)?;
     Ok(statuses)
 }
 
@@ -156,13 +159,14 @@ fn judge_health(
     nodes: &[NodeRef],
     statuses: &[Status],
     broken: Option<&BTreeSet<String>>,
+    room: u64,
 ) -> Result<(), String> {
     for (node, status) in nodes.iter().zip(statuses) {
         let is_broken =
             |volume: &VolumeStatus| broken.is_some_and(|broken| broken.contains(&volume.disk));
         let is_lost = |volume: &VolumeStatus| volume.state == "unavailable" && is_broken(volume);
         let waits = |volume: &VolumeStatus| {
-            volume.state == "retiring" && is_broken(volume) && has_nowhere_to_go(statuses)
+            volume.state == "retiring" && is_broken(volume) && has_nowhere_to_go(statuses, room)
         };
         let excused = match status.state.as_str() {
             "error" => status.volumes.iter().any(is_lost),
@@ -194,10 +198,12 @@ fn judge_health(
     Ok(())
 }
 
-/// True if fewer nodes than [`RETIRE_NEEDS`], its own among them, have a volume that could take what lies on a volume that
-/// retires: it waits for capacity, however long that takes.
-fn has_nowhere_to_go(statuses: &[Status]) -> bool {
-    let takes = |status: &&Status| status.volumes.iter().any(|volume| volume.state == "ok");
+/// True if fewer nodes than [`RETIRE_NEEDS`], its own among them, have a volume with so much room that it could take anything
+/// that lies on a volume that retires: it waits for capacity, however long that takes.
+fn has_nowhere_to_go(statuses: &[Status], room: u64) -> bool {
+    let takes = |status: &&Status| {
+        status.volumes.iter().any(|volume| volume.state == "ok" && volume.free >= room)
+    };
     statuses.iter().filter(takes).count() < RETIRE_NEEDS
 }
 
@@ -321,22 +327,27 @@ fn quiet_seen(before: Option<u64>, walks: Walks) -> u64 {
 mod tests {
     use super::*;
 
+    const ROOM: u64 = 1000;
+
     /// What a node tells that has one volume in this state, and knows all others as they are.
     fn told(number: usize, states: &[&str]) -> Status {
         let name = |number: usize| format!("node {number}");
         // A node with one volume goes by its state.
-        let of_node = |state: &str| if state == "unavailable" { "error" } else { state }.to_owned();
+        let of_node = |state: &str| match state {
+            "unavailable" => "error".to_owned(),
+            state => state.replace("full", "ok"),
+        };
         let members = states
             .iter()
             .enumerate()
             .map(|(other, state)| Member { node: name(other), state: of_node(state) });
         let volume = VolumeStatus {
             disk: format!("main/{}/1", number + 1),
-            state: states[number].to_owned(),
+            state: states[number].replace("full", "ok"),
             problem: None,
-            capacity: 0,
-            used: 0,
-            free: 0,
+            capacity: 2 * ROOM,
+            used: ROOM,
+            free: if states[number] == "full" { ROOM - 1 } else { ROOM },
             trapped: 0,
             streams: 0,
             health: None,
@@ -358,7 +369,7 @@ mod tests {
         let statuses: Vec<Status> = (0..states.len()).map(|number| told(number, states)).collect();
         let disk = |node: &u32| format!("main/{node}/1");
         let broken: Option<BTreeSet<String>> = broken.map(|nodes| nodes.iter().map(disk).collect());
-        judge_health(&nodes, &statuses, broken.as_ref()).err()
+        judge_health(&nodes, &statuses, broken.as_ref(), ROOM).err()
     }
 
     #[test]
@@ -366,6 +377,7 @@ mod tests {
         let (all, one_left) = (["retiring"; 3], ["retiring", "retiring", "ok"]);
         assert_eq!(unwell(&all, Some(&[1, 2, 3])), None, "there is no place at all");
         assert_eq!(unwell(&one_left, Some(&[1, 2])), None, "one place is not enough for two");
+        assert_eq!(unwell(&["retiring", "ok", "full"], Some(&[1])), None, "it has no room");
         let two_left = unwell(&["retiring", "ok", "ok"], Some(&[1]));
         assert_eq!(two_left.as_deref(), Some("main/1 is retiring"), "it could be emptied");
         let ordered = unwell(&one_left, Some(&[1]));

@@ -18,7 +18,7 @@ use swarm_node::{Login, LoginNonces};
 use tower::{Layer, Service};
 
 use crate::codec::Response;
-use crate::scsp::Call;
+use crate::scsp::{Call, Verb};
 use crate::status::{self, ADMIN_REALM, Challenge, Fault};
 
 /// Passwords of administrators by user.
@@ -43,6 +43,10 @@ impl Gate {
     /// The administrator who sends this request, or what it is asked for instead.
     fn admit(&self, call: &Call) -> Result<String, Challenge> {
         let value = call.head.fields().get("authorization");
+        // Our choice: a SEND that does not say `admin` has not asked for the right that it needs.
+        if call.verb == Verb::Send && !call.is("admin") {
+            return Err(self.challenge(false));
+        }
         if let Some(user) = administrator(value, &self.administrators) {
             return Ok(user);
         }
@@ -55,8 +59,12 @@ impl Gate {
             },
             _ => false,
         };
+        Err(self.challenge(stale))
+    }
+
+    fn challenge(&self, stale: bool) -> Challenge {
         let nonce = format!("{:032x}", self.nonces.issue().0);
-        Err(Challenge { nonce, opaque: self.opaque.clone(), stale })
+        Challenge { nonce, opaque: self.opaque.clone(), stale }
     }
 
     fn has_signed(&self, signed: &digest::Credentials, call: &Call) -> bool {

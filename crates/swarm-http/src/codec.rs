@@ -23,7 +23,7 @@ pub use fields::{FieldBlock, Fields};
 #[cfg(test)]
 pub(crate) use head::read_head;
 pub use head::{BadHead, Framing, RequestHead};
-pub use response::{Body, BodySource, Broken, Response};
+pub use response::{Body, BodySource, Broken, OwnFields, Response};
 pub use serve::{ConnectionEnd, Request, serve_connection};
 
 /// What one connection may cost and how long it may keep us waiting.

@@ -93,6 +93,7 @@ impl Server {
 #[derive(Clone)]
 pub(crate) struct Doors {
     requests: Arc<Semaphore>,
+    sends: Arc<Semaphore>,
     scsp: Arc<Semaphore>,
     management: Arc<Semaphore>,
 }
@@ -102,22 +103,25 @@ impl Doors {
         let door = |limit| Arc::new(Semaphore::new(limit));
         Self {
             requests: door(stack::REQUESTS_AT_A_TIME),
+            sends: door(scsp::SENDS_AT_A_TIME),
             scsp: door(SCSP_CONNECTIONS),
             management: door(MANAGEMENT_CONNECTIONS),
         }
     }
 
     /// Who is inside.
-    pub(crate) fn queues(&self) -> [Queue; 3] {
+    pub(crate) fn queues(&self) -> [Queue; 4] {
         let inside = |door: &Semaphore, limit: usize| {
             let depth = limit.saturating_sub(door.available_permits());
             (depth as u64, limit as u64)
         };
         let (requests, at_a_time) = inside(&self.requests, stack::REQUESTS_AT_A_TIME);
+        let (sends, sends_limit) = inside(&self.sends, scsp::SENDS_AT_A_TIME);
         let (scsp, scsp_limit) = inside(&self.scsp, SCSP_CONNECTIONS);
         let (management, management_limit) = inside(&self.management, MANAGEMENT_CONNECTIONS);
         [
             Queue::work("scsp requests", requests, at_a_time),
+            Queue::work("scsp sends", sends, sends_limit),
             Queue::kept("scsp connections", scsp, scsp_limit),
             Queue::kept("management connections", management, management_limit),
         ]
@@ -142,7 +146,7 @@ fn serve_scsp(node: &Node, listener: Box<dyn Listener>, doors: &Doors) {
             env: env.clone(),
             gate: Arc::new(auth::Gate::new(&env, node.settings().administrators.clone())),
         })
-        .service(scsp::Scsp::new(node.clone(), rules(node)));
+        .service(scsp::Scsp::new(node.clone(), rules(node), Arc::clone(&doors.sends)));
     // Retiring Volumes: a node whose volumes are all retired stops responding. An open connection hears it once more.
     let asked = node.downgrade();
     let answers = move || {
@@ -218,5 +222,7 @@ fn rules(node: &Node) -> scsp::Rules {
         allow_put_create: settings.allow_put_create,
         require_explicit_context_create: settings.require_explicit_context_create,
         auto_recursive_delete: settings.auto_recursive_delete,
+        feed_send_timeout: settings.feed_send_timeout,
+        keep_alive: settings.keep_alive_interval,
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the shapes on this wire. Whoever reaches this port may look at everything; what changes something needs an
 //! administrator. SCSP is elsewhere.
 
+mod feeds;
 mod settings;
 mod statistics;
 mod storage;

@@ -12,6 +12,7 @@ mod names;
 mod page;
 mod query;
 mod retrieve;
+mod send;
 mod target;
 mod unbuilt;
 mod write;
@@ -19,6 +20,7 @@ mod write;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_env::BoxFuture;
@@ -28,6 +30,8 @@ use tokio::sync::Semaphore;
 use tower::Service;
 
 pub(crate) use call::{Call, Verb};
+use send::Report;
+pub(crate) use send::SENDS_AT_A_TIME;
 
 use crate::codec::{Body, BodySource, Broken, Response};
 use crate::status::{self, Fault};
@@ -41,6 +45,10 @@ pub(crate) struct Rules {
     pub(crate) require_explicit_context_create: bool,
     /// `scsp.autoRecursiveDelete`.
     pub(crate) auto_recursive_delete: bool,
+    /// `scsp.defaultFeedSendTimeout`.
+    pub(crate) feed_send_timeout: Duration,
+    /// `scsp.keepAliveInterval`.
+    pub(crate) keep_alive: Duration,
 }
 
 /// Serves calls with one node.
@@ -50,6 +58,8 @@ pub(crate) struct Scsp {
     rules: Arc<Rules>,
     /// Free places for batches of other clusters.
     batches: Arc<Semaphore>,
+    /// Places for SENDs.
+    sends: Arc<Semaphore>,
 }
 
 impl Service<Call> for Scsp {
@@ -71,9 +81,9 @@ impl Service<Call> for Scsp {
 }
 
 impl Scsp {
-    pub(crate) fn new(node: Node, rules: Rules) -> Self {
+    pub(crate) fn new(node: Node, rules: Rules, sends: Arc<Semaphore>) -> Self {
         let batches = Arc::new(Semaphore::new(retrieve::BATCHES));
-        Self { node, rules: Arc::new(rules), batches }
+        Self { node, rules: Arc::new(rules), batches, sends }
     }
 
     async fn answer(&self, call: Call) -> Result<Response, Fault> {
@@ -87,6 +97,7 @@ impl Scsp {
         match call.verb {
             Verb::Post | Verb::Put => self.write(call).await,
             Verb::Delete => self.delete(call).await,
+            Verb::Send => self.send(call).await,
             _ => self.read(call).await,
         }
     }
@@ -110,12 +121,18 @@ impl Scsp {
             Reply::Served(reply) => reply,
             Reply::Redirect(redirect) => return Ok(self.redirect(&redirect, &call)),
         };
+        // Feed status is shown to administrators (Understanding Feeds), where more than usual is asked for (SCSP Headers).
+        let feeds = if call.is("admin") && call.target.query.wanted("verbose") {
+            self.node.feeds().status_everywhere(reply.id, reply.stamp).await
+        } else {
+            Report::new()
+        };
         let length = reply.meta.length;
         let body = match reply.body.take() {
             Some(body) if length > 0 => Body::Sized(length, Box::new(NodeBody(body))),
             _ => Body::Announced(length),
         };
-        Ok(status::ok(blocks::object(&reply), body, self.node.env().wall()))
+        Ok(status::ok(blocks::object(&reply, &feeds), body, self.node.env().wall()))
     }
 
     async fn delete(&self, call: Call) -> Result<Response, Fault> {

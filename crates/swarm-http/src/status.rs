@@ -11,7 +11,7 @@ use bytes::Bytes;
 use swarm_node::api::Refusal;
 use swarm_types::{Timestamp, httpdate};
 
-use crate::codec::{BadHead, Body, BodyError, FieldBlock, Response};
+use crate::codec::{BadHead, Body, BodyError, BodySource, FieldBlock, OwnFields, Response};
 
 /// Every verb of the port, in the order seen on the wire (SCSP SEND).
 pub(crate) const ALLOW: &str =
@@ -49,6 +49,10 @@ pub(crate) enum Fault {
     InvalidArgument(String),
     /// A header with a value that makes no sense.
     InvalidHeader(&'static str),
+    /// A header that this request needs.
+    MissingHeader(&'static str),
+    /// A feed that does not exist, as the client named it.
+    UnknownFeed(String),
     /// A request that this address does not take.
     InvalidRequest(&'static str),
     /// Neither `Content-Length` nor `Transfer-Encoding` on a request that needs a body.
@@ -117,6 +121,8 @@ fn judge(fault: &Fault) -> Verdict {
         Fault::InvalidName(text) => verdict(400, "InvalidName", *text),
         Fault::InvalidArgument(text) => verdict(400, "InvalidQueryArgument", text.clone()),
         Fault::InvalidHeader(text) => verdict(400, "InvalidHeader", *text),
+        Fault::MissingHeader(name) => verdict(400, "MissingHeader", format!("{name} is required.")),
+        Fault::UnknownFeed(id) => verdict(400, "InvalidFeedId", format!("Unknown feed ID {id}.")),
         Fault::InvalidRequest(text) => verdict(400, "InvalidRequest", *text),
         Fault::LengthRequired => verdict(411, "LengthRequired", "Length is required."),
         Fault::ExpectationFailed => verdict(417, "ExpectationFailed", "Expectation cannot be met."),
@@ -346,6 +352,23 @@ impl IntoResponse for ManagementFault {
     }
 }
 
+/// 201 on the management port: something new, and where it is.
+pub(crate) fn management_created(
+    path: &str,
+    answer: axum::response::Response,
+) -> axum::response::Response {
+    let mut answer = (http::StatusCode::CREATED, answer).into_response();
+    if let Ok(path) = http::HeaderValue::from_str(path) {
+        answer.headers_mut().insert(http::header::LOCATION, path);
+    }
+    answer
+}
+
+/// 204 on the management port: done, and nothing to show of it.
+pub(crate) fn management_done() -> axum::response::Response {
+    http::StatusCode::NO_CONTENT.into_response()
+}
+
 /// `Date` and `Server`.
 fn stamp(response: &mut Response, now: Timestamp) {
     response.fields.push("Date", httpdate::format(now));
@@ -358,6 +381,20 @@ pub(crate) fn ok(fields: FieldBlock, body: Body, now: Timestamp) -> Response {
     response.fields.framing_here();
     stamp(&mut response, now);
     response
+}
+
+/// 200 to a SEND: the place of the framing is marked in its fields, as it was seen on the wire (SCSP SEND - Legacy).
+pub(crate) fn sending(fields: FieldBlock, body: Box<dyn BodySource>, now: Timestamp) -> Response {
+    let mut response = Response { fields, body: Body::Chunked(body), ..response(200) };
+    response.own_fields = OwnFields::OfSend;
+    stamp(&mut response, now);
+    response
+}
+
+/// The line that tells what the remote cluster returned to a SEND of old, as printed: 28 bytes, no line end (SCSP SEND -
+/// Legacy). Nobody may be left to tell it.
+pub(crate) fn remote_returned(status: Option<u16>) -> String {
+    format!("Remote cluster returned: {}", status.unwrap_or(503))
 }
 
 /// 201 with these fields, for something new or a new version of it.

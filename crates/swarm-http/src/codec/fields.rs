@@ -132,6 +132,12 @@ impl FieldBlock {
         self.text.extend_from_slice(&other.text);
     }
 
+    /// The fields as they are written, each with its line end.
+    #[must_use]
+    pub fn as_text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// The fields as name and value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.text.split(|byte| *byte == b'\n').filter_map(|line| {

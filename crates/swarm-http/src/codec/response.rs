@@ -22,6 +22,18 @@ pub struct Response {
     pub body: Body,
     /// Whether the connection ends with this answer.
     pub close: bool,
+    /// How the codec's own fields are written.
+    pub own_fields: OwnFields,
+}
+
+/// How the fields are written that the codec puts in itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OwnFields {
+    /// `Transfer-Encoding`; `Keep-Alive` on a connection that stays.
+    #[default]
+    Usual,
+    /// `transfer-encoding`, and no `Keep-Alive`, as SEND answers (SCSP SEND - Legacy).
+    OfSend,
 }
 
 /// The body of a response.
@@ -61,7 +73,14 @@ impl Response {
     /// A response of this status with no fields and no body, on a connection that stays.
     #[must_use]
     pub fn new(status: u16, reason: &'static str) -> Self {
-        Self { status, reason, fields: FieldBlock::new(), body: Body::Empty, close: false }
+        Self {
+            status,
+            reason,
+            fields: FieldBlock::new(),
+            body: Body::Empty,
+            close: false,
+            own_fields: OwnFields::Usual,
+        }
     }
 }
 
@@ -129,10 +148,13 @@ impl Conn {
         match length {
             Some(_) if status::never_has_length(response.status) => {}
             Some(length) => drop(write!(out, "Content-Length: {length}\r\n")),
-            None => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            None => out.extend_from_slice(match response.own_fields {
+                OwnFields::Usual => b"Transfer-Encoding: chunked\r\n",
+                OwnFields::OfSend => b"transfer-encoding: chunked\r\n",
+            }),
         }
         out.extend_from_slice(after);
-        if !close {
+        if !close && response.own_fields == OwnFields::Usual {
             // Versioning Examples: on responses over persistent connections.
             let secs = self.limits.idle_time.as_secs();
             drop(write!(out, "Keep-Alive: timeout={secs}\r\n"));

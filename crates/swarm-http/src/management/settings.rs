@@ -92,19 +92,23 @@ fn show(node: &Node, name: &str) -> Answer {
     Ok(hal(&setting_json(&path, found)))
 }
 
-fn own_only(node: &Node, cluster: &str) -> Result<(), ManagementFault> {
+pub(super) fn own_only(node: &Node, cluster: &str) -> Result<(), ManagementFault> {
     let own = cluster == SELF || cluster == node.config().cluster.as_str();
     if own { Ok(()) } else { Err(no_such_resource()) }
 }
 
-fn path_of(node: &Node) -> String {
+pub(super) fn path_of(node: &Node) -> String {
     format!("{CLUSTERS}/{}", node.config().cluster)
 }
 
 fn cluster_json(node: &Node) -> Value {
     let path = path_of(node);
     json!({
-        "_links": { "self": link(&path), "settings": link(&format!("{path}/settings")) },
+        "_links": {
+            "self": link(&path),
+            "settings": link(&format!("{path}/settings")),
+            "feeds": link(&format!("{path}/feeds")),
+        },
         "name": node.config().cluster.as_str(),
     })
 }

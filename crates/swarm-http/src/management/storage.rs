@@ -64,6 +64,7 @@ pub(super) fn router() -> Router<Node> {
         .route("/api/storage/nodes/{node}/volumes", get(volumes))
         .route("/api/storage/nodes/{node}/volumes/{volume}", get(volume).patch(change_volume))
         .merge(super::settings::router())
+        .merge(super::feeds::router())
         .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 

@@ -6,21 +6,40 @@ use swarm_node::api::{DeleteReply, ReadReply, Redirect, WriteReply};
 use swarm_types::{Hex, NodeId, ObjectMeta, Stamp, httpdate};
 
 use super::query::{encode, header_text};
+use super::send::{Report, push_report};
 use super::target::{Place, RequestTarget};
 use crate::codec::FieldBlock;
 
-/// Stored headers and what the node set, sorted by name, then what is known only now (Content-MD5 Checksums).
-pub(crate) fn object(reply: &ReadReply) -> FieldBlock {
+/// Stored headers and what the node set, sorted by name, then what is known only now (Content-MD5 Checksums): at last what
+/// feeds have come to, for those who asked.
+pub(crate) fn object(reply: &ReadReply, feeds: &Report) -> FieldBlock {
+    describe(reply, feeds, "ETag", &[])
+}
+
+/// The same as SEND answers (SCSP SEND - Legacy): the framing stands among the sorted fields, and so do the names of the
+/// fields that come behind the body.
+pub(crate) fn sent(reply: &ReadReply, feeds: &Report, behind: &str) -> FieldBlock {
+    let framing = (FRAMING, None);
+    let announced = ("Trailer", Some(behind));
+    let among = [framing, announced];
+    describe(reply, feeds, "Etag", if behind.is_empty() { &among[..1] } else { &among })
+}
+
+/// Stands for the framing field where the codec is to put it, by the name under which it is sorted.
+const FRAMING: &str = "transfer-encoding";
+
+fn describe(reply: &ReadReply, feeds: &Report, etag: &str, among: &[Among<'_>]) -> FieldBlock {
     let meta = &reply.meta;
     let mut block = FieldBlock::new();
-    push_stored(meta, reply.stamp, &mut block);
-    block.push_fmt("ETag", format_args!("\"{}\"", reply.stamp.etag));
+    push_stored(meta, reply.stamp, among, &mut block);
+    block.push_fmt(etag, format_args!("\"{}\"", reply.stamp.etag));
     if let Some(path) = &reply.path {
         block.push("Castor-System-Path", header_text(path));
     }
     if let Some(domain) = &reply.domain {
         block.push("Castor-System-Domain", domain);
     }
+    push_report(feeds, &mut block);
     block.push_fmt("Volume", format_args!("{}", reply.volume));
     if let Some(hint) = reply.volume_hint {
         block.push_fmt("Volume-Hint", format_args!("{hint}"));
@@ -31,7 +50,10 @@ pub(crate) fn object(reply: &ReadReply) -> FieldBlock {
     block
 }
 
-fn push_stored(meta: &ObjectMeta, stamp: Stamp, block: &mut FieldBlock) {
+/// A field that is sorted among the stored ones; without a value it is the codec's.
+type Among<'a> = (&'a str, Option<&'a str>);
+
+fn push_stored(meta: &ObjectMeta, stamp: Stamp, among: &[Among<'_>], block: &mut FieldBlock) {
     let written = httpdate::format(stamp.version.timestamp());
     let mut own: Vec<(&str, String)> = vec![
         ("Castor-System-Cluster", meta.cluster.clone()),
@@ -44,9 +66,10 @@ fn push_stored(meta: &ObjectMeta, stamp: Stamp, block: &mut FieldBlock) {
     own.extend(meta.name.as_deref().map(|name| ("Castor-System-Name", header_text(name))));
     own.extend(meta.owner.clone().map(|owner| ("Castor-System-Owner", owner)));
     let stored = meta.headers.iter().filter(|header| !header.is("content-md5"));
-    let mut all: Vec<(&str, &[u8])> = stored
-        .map(|header| (header.name.as_str(), &*header.value))
-        .chain(own.iter().map(|(name, value)| (*name, value.as_bytes())))
+    let mut all: Vec<(&str, Option<&[u8]>)> = stored
+        .map(|header| (header.name.as_str(), Some(&*header.value)))
+        .chain(own.iter().map(|(name, value)| (*name, Some(value.as_bytes()))))
+        .chain(among.iter().map(|(name, value)| (*name, value.map(str::as_bytes))))
         .collect();
     // Stable, so that repeats stay in the client's order.
     all.sort_by(|(a, _), (b, _)| {
@@ -55,7 +78,10 @@ fn push_stored(meta: &ObjectMeta, stamp: Stamp, block: &mut FieldBlock) {
         lower(a).cmp(&lower(b))
     });
     for (name, value) in all {
-        block.push(name, value);
+        match value {
+            Some(value) => block.push(name, value),
+            None => block.framing_here(),
+        }
     }
 }
 

@@ -4,11 +4,11 @@ use super::call::{Call, Verb};
 use crate::status::Fault;
 
 /// Arguments that change what a request does, the verbs on which they do (SCSP Query Arguments), by their initials as in
-/// GET, HEAD, POST, PUT (`U`), DELETE.
+/// GET, HEAD, POST, PUT (`U`), DELETE, SEND.
 const ARGUMENTS: &[(&str, &str)] = &[
-    ("aliasuuid", "GHPUD"),
+    ("aliasuuid", "GHPUDS"),
     ("checkintegrity", "GH"),
-    ("cid", "GHPUD"),
+    ("cid", "GHPUDS"),
     ("context", "G"),
     ("contextid", "G"),
     ("countreps", "GH"),
@@ -32,8 +32,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("uploadid", "PD"),
     ("uploads", "PU"),
     ("validate", "G"),
-    ("verbose", "GH"),
-    ("version", "GHD"),
+    ("version", "GHDS"),
     ("versions", "G"),
 ];
 
@@ -49,6 +48,7 @@ pub(crate) fn check(call: &Call) -> Result<(), Fault> {
         Verb::Post => 'P',
         Verb::Put => 'U',
         Verb::Delete => 'D',
+        Verb::Send => 'S',
         verb => return Err(Fault::NotBuilt(format!("method {}", verb.name()))),
     };
     let query = &call.target.query;

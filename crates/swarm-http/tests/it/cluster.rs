@@ -9,8 +9,10 @@ use swarm_env::{Env, Stream};
 use swarm_http::{HttpConfig, Server};
 use swarm_node::{Node, NodeConfig};
 use swarm_sim::{DiskModel, HostId, Sim, SimHandle};
-use swarm_types::ClusterName;
+use swarm_types::{ClusterName, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::target::Target;
 
 const DISK: u64 = 64 << 20;
 const SCSP: u16 = 80;
@@ -81,6 +83,15 @@ impl Answer {
     pub(crate) fn error(&self) -> (u16, &str) {
         (self.status, self.all("castor-system-error-token").next_back().unwrap_or_default())
     }
+}
+
+/// An answer in chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chunked {
+    pub(crate) head: Answer,
+    pub(crate) chunks: Vec<String>,
+    /// The lines behind the last chunk.
+    pub(crate) trailers: Vec<String>,
 }
 
 /// The bytes of a request: `GET /a`, header lines without `Content-Length`, a body. `Host` is the cluster's name unless
@@ -179,6 +190,27 @@ impl Cluster {
         let node = node.expect("it has started");
         let work = async move { world.spawn_on(host, "test", work(node)).await };
         self.sim.block_on(self.harness, work).expect("the node lived on")
+    }
+
+    /// A cluster of one node, where nothing has two replicas, with the domain `d.example` and its bucket `b`.
+    pub(crate) fn alone(seed: u64, settings: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::with_settings(1, seed, settings);
+        let line = "POST /?domain=d.example&replicate=1";
+        let domain = cluster.ask(1, line, &[CONTEXT, ADMIN], b"");
+        assert_eq!(domain.status, 201, "{domain:?}");
+        let bucket = cluster.ask(1, "POST /b?domain=d.example&replicate=1", &[CONTEXT], b"");
+        assert_eq!(bucket.status, 201, "{bucket:?}");
+        cluster
+    }
+
+    /// Another cluster, `dr`, of one host 10.2.0.1.
+    pub(crate) fn add_target(&mut self) -> Target {
+        let target = Target::new();
+        let host = self.world.add_node("dr/1", Ipv4Addr::new(10, 2, 0, 1), 2);
+        assert!(self.world.start(host).done(), "it was off");
+        let listening = target.clone().listen(self.world.env(host));
+        drop(self.world.spawn_on(host, "target", listening));
+        target
     }
 
     /// Takes the power from a node and gives it back.
@@ -328,6 +360,18 @@ impl Talk {
         self.stream.write_all(bytes).await.expect("the node reads");
     }
 
+    /// The present.
+    pub(crate) fn now(&self) -> Instant {
+        self.env.now()
+    }
+
+    /// Another connection to the same node.
+    pub(crate) async fn another(&mut self) -> Self {
+        let stream = self.env.net().connect(self.stream.peer_addr()).await;
+        let stream = stream.expect("the node listens");
+        Self { env: self.env.clone(), stream, buffer: Vec::new() }
+    }
+
     pub(crate) async fn sleep(&mut self, duration: Duration) {
         self.env.sleep(duration).await;
     }
@@ -337,8 +381,57 @@ impl Talk {
         self.buffer.is_empty() && !self.more().await
     }
 
-    /// The next answer, whole.
-    pub(crate) async fn hear(&mut self, to_head: bool) -> Answer {
+    /// All bytes until nothing comes for so long.
+    pub(crate) async fn bytes_until_silent_for(&mut self, silence: Duration) -> Vec<u8> {
+        let mut piece = [0; 16 * 1024];
+        while let Ok(Ok(len @ 1..)) = self.env.timeout(silence, self.stream.read(&mut piece)).await
+        {
+            self.buffer.extend_from_slice(&piece[..len]);
+        }
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// The next line, without its end.
+    async fn line(&mut self) -> String {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(2).position(|part| part == b"\r\n") {
+                break at;
+            }
+            assert!(self.more().await, "a line after {:?}", self.buffer.escape_ascii());
+        };
+        let line: Vec<u8> = self.buffer.drain(..end + 2).take(end).collect();
+        String::from_utf8(line).expect("lines of these tests are ASCII")
+    }
+
+    /// The next answer, whole; its head may be all there is.
+    pub(crate) async fn hear_chunked(&mut self) -> Chunked {
+        let head = self.hear_head().await;
+        let mut chunked = Chunked { head, chunks: Vec::new(), trailers: Vec::new() };
+        if chunked.head.field("transfer-encoding") != Some("chunked") {
+            return chunked;
+        }
+        loop {
+            let line = self.line().await;
+            let length = usize::from_str_radix(&line, 16).expect("a length in hex");
+            if length == 0 {
+                break;
+            }
+            while self.buffer.len() < length + 2 {
+                assert!(self.more().await, "{length} bytes of a chunk");
+            }
+            let chunk: Vec<u8> = self.buffer.drain(..length).collect();
+            chunked.chunks.push(String::from_utf8(chunk).expect("ASCII"));
+            assert_eq!(self.line().await, "", "the end of a chunk");
+        }
+        loop {
+            match self.line().await {
+                line if line.is_empty() => return chunked,
+                line => chunked.trailers.push(line),
+            }
+        }
+    }
+
+    async fn hear_head(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|part| part == b"\r\n\r\n") {
                 break at + 4;
@@ -346,8 +439,12 @@ impl Talk {
             assert!(self.more().await, "an answer after {:?}", self.buffer.escape_ascii());
         };
         let head: Vec<u8> = self.buffer.drain(..end).collect();
-        let mut answer =
-            read_head(&String::from_utf8(head).expect("heads of these tests are ASCII"));
+        read_head(&String::from_utf8(head).expect("heads of these tests are ASCII"))
+    }
+
+    /// The next answer, whole.
+    pub(crate) async fn hear(&mut self, to_head: bool) -> Answer {
+        let mut answer = self.hear_head().await;
         let length =
             answer.field("content-length").map_or(0, |text| text.parse().expect("a length"));
         let length: usize = if to_head || answer.status == 100 { 0 } else { length };

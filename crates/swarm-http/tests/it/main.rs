@@ -3,8 +3,12 @@
 mod cluster;
 mod connections;
 mod contexts;
+mod feeds;
 mod import;
+mod legacy;
 mod management;
 mod objects;
 mod refusals;
+mod send;
+mod target;
 mod views;

@@ -55,7 +55,7 @@ fn an_object_is_described_in_the_documented_order() {
         body: None,
     };
     check(
-        &object(&reply),
+        &object(&reply, &Report::new()),
         &[
             ("Castor-System-CID", "2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b"),
             ("Castor-System-Cluster", "cluster.example.com"),

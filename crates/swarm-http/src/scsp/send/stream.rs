@@ -1,0 +1,123 @@
+//! The body of a SEND's answer: a line end now and then while feeds work, at the end what came of it, twice: as text for
+//! clients that cannot read trailers, and as trailers (SCSP SEND).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use swarm_env::{BoxFuture, Env};
+use swarm_feeds::{Feeds, Rest};
+use swarm_types::{Instant, Stamp, StreamId};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::report::{Progress, Report, push_report};
+use crate::codec::{BodySource, Broken, FieldBlock};
+
+/// Shows that it is being worked on.
+pub(crate) const KEEP_ALIVE: &[u8] = b"\n";
+
+/// How long the other holders may take to say what they know when time is up: the answer is late enough.
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// What is sent, and who can tell how it stands.
+pub(crate) struct Watch {
+    pub(crate) feeds: Feeds,
+    pub(crate) id: StreamId,
+    pub(crate) stamp: Stamp,
+    /// What was done before does not count.
+    pub(crate) forced: bool,
+}
+
+impl Watch {
+    /// What a HEAD would show.
+    async fn look(&self, env: &Env) -> Report {
+        if self.forced {
+            return Report::new();
+        }
+        let everywhere = self.feeds.status_everywhere(self.id, self.stamp);
+        match env.timeout(LAST_LOOK, everywhere).await {
+            Ok(report) => report,
+            Err(_) => self.feeds.status(self.id, self.stamp),
+        }
+    }
+}
+
+/// How long to wait, and how to show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// When to give up; never, if there is none.
+    pub(crate) until: Option<Instant>,
+    /// From one sign of life to the next.
+    pub(crate) keep_alive: Duration,
+}
+
+/// The body and its trailers.
+pub(crate) struct SendBody {
+    env: Env,
+    watch: Watch,
+    progress: Progress,
+    rest: Rest,
+    patience: Patience,
+    told: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl SendBody {
+    pub(crate) fn new(
+        env: Env,
+        watch: Watch,
+        progress: Progress,
+        rest: Rest,
+        patience: Patience,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { env, watch, progress, rest, patience, told: false, _place: place }
+    }
+
+    /// Waits for verdicts until it is time for a sign of life. True when there is nothing more to wait for.
+    async fn wait(&mut self) -> bool {
+        let beat = self.env.now() + self.patience.keep_alive;
+        while !self.progress.waiting.is_empty() {
+            let now = self.env.now();
+            let until = self.patience.until.map_or(beat, |until| until.min(beat));
+            match self.env.timeout(until - now, self.rest.next()).await {
+                Ok(Some((feed, verdict))) => {
+                    self.progress.learn(feed, verdict, self.env.wall());
+                }
+                Err(_) if self.patience.until.is_none_or(|until| beat < until) => return false,
+                // Time is up, or nobody is left who could tell.
+                Ok(None) | Err(_) => {
+                    let known = self.watch.look(&self.env).await;
+                    self.progress.give_up(&known);
+                }
+            }
+        }
+        true
+    }
+
+    fn lines(&self) -> FieldBlock {
+        let mut block = FieldBlock::new();
+        push_report(&self.progress.behind, &mut block);
+        block
+    }
+}
+
+impl BodySource for SendBody {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
+        Box::pin(async {
+            if self.told {
+                return Ok(None);
+            }
+            if !self.wait().await {
+                return Ok(Some(Bytes::from_static(KEEP_ALIVE)));
+            }
+            self.told = true;
+            let lines = self.lines();
+            // An empty piece says nothing, and the body ends.
+            Ok(Some(Bytes::copy_from_slice(lines.as_text())))
+        })
+    }
+
+    fn trailers(&mut self) -> FieldBlock {
+        self.lines()
+    }
+}

@@ -1,0 +1,593 @@
+//! SEND: what of each feed comes back for one object, when, and in which bytes.
+
+use std::time::Duration;
+
+use crate::cluster::{ADMIN, Answer, Chunked, Cluster, request};
+use crate::target::{Mood, Target};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Every way to say how long to wait, and how long that is.
+const WAITS: [(&str, Option<u64>); 4] = [
+    ("&timeout=true", Some(30)),
+    ("&timeout=5", Some(5)),
+    ("&timeout=false", None),
+    ("", Some(30)),
+];
+
+/// A cluster of one node with feed 0 to the cluster `dr`.
+struct Stage {
+    cluster: Cluster,
+    target: Target,
+}
+
+/// What came of a SEND, and how long it took.
+#[derive(Debug)]
+struct Sent {
+    answer: Chunked,
+    took: Duration,
+}
+
+impl Sent {
+    fn head(&self) -> &Answer {
+        &self.answer.head
+    }
+
+    /// All fields of feeds in the head.
+    fn feeds_in_head(&self) -> Vec<(&str, &str)> {
+        feed_fields(self.head())
+    }
+
+    /// Status and time of the one feed behind the body, which are told twice in the same words.
+    fn behind(&self) -> (&str, &str) {
+        let [status, time] = &self.answer.trailers[..] else { panic!("{self:?}") };
+        let text = self.answer.chunks.last().expect("a text");
+        assert_eq!(*text, format!("{status}\r\n{time}\r\n"), "the same lines as trailers");
+        assert_eq!(self.head().must("trailer"), "Feed-0-Status, Feed-0-StatusTime");
+        let status = status.strip_prefix("Feed-0-Status: ").expect("the status first");
+        (status, time.strip_prefix("Feed-0-StatusTime: ").expect("then its time"))
+    }
+
+    /// Nothing is told of any feed.
+    fn assert_silent(&self) {
+        assert_eq!(self.head().status, 200, "{self:?}");
+        assert_eq!(self.feeds_in_head(), [], "{self:?}");
+        assert_eq!(self.answer.trailers, Vec::<String>::new(), "{self:?}");
+        assert!(self.answer.chunks.iter().all(|chunk| chunk == "\n"), "{self:?}");
+    }
+}
+
+fn feed_fields(answer: &Answer) -> Vec<(&str, &str)> {
+    let fields = answer.fields.iter().filter(|(name, _)| name.starts_with("Feed-"));
+    fields.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+pub(crate) fn is_date(text: &str) -> bool {
+    text.len() == 29 && text.ends_with(" GMT")
+}
+
+impl Stage {
+    /// `scope` as JSON.
+    fn with_scope(seed: u64, scope: &str) -> Self {
+        let mut cluster = Cluster::alone(seed, &[("scsp.keepAliveInterval", "2")]);
+        let target = cluster.add_target();
+        let feed = format!(
+            r#"{{"name": "dr", "type": "replication", "hosts": ["10.2.0.1"], "clusterName": "dr",
+                "retryWait": 3600, "scope": {scope}}}"#
+        );
+        let line = "POST /api/storage/clusters/_self/feeds";
+        let created = cluster.order(1, line, &[ADMIN], &feed);
+        assert_eq!(created.status, 201, "{created:?}");
+        cluster.run_for(5 * SECOND);
+        target.asked();
+        Self { cluster, target }
+    }
+
+    fn new(seed: u64) -> Self {
+        Self::with_scope(seed, r#"{"kind": "global"}"#)
+    }
+
+    fn change(&mut self, change: &str) {
+        let line = "PATCH /api/storage/clusters/_self/feeds/0";
+        let changed = self.cluster.order(1, line, &[ADMIN], change);
+        assert_eq!(changed.status, 200, "{changed:?}");
+    }
+
+    /// Writes `/b/NAME`.
+    fn write(&mut self, name: &str) {
+        let line = format!("POST /b/{name}?domain=d.example&replicate=1");
+        assert_eq!(self.cluster.ask(1, &line, &[], b"x").status, 201);
+    }
+
+    /// SENDs `/b/NAME` with these arguments.
+    fn send(&mut self, name: &str, arguments: &str) -> Sent {
+        let line = format!("SEND /b/{name}?domain=d.example&admin{arguments}");
+        self.cluster.talk(1, move |mut talk| async move {
+            let begun = talk.now();
+            talk.say(&request(&line, &[ADMIN], b"")).await;
+            let answer = talk.hear_chunked().await;
+            Sent { answer, took: talk.now().since(begun) }
+        })
+    }
+
+    /// What a verbose HEAD shows of the feeds.
+    fn head(&mut self, name: &str) -> Vec<(String, String)> {
+        let line = format!("HEAD /b/{name}?domain=d.example&admin&verbose");
+        let head = self.cluster.ask(1, &line, &[ADMIN], b"");
+        assert_eq!(head.status, 200, "{head:?}");
+        let fields = feed_fields(&head).into_iter();
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The same of the one feed.
+    fn head_of_one(&mut self, name: &str) -> (String, String) {
+        match &self.head(name)[..] {
+            [(status, code), (time, at)] => {
+                assert_eq!(
+                    (status.as_str(), time.as_str()),
+                    ("Feed-0-Status", "Feed-0-StatusTime")
+                );
+                (code.clone(), at.clone())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// SCSP SEND: the transfer that is under way is waited for; the result comes at the end, and in the head of the next.
+#[test]
+fn what_is_delivered_is_told_behind_the_body_and_then_in_the_head() {
+    let mut stage = Stage::new(1);
+    stage.target.set(Mood::Takes(3 * SECOND));
+    for (nth, (wait, _)) in WAITS.into_iter().enumerate() {
+        let name = format!("x{nth}");
+        stage.write(&name);
+        let sent = stage.send(&name, &format!("&feedid=0{wait}"));
+        assert_eq!(sent.head().line, "200 OK", "{wait}");
+        assert_eq!(sent.feeds_in_head(), [], "{wait}");
+        let (status, at) = sent.behind();
+        assert!(status == "0" && is_date(at), "{wait}: {sent:?}");
+        assert_eq!(sent.answer.chunks[..sent.answer.chunks.len() - 1], ["\n"], "one sign of life");
+        assert!(sent.took > 2 * SECOND && sent.took < 4 * SECOND, "{wait}: {:?}", sent.took);
+        assert_eq!(stage.target.writes(), 1, "{wait}: the transfer is joined");
+        stage.target.asked();
+
+        let again = stage.send(&name, &format!("&feedid=0{wait}"));
+        let told = [("Feed-0-Status", "0"), ("Feed-0-StatusTime", at)];
+        assert_eq!(again.feeds_in_head(), told, "{wait}");
+        assert_eq!(again.head().field("trailer"), None, "{wait}");
+        assert_eq!(again.answer.chunks, Vec::<String>::new(), "{wait}: nothing is left to do");
+        assert_eq!(again.answer.trailers, Vec::<String>::new(), "{wait}");
+        assert!(again.took < SECOND, "{wait}");
+        assert_eq!(stage.target.asked(), 0, "{wait}");
+        assert_eq!(stage.head_of_one(&name), ("0".to_owned(), at.to_owned()), "the same in a HEAD");
+    }
+}
+
+/// SCSP SEND: the target is asked first; that it has the object already is success.
+#[test]
+fn what_the_target_has_already_is_success() {
+    let mut stage = Stage::new(2);
+    stage.change(r#"{"paused": true}"#);
+    stage.write("x");
+    stage.target.set(Mood::HasIt);
+    stage.change(r#"{"paused": false}"#);
+    let sent = stage.send("x", "&feedtype=replication");
+    let told = match sent.feeds_in_head()[..] {
+        [] => sent.behind().0.to_owned(),
+        [(_, status), _] => status.to_owned(),
+        _ => panic!("{sent:?}"),
+    };
+    assert_eq!(told, "0");
+}
+
+/// SCSP SEND: a feed that is blocked gives a failure, after exactly one attempt.
+#[test]
+fn a_blocked_feed_fails_at_once_and_is_not_tried_again() {
+    let mut stage = Stage::new(3);
+    stage.target.set(Mood::Refuses(403));
+    for (nth, (wait, _)) in WAITS.into_iter().enumerate() {
+        let name = format!("x{nth}");
+        stage.write(&name);
+        stage.cluster.run_for(120 * SECOND);
+        stage.target.asked();
+        let sent = stage.send(&name, &format!("&feedid=0{wait}"));
+        assert_eq!((sent.head().status, sent.feeds_in_head()), (200, vec![]), "{wait}");
+        let (status, at) = sent.behind();
+        assert!(status == "403" && is_date(at), "{wait}: {sent:?}");
+        assert!(sent.took < SECOND, "{wait}: {:?}", sent.took);
+        assert_eq!(stage.target.asked(), 1, "{wait}: one attempt");
+        stage.cluster.run_for(60 * SECOND);
+        assert_eq!(stage.target.asked(), 0, "{wait}: and no other");
+        let (status, at) = (status.to_owned(), at.to_owned());
+        assert_eq!(stage.head_of_one(&name), (status, at), "the same in a HEAD");
+    }
+}
+
+/// SCSP SEND: a feed that is paused gives a time-out, or a failure to those who would wait for ever.
+#[test]
+fn a_paused_feed_is_a_time_out() {
+    let mut stage = Stage::new(4);
+    stage.change(r#"{"paused": true}"#);
+    stage.write("x");
+    for (wait, secs) in WAITS {
+        let sent = stage.send("x", &format!("&feedid=all{wait}"));
+        assert_eq!((sent.head().status, sent.feeds_in_head()), (200, vec![]), "{wait}");
+        match secs {
+            Some(secs) => {
+                assert_eq!(sent.behind(), ("1", ""), "{wait}");
+                let exact = Duration::from_secs(secs);
+                assert!(sent.took >= exact && sent.took <= exact + SECOND, "{:?}", sent.took);
+                // Every two seconds, but where the end comes.
+                let signs = usize::try_from((secs - 1) / 2).expect("few");
+                assert_eq!(sent.answer.chunks.len(), signs + 1, "{wait}: {sent:?}");
+            }
+            None => {
+                let (status, at) = sent.behind();
+                assert!(status == "2" && is_date(at), "{wait}: {sent:?}");
+                assert!(sent.took < SECOND, "{wait}: {:?}", sent.took);
+            }
+        }
+        assert_eq!(stage.target.asked(), 0, "{wait}");
+        assert_eq!(stage.head_of_one("x"), ("1".to_owned(), String::new()), "{wait}");
+    }
+}
+
+/// SCSP SEND: an id of no feed is an error, also beside others, and nothing is begun.
+#[test]
+fn an_unknown_feed_is_an_error() {
+    let mut stage = Stage::new(5);
+    stage.change(r#"{"paused": true}"#);
+    stage.write("x");
+    for (wait, _) in WAITS {
+        for feeds in ["&feedid=9", "&feedid=0&feedid=9", "&feedtype=all&feedid=9"] {
+            let sent = stage.send("x", &format!("{feeds}{wait}"));
+            assert_eq!(sent.head().error(), (400, "InvalidFeedId"), "{feeds}{wait}");
+            let text = sent.head().must("castor-system-error-text");
+            assert_eq!(text, "Unknown feed ID 9.", "{feeds}{wait}");
+            assert_eq!(sent.feeds_in_head(), [], "{feeds}{wait}");
+            assert!(sent.took < SECOND, "{feeds}{wait}");
+        }
+    }
+    assert_eq!(stage.target.asked(), 0);
+}
+
+/// SCSP SEND: for an object that the feed's scope leaves out the request succeeds, and nothing is sent.
+#[test]
+fn out_of_scope_is_success_and_nothing_is_sent() {
+    let scope = r#"{"kind": "domains", "domains": ["other.example"]}"#;
+    let mut stage = Stage::with_scope(6, scope);
+    for (nth, (wait, _)) in WAITS.into_iter().enumerate() {
+        let name = format!("x{nth}");
+        stage.write(&name);
+        for _ in 0..2 {
+            let sent = stage.send(&name, &format!("&feedid=0{wait}"));
+            sent.assert_silent();
+            assert!(sent.took < SECOND, "{wait}: {:?}", sent.took);
+        }
+        assert_eq!(stage.head(&name), [], "{wait}");
+    }
+    assert_eq!(stage.target.asked(), 0);
+}
+
+/// SCSP SEND: types of which there is no feed are no error, and `all` is none either where there is no feed at all.
+#[test]
+fn without_a_matching_feed_nothing_is_told() {
+    let mut stage = Stage::new(7);
+    stage.write("x");
+    for feeds in ["&feedtype=search", "&feedtype=indexing", "&feedtype=s3backup&timeout=false"] {
+        let sent = stage.send("x", feeds);
+        sent.assert_silent();
+        assert!(sent.took < SECOND, "{feeds}");
+    }
+    let deleted =
+        stage.cluster.order(1, "DELETE /api/storage/clusters/_self/feeds/0", &[ADMIN], "");
+    assert_eq!(deleted.status, 204, "{deleted:?}");
+    for feeds in ["&feedid=all", "&feedtype=all", "&feedtype=replication&feedid=all"] {
+        stage.send("x", feeds).assert_silent();
+    }
+    let gone = stage.send("x", "&feedid=0");
+    assert_eq!(gone.head().error(), (400, "InvalidFeedId"), "a deleted feed is none");
+}
+
+/// SCSP SEND: arguments that make no sense, and objects that are not there.
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let mut stage = Stage::new(8);
+    stage.change(r#"{"paused": true}"#);
+    stage.write("x");
+    for (arguments, expected) in [
+        ("&feedid=", (400, "InvalidQueryArgument")),
+        ("&feedid", (400, "InvalidQueryArgument")),
+        ("&feedid=one", (400, "InvalidQueryArgument")),
+        ("&feedid=-1", (400, "InvalidQueryArgument")),
+        ("&feedid=1.0", (400, "InvalidQueryArgument")),
+        ("&feedid=4294967296", (400, "InvalidFeedId")),
+        ("&feedtype=mirror", (400, "InvalidQueryArgument")),
+        ("&feedtype=", (400, "InvalidQueryArgument")),
+        ("&feedid=0&timeout=0", (400, "InvalidQueryArgument")),
+        ("&feedid=0&timeout=-5", (400, "InvalidQueryArgument")),
+        ("&feedid=0&timeout=soon", (400, "InvalidQueryArgument")),
+        ("&feedid=0&timeout=5&timeout=6", (400, "InvalidQueryArgument")),
+        ("&feedid=0&force=2", (400, "InvalidQueryArgument")),
+        ("&feedid=0&version=0b7d5c1e9f2a4d38861c3e5f7a90b2c4", (501, "NotImplemented")),
+    ] {
+        let sent = stage.send("x", arguments);
+        assert_eq!(sent.head().error(), expected, "{arguments}");
+    }
+    assert_eq!(stage.send("none", "&feedid=0").head().error(), (404, "NotFound"));
+    let line = "SEND /none/x?domain=d.example&admin&feedid=0";
+    let missing = stage.cluster.ask(1, line, &[ADMIN], b"");
+    assert_eq!(missing.error(), (404, "RequiresContext"));
+    let nowhere = stage.cluster.ask(1, "SEND /?admin&feedid=0", &[ADMIN], b"");
+    assert_eq!(nowhere.error(), (400, "InvalidRequest"));
+    let deleted = stage.cluster.ask(1, "DELETE /b/x?domain=d.example", &[], b"");
+    assert_eq!(deleted.status, 200);
+    assert_eq!(stage.send("x", "&feedid=0").head().error(), (404, "NotFound"));
+    assert_eq!(stage.target.asked(), 0);
+}
+
+/// SCSP SEND: administrators only; the challenge is that of SCSP SEND - Legacy. Our choice: who does not say `admin` is
+/// challenged too.
+#[test]
+fn only_an_administrator_who_says_so_may_send() {
+    let mut stage = Stage::new(9);
+    stage.write("x");
+    let wrong = "Authorization: Basic YWRtaW46d3Jvbmc=";
+    for (line, headers) in [
+        ("SEND /b/x?domain=d.example&admin&feedid=0", &[][..]),
+        ("SEND /b/x?domain=d.example&admin&feedid=0", &[wrong]),
+        ("SEND /b/x?domain=d.example&feedid=0", &[ADMIN]),
+        ("SEND /b/x?domain=d.example&admin=no&feedid=0", &[ADMIN]),
+        ("SEND /b/none?domain=d.example&feedid=7", &[]),
+    ] {
+        let asked = stage.cluster.ask(1, line, headers, b"");
+        assert_eq!((asked.line.as_str(), asked.body.len()), ("401 Unauthorized", 53), "{line}");
+        let names = [
+            "WWW-Authenticate",
+            "WWW-Authenticate",
+            "Content-Length",
+            "Content-Type",
+            "Date",
+            "Server",
+            "Allow",
+            "Keep-Alive",
+        ];
+        assert_eq!(asked.names(), names, "{line}");
+        let challenges: Vec<&str> = asked.all("www-authenticate").collect();
+        let digest = challenges[0];
+        assert!(digest.starts_with("Digest realm=\"CAStor administrator\", nonce=\""), "{digest}");
+        assert!(digest.ends_with("\", stale=false, qop=\"auth\", algorithm=MD5"), "{digest}");
+        assert_eq!(challenges[1], "Basic realm=\"CAStor administrator\"");
+    }
+}
+
+/// A line of a template: `<` stands for what differs from run to run.
+#[track_caller]
+pub(crate) fn check_lines(text: &str, template: &[&str]) {
+    let lines: Vec<&str> = text.split("\r\n").collect();
+    for (line, expected) in lines.iter().zip(template) {
+        match expected.split_once('<') {
+            None => assert_eq!(line, expected, "{text}"),
+            Some((fixed, kind)) => {
+                let rest = line.strip_prefix(fixed);
+                let rest = rest.unwrap_or_else(|| panic!("{expected} is {line} in {text}"));
+                let fits = match kind {
+                    "date>" => is_date(rest),
+                    "hex>" => rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                    "etag>" => rest.len() == 34 && rest.starts_with('"') && rest.ends_with('"'),
+                    "version>" => rest.split('.').map(str::len).collect::<Vec<_>>() == [10, 3],
+                    other => panic!("{other} is no kind"),
+                };
+                assert!(fits, "{expected} is {line} in {text}");
+            }
+        }
+    }
+    assert_eq!(lines.len(), template.len(), "{text}");
+}
+
+/// SCSP SEND; SCSP SEND - Legacy prints such a head: fields, their order and spelling. Trailers come whether or not the
+/// client has said that it reads them.
+#[test]
+fn the_answer_looks_as_printed_to_the_byte() {
+    let mut stage = Stage::new(10);
+    for te in [&[][..], &["TE: trailers"]] {
+        stage.target.set(Mood::Takes(Duration::from_millis(2_500)));
+        let line = "POST /?alias&replicate=1";
+        let written = stage.cluster.ask(1, line, &["Content-type: text/xml"], b"<x/>");
+        let alias = written.must("castor-system-alias").to_owned();
+        let line = format!("SEND /{alias}?alias&admin&feedid=0");
+        let headers = [&[ADMIN][..], te].concat();
+        let bytes = stage.cluster.talk(1, move |mut talk| async move {
+            talk.say(&request(&line, &headers, b"")).await;
+            talk.bytes_until_silent_for(5 * SECOND).await
+        });
+        let text = String::from_utf8(bytes).expect("ASCII");
+        check_lines(
+            &text,
+            &[
+                "HTTP/1.1 200 OK",
+                &format!("Castor-System-Alias: {alias}"),
+                "Castor-System-Cluster: main",
+                "Castor-System-Created: <date>",
+                "Castor-System-Version: <version>",
+                "Content-type: text/xml",
+                "Last-Modified: <date>",
+                "Trailer: Feed-0-Status, Feed-0-StatusTime",
+                "transfer-encoding: chunked",
+                "Etag: <etag>",
+                "Volume: <hex>",
+                "Date: <date>",
+                "Server: CAStor Cluster/15.0.1",
+                "",
+                "1",
+                "\n",
+                "44",
+                "Feed-0-Status: 0",
+                "Feed-0-StatusTime: <date>",
+                "",
+                "0",
+                "Feed-0-Status: 0",
+                "Feed-0-StatusTime: <date>",
+                "",
+                "",
+            ],
+        );
+        // Where nothing is left to be done, what is known stands in the head, and the body ends at once.
+        let line = format!("SEND /{alias}?alias&admin&feedid=0");
+        let bytes = stage.cluster.talk(1, move |mut talk| async move {
+            talk.say(&request(&line, &[ADMIN, "Connection: close"], b"")).await;
+            talk.bytes_until_silent_for(5 * SECOND).await
+        });
+        let text = String::from_utf8(bytes).expect("ASCII");
+        check_lines(
+            &text,
+            &[
+                "HTTP/1.1 200 OK",
+                &format!("Castor-System-Alias: {alias}"),
+                "Castor-System-Cluster: main",
+                "Castor-System-Created: <date>",
+                "Castor-System-Version: <version>",
+                "Content-type: text/xml",
+                "Last-Modified: <date>",
+                "Connection: close",
+                "transfer-encoding: chunked",
+                "Etag: <etag>",
+                "Feed-0-Status: 0",
+                "Feed-0-StatusTime: <date>",
+                "Volume: <hex>",
+                "Date: <date>",
+                "Server: CAStor Cluster/15.0.1",
+                "",
+                "0",
+                "",
+                "",
+            ],
+        );
+    }
+}
+
+/// SCSP SEND; SCSP Headers: status is shown to administrators who ask for more than usual, the same by GET and HEAD.
+#[test]
+fn a_verbose_look_shows_what_the_feeds_have_come_to() {
+    let mut stage = Stage::new(11);
+    stage.change(r#"{"paused": true}"#);
+    stage.write("x");
+    let x = "/b/x?domain=d.example";
+    for verb in ["GET", "HEAD"] {
+        let line = format!("{verb} {x}&admin&verbose");
+        let seen = stage.cluster.ask(1, &line, &[ADMIN], b"");
+        assert_eq!((seen.status, seen.must("content-length")), (200, "1"));
+        assert_eq!(feed_fields(&seen), [("Feed-0-Status", "1"), ("Feed-0-StatusTime", "")]);
+        for line in [
+            format!("{verb} {x}"),
+            format!("{verb} {x}&admin"),
+            format!("{verb} {x}&verbose"),
+            format!("{verb} {x}&admin&verbose=no"),
+        ] {
+            let seen = stage.cluster.ask(1, &line, &[ADMIN], b"");
+            assert_eq!((seen.status, feed_fields(&seen)), (200, vec![]), "{line}");
+        }
+    }
+    stage.change(r#"{"paused": false}"#);
+    stage.cluster.run_for(5 * SECOND);
+    let (status, at) = stage.head_of_one("x");
+    assert!(status == "0" && is_date(&at), "{status} {at}");
+}
+
+/// SCSP SEND: `force` does again what was done, and tells it behind the body.
+#[test]
+fn what_is_forced_is_done_again() {
+    let mut stage = Stage::new(12);
+    stage.write("x");
+    stage.cluster.run_for(5 * SECOND);
+    assert_eq!(stage.head_of_one("x").0, "0");
+    stage.target.asked();
+    let sent = stage.send("x", "&feedid=0&force=yes");
+    assert_eq!((sent.feeds_in_head(), sent.behind().0), (vec![], "0"));
+    assert_eq!(stage.target.writes(), 1);
+    // In vain: a time-out, not the success of before.
+    stage.target.set(Mood::Takes(60 * SECOND));
+    let sent = stage.send("x", "&feedid=0&force&timeout=3");
+    assert_eq!(sent.behind(), ("1", ""));
+}
+
+/// Our choice: who goes away does not stop the transfer, and several who wait for one object have one transfer.
+#[test]
+fn the_transfer_goes_on_without_its_clients_and_serves_them_all() {
+    let mut stage = Stage::new(13);
+    stage.target.set(Mood::Takes(8 * SECOND));
+    stage.write("x");
+    let line = "SEND /b/x?domain=d.example&admin&feedid=0";
+    let answers = stage.cluster.talk(1, move |mut talk| async move {
+        let mut gone = talk.another().await;
+        gone.say(&request(line, &[ADMIN], b"")).await;
+        let mut second = talk.another().await;
+        second.say(&request(line, &[ADMIN], b"")).await;
+        talk.say(&request(line, &[ADMIN], b"")).await;
+        talk.sleep(SECOND).await;
+        drop(gone);
+        [talk.hear_chunked().await, second.hear_chunked().await]
+    });
+    for answer in &answers {
+        assert_eq!(answer.trailers.first().map(String::as_str), Some("Feed-0-Status: 0"));
+    }
+    assert_eq!(stage.target.writes(), 1);
+    stage.target.asked();
+
+    stage.write("y");
+    let line = "SEND /b/y?domain=d.example&admin&feedid=0";
+    stage.cluster.talk(1, move |mut talk| async move {
+        talk.say(&request(line, &[ADMIN], b"")).await;
+        talk.sleep(SECOND).await;
+    });
+    stage.cluster.run_for(20 * SECOND);
+    assert_eq!((stage.target.writes(), stage.head_of_one("y").0.as_str()), (1, "0"));
+}
+
+/// Our choice: so many SENDs at a time, and the node is busy for more; places are free again when answers have ended.
+#[test]
+fn more_sends_than_a_node_answers_are_turned_away() {
+    let mut stage = Stage::new(14);
+    stage.change(r#"{"paused": true}"#);
+    stage.write("x");
+    let line = "SEND /b/x?domain=d.example&admin&feedid=0&timeout=5";
+    let late = stage.cluster.talk(1, move |mut talk| async move {
+        let mut waiting = Vec::new();
+        for _ in 0..256 {
+            let mut one = talk.another().await;
+            one.say(&request(line, &[ADMIN], b"")).await;
+            waiting.push(one);
+        }
+        talk.sleep(SECOND).await;
+        talk.say(&request(line, &[ADMIN], b"")).await;
+        let late = talk.hear(false).await;
+        for one in &mut waiting {
+            assert_eq!(one.hear_chunked().await.head.status, 200);
+        }
+        late
+    });
+    assert_eq!(late.error(), (503, "NodeBusy"));
+    assert_eq!(stage.send("x", "&feedid=0&timeout=1").head().status, 200);
+}
+
+/// SCSP SEND - Legacy follows redirects: SEND goes where a replica is, with all its arguments.
+#[test]
+fn a_node_without_a_replica_sends_on() {
+    let mut cluster = Cluster::with_bucket(4, 15);
+    let written = cluster.ask(1, "POST /b/x?domain=d.example", &[], b"x");
+    assert_eq!(written.status, 201);
+    let holders: Vec<String> = written.all("location").map(str::to_owned).collect();
+    let is_holder = |node: &u8| {
+        holders.iter().any(|location| location.starts_with(&format!("http://10.1.0.{node}:80/")))
+    };
+    let other = (1..=4).find(|node| !is_holder(node)).expect("two of four have it");
+    let line = "SEND /b/x?domain=d.example&admin&feedtype=all&timeout=5";
+    let led = cluster.ask_once(other, line, &[ADMIN], b"");
+    assert_eq!(led.status, 307, "{led:?}");
+    let location = led.must("location");
+    let arguments = "/b/x?domain=d.example&admin&feedtype=all&timeout=5&auth=";
+    assert!(location.contains(arguments), "{location}");
+    let sent = cluster.ask(other, line, &[ADMIN], b"");
+    assert_eq!((sent.status, sent.must("transfer-encoding")), (200, "chunked"));
+}

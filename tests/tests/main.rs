@@ -4,4 +4,5 @@ mod commands;
 mod live;
 mod program;
 mod scsp;
+mod send;
 mod talk;

@@ -1,0 +1,213 @@
+//! The sentences of SCSP SEND - Legacy: what a SEND does that names a cluster, and no feeds.
+
+use serde_json::json;
+
+use super::kit::{Pair, SECOND, Sent, told, told_with};
+
+/// What the body says behind its line ends.
+fn returned(sent: &Sent) -> &str {
+    assert_eq!(sent.status, 200, "{sent:?}");
+    let text = sent.body.trim_start_matches('\n');
+    text.strip_prefix("Remote cluster returned: ").unwrap_or_else(|| panic!("{sent:?}"))
+}
+
+/// SENDs an unnamed object to a node of `dr`.
+async fn send(pair: &Pair, uuid: &str, more: &[(&str, &str)]) -> Sent {
+    let target = pair.dr_address();
+    let named = [("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str())];
+    pair.ask("main", &format!("SEND /{uuid}?admin"), &[&named[..], more].concat()).await
+}
+
+/// "SCSP SEND has been expanded to support all feed types and to use the new replication (PUSH) method. For backwards
+/// compatibility, the following legacy behavior of SEND is still supported. If a SEND request is missing the new required
+/// query arguments, then the behavior described here is in force."
+#[test]
+fn without_the_new_arguments_the_old_behaviour_is_in_force() {
+    told(1, |pair| async move {
+        let feed = pair.feed("dr", &json!({ "paused": true })).await;
+        let uuid = pair.post("x").await;
+        let sent = send(&pair, &uuid, &[]).await;
+        assert_eq!((returned(&sent), sent.in_head(), sent.in_trailers()), ("201", vec![], vec![]));
+        let new =
+            pair.ask("main", &format!("SEND /{uuid}?admin&feedid={feed}&timeout=1"), &[]).await;
+        assert_eq!(new.code(feed), 1, "no feed has noted it");
+        assert!(!new.body.contains("Remote cluster"), "{new:?}");
+    });
+}
+
+/// "The SCSP SEND method applies to both named and unnamed objects."
+#[test]
+fn named_and_unnamed_objects() {
+    told(2, |pair| async move {
+        // The domain and the bucket are the feed's to bring.
+        let feed = pair.feed("dr", &json!({})).await;
+        pair.change(feed, r#"{"paused": true}"#).await;
+        pair.write("x", "named").await;
+        let target = pair.dr_address();
+        let headers = [("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str())];
+        let sent = pair.ask("main", "SEND /scans/x?domain=acme.example&admin", &headers).await;
+        assert_eq!(returned(&sent), "201");
+        assert_eq!(pair.at_dr("x").await.as_deref(), Some("named"));
+        let uuid = pair.post("unnamed").await;
+        assert_eq!(returned(&send(&pair, &uuid, &[]).await), "201");
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("unnamed"));
+    });
+}
+
+/// "The SEND request allows explicit transmission of a single object from a source cluster to a remote one, such as for
+/// keeping two clusters immediately synchronized."
+#[test]
+fn a_single_object_is_transmitted() {
+    told(3, |pair| async move {
+        let (one, other) = (pair.post("one").await, pair.post("other").await);
+        assert_eq!(returned(&send(&pair, &one, &[]).await), "201");
+        assert_eq!(pair.unnamed_at_dr(&one).await.as_deref(), Some("one"));
+        assert_eq!(pair.unnamed_at_dr(&other).await, None);
+    });
+}
+
+/// "This feature is best used with a replication feed, which acts as a catch-up mechanism if the intracluster network is down
+/// or the SEND command should fail."
+#[test]
+fn a_feed_catches_up() {
+    told(4, |pair| async move {
+        pair.feed("dr", &json!({})).await;
+        let cut = pair.cut().await;
+        let uuid = pair.post("x").await;
+        assert_eq!(returned(&send(&pair, &uuid, &[]).await), "503");
+        pair.heal(cut).await;
+        pair.wait(300 * SECOND).await;
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("x"));
+    });
+}
+
+/// "SEND can only be used by an admin user."
+#[test]
+fn only_by_an_admin_user() {
+    told(5, |pair| async move {
+        let uuid = pair.post("x").await;
+        let target = pair.dr_address();
+        let headers = [("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str())];
+        let line = format!("SEND /{uuid}?admin");
+        assert_eq!(pair.ask_as("nobody", "main", &line, &headers).await.status, 401);
+        assert_eq!(pair.ask("main", &format!("SEND /{uuid}"), &headers).await.status, 401);
+        assert_eq!(pair.unnamed_at_dr(&uuid).await, None);
+        assert_eq!(returned(&pair.ask("main", &line, &headers).await), "201");
+    });
+}
+
+/// "With a SEND request, Swarm performs the appropriate GET/retrieve in the destination cluster to verify whether the object
+/// already exists there." and "409 - the object already exists in the destination cluster"; "201 - the object has been
+/// transferred successfully"
+#[test]
+fn what_exists_there_is_409() {
+    told(6, |pair| async move {
+        let uuid = pair.post("x").await;
+        assert_eq!(returned(&send(&pair, &uuid, &[]).await), "201");
+        assert_eq!(returned(&send(&pair, &uuid, &[]).await), "409");
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("x"));
+    });
+}
+
+/// "You issue SEND directly on a Swarm node in the source cluster, to transfer a single object to a destination cluster."
+#[test]
+fn any_node_of_the_source_takes_it() {
+    told(7, |pair| async move {
+        let target = pair.dr_address();
+        let headers = [("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str())];
+        for node in 1..=2 {
+            let uuid = pair.post("x").await;
+            let line = format!("SEND /{uuid}?admin");
+            assert_eq!(returned(&pair.ask_node("main", node, &line, &headers).await), "201");
+        }
+    });
+}
+
+/// "Castor-System-Cluster — required — The value of the cluster.name setting of the destination cluster." and
+/// "Castor-System-Target — required"
+#[test]
+fn cluster_and_target_are_required() {
+    told(8, |pair| async move {
+        let uuid = pair.post("x").await;
+        let (line, target) = (format!("SEND /{uuid}?admin"), pair.dr_address());
+        let (cluster, target) =
+            (("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str()));
+        assert_eq!(pair.ask("main", &line, &[cluster]).await.status, 400);
+        assert_eq!(pair.ask("main", &line, &[target]).await.status, 400);
+        let wrong = pair.ask("main", &line, &[("Castor-System-Cluster", "west"), target]).await;
+        assert_eq!(returned(&wrong), "412", "another cluster");
+        assert_eq!(pair.unnamed_at_dr(&uuid).await, None);
+    });
+}
+
+/// "The IP:port of a node or reverse proxy of the destination cluster."
+#[test]
+fn the_target_may_be_a_reverse_proxy() {
+    told(12, |pair| async move {
+        let proxy = pair.proxy_of_dr().await;
+        let target = proxy.at.to_string();
+        let headers = [("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str())];
+        let uuid = pair.post("x").await;
+        for code in ["201", "409"] {
+            let sent = pair.ask("main", &format!("SEND /{uuid}?admin"), &headers).await;
+            assert_eq!(returned(&sent), code);
+        }
+        assert!(proxy.passed() >= 2, "{} requests", proxy.passed());
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("x"));
+    });
+}
+
+/// "Castor-System-Auth — optional — The username:password for an administrative account on the remote cluster, only if it
+/// differs from the source cluster."
+#[test]
+fn the_sources_own_credentials_are_used_where_none_are_given() {
+    told(9, |pair| async move {
+        let uuid = pair.post("x").await;
+        let wrong = [("Castor-System-Auth", "admin:wrong")];
+        assert_eq!(returned(&send(&pair, &uuid, &wrong).await), "401");
+        let right = [("Castor-System-Auth", "admin:ourpwdofchoicehere")];
+        assert_eq!(returned(&send(&pair, &uuid, &right).await), "201");
+        let other = pair.post("y").await;
+        assert_eq!(returned(&send(&pair, &other, &[]).await), "201");
+    });
+}
+
+/// "The request returns information about that request in the body of the response. SEND behaves like a HEAD request, with
+/// the headers of the response resembling that of a HEAD request."
+#[test]
+fn the_headers_resemble_those_of_a_head() {
+    told(10, |pair| async move {
+        let uuid = pair.post("x").await;
+        let sent = send(&pair, &uuid, &[]).await;
+        let head = pair.ask("main", &format!("HEAD /{uuid}"), &[]).await;
+        for name in [
+            "castor-system-cluster",
+            "castor-system-created",
+            "castor-system-version",
+            "last-modified",
+            "etag",
+            "server",
+        ] {
+            assert!(head.header(name).is_some(), "{name} in {head:?}");
+            assert_eq!(sent.header(name), head.header(name), "{name}");
+        }
+        assert_eq!(returned(&sent), "201", "the information is in the body");
+    });
+}
+
+/// "The SEND response is chunked transfer encoded, so the client of the SEND request must be prepared for chunked transfer
+/// encoding. The response body may contain additional leading newlines sent incrementally, which keeps the connection open in
+/// long requests."
+#[test]
+fn it_is_chunked_and_newlines_keep_it_open() {
+    told_with(11, &[("scsp.keepAliveInterval", "3")], |pair| async move {
+        let uuid = pair.post("x").await;
+        let cut = pair.cut().await;
+        let sent = send(&pair, &uuid, &[]).await;
+        assert_eq!(sent.header("transfer-encoding"), Some("chunked"));
+        assert!(sent.took > 3 * SECOND, "nobody answers: {:?}", sent.took);
+        assert!(sent.body.starts_with('\n'), "{sent:?}");
+        assert_eq!(returned(&sent), "503");
+        pair.heal(cut).await;
+    });
+}

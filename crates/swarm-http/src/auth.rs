@@ -17,7 +17,7 @@ use swarm_env::{BoxFuture, Env};
 use swarm_node::{Login, LoginNonces};
 use tower::{Layer, Service};
 
-use crate::codec::Response;
+use crate::codec::{OwnFields, Response};
 use crate::scsp::{Call, Verb};
 use crate::status::{self, ADMIN_REALM, Challenge, Fault};
 
@@ -126,7 +126,10 @@ where
                 Ok(user) => call.owner = Some(format!("{user}@{ADMIN_REALM}")),
                 Err(challenge) => {
                     let fault = Fault::Unauthorized(challenge);
-                    let response = status::fault(&fault, self.env.wall());
+                    let mut response = status::fault(&fault, self.env.wall());
+                    if call.verb == Verb::Send {
+                        response.own_fields = OwnFields::OfSend;
+                    }
                     return Box::pin(std::future::ready(Ok(response)));
                 }
             }

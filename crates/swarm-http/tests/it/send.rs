@@ -351,7 +351,6 @@ fn only_an_administrator_who_says_so_may_send() {
             "Date",
             "Server",
             "Allow",
-            "Keep-Alive",
         ];
         assert_eq!(asked.names(), names, "{line}");
         let challenges: Vec<&str> = asked.all("www-authenticate").collect();

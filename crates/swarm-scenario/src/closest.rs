@@ -1,6 +1,6 @@
 //! The closest call of a run: the fewest usable copies that an acknowledged object ever had, which object and when.
 //!
-//! A copy is usable if its node runs and no fault has damaged it. The number can fall at two moments only: when a write
+//! A copy is usable if its node is of the object's own cluster and runs, and no fault has damaged it. The number can fall at two moments only: when a write
 //! is acknowledged, and when a fault takes a node or bytes away. At the first the answer's locations tell who holds it;
 //! at the second the journals of all disks do, so that copies which nobody was told of count too. An object counts while
 //! it is certain which version is the current one: from its acknowledgement until something that may take its place is sent.
@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 use swarm_cluster::Image;
 use swarm_types::{Instant, Stamp};
 
-use crate::damage::DamageLedger;
-use crate::ledger::{Act, Entry, Ledger, Object, ObjectNumber};
+use crate::ledger::{Act, Entry, Ledger, ObjectNumber};
 use crate::oracle::image::Volume;
-use crate::reach::{NodeNumber, NodeSet};
+use crate::reach::{NodeNumber, NodeSet, Reach};
 
 /// An object with few usable copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +53,14 @@ impl Closest {
     pub(crate) fn acknowledged(
         &mut self,
         ledger: &Ledger,
-        damage: &DamageLedger,
+        reach: &Reach,
         object: ObjectNumber,
         entry: usize,
         up: NodeSet,
     ) {
-        let history = ledger.object(object);
-        let write = &history.history[entry];
-        if current(history) == Some(entry) {
-            let copies = by_answer(write, damage, up).len();
+        let write = &ledger.object(object).history[entry];
+        if current(ledger, object) == Some(entry) {
+            let copies = by_answer(write, reach, up).len();
             self.note(object, write, copies, write.ended.unwrap_or(write.sent));
         }
     }
@@ -71,14 +69,16 @@ impl Closest {
     pub(crate) fn look(
         &mut self,
         ledger: &Ledger,
-        damage: &DamageLedger,
+        reach: &Reach,
         census: &Census,
         up: NodeSet,
         at: Instant,
     ) {
         for (object, write, stamp) in counting(ledger) {
-            let told = by_answer(write, damage, up).and(census.unread);
-            let read = census.holders.get(&stamp).copied().unwrap_or_default().and(up);
+            let told = by_answer(write, reach, up).and(census.unread);
+            // Another cluster may have it as well, and does not help those that ask this one.
+            let own = reach.all_of(&ledger.object(object).cluster).and(up);
+            let read = census.holders.get(&stamp).copied().unwrap_or_default().and(own);
             self.note(object, write, told.or(read).len(), at);
         }
     }
@@ -99,8 +99,9 @@ impl Census {
         disk: &dyn Image,
         volume: &Volume,
         ledger: &Ledger,
-        damage: &DamageLedger,
+        reach: &Reach,
     ) {
+        let damage = reach.damage_around(node);
         let wanted: BTreeMap<Stamp, &Entry> =
             counting(ledger).map(|(_, write, stamp)| (stamp, write)).collect();
         for (stream, extent, stamp) in volume.versions() {
@@ -123,29 +124,32 @@ impl Census {
 /// The objects whose current version is certain, and that version.
 fn counting(ledger: &Ledger) -> impl Iterator<Item = (ObjectNumber, &Entry, Stamp)> {
     ledger.numbers().filter_map(|number| {
-        let object = ledger.object(number);
-        let write = &object.history[current(object)?];
+        let write = &ledger.object(number).history[current(ledger, number)?];
         Some((number, write, write.write_stamp()?))
     })
 }
 
 /// The holders that an answer named, as far as they run and are undamaged.
-fn by_answer(write: &Entry, damage: &DamageLedger, up: NodeSet) -> NodeSet {
-    let intact = write.holders().iter().filter(|node| damage.is_intact(**node, write));
+fn by_answer(write: &Entry, reach: &Reach, up: NodeSet) -> NodeSet {
+    let is_intact = |node: &&NodeNumber| reach.damage_around(**node).is_intact(**node, write);
+    let intact = write.holders().iter().filter(is_intact);
     intact.copied().collect::<NodeSet>().and(up)
 }
 
-/// The acknowledged write that is certainly the current version; `None` if something else may have taken its place.
-fn current(object: &Object) -> Option<usize> {
-    let stamped = object.history.iter().enumerate();
+/// The write acknowledged in its own cluster that is certainly the current version; `None` if something else may have taken
+/// its place.
+fn current(ledger: &Ledger, object: ObjectNumber) -> Option<usize> {
+    let history = ledger.history(object);
+    let stamped = history.iter().enumerate();
     let (newest, write) = stamped
-        .filter(|(_, entry)| entry.write_stamp().is_some())
+        .filter(|(_, entry)| entry.is_acknowledged() && entry.write_stamp().is_some())
         .max_by_key(|(_, entry)| entry.write_stamp())?;
     let lies_below = |other: &Entry| {
-        let is_older = matches!(other.act, Act::Write { .. }) && other.write_stamp().is_some();
+        let is_older = matches!(other.act, Act::Write { .. })
+            && other.write_stamp().is_some_and(|other| Some(other) <= write.write_stamp());
         is_older || other.ended.is_some_and(|ended| ended <= write.sent)
     };
-    let mut others = object.history.iter().enumerate().filter(|(number, _)| *number != newest);
+    let mut others = history.iter().enumerate().filter(|(number, _)| *number != newest);
     others.all(|(_, other)| !other.may_have_happened() || lies_below(other)).then_some(newest)
 }
 

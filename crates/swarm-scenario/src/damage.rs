@@ -1,4 +1,5 @@
-//! The damage ledger: what faults really destroyed, so that a legal loss and a bug can be told apart.
+//! The damage ledger of a cluster: what faults really destroyed there, so that a legal loss and a bug can be told apart. What
+//! another cluster has of it does not count: each keeps its own promises.
 //!
 //! Two questions are kept apart. *Taken* is what each destruction took from a disk, and what of it no disk had any more
 //! afterwards: whoever destroyed looked at all disks, so that copies which moved since the acknowledgement count. A version
@@ -124,6 +125,12 @@ impl DamageLedger {
         self.destroyed.retain(|stamp, _| !copies.contains(stamp));
     }
 
+    /// True if a fault took the last record of a stream that was so new, or the last whole copy of that version.
+    pub(crate) fn took_last_of(&self, stream: &Id, stamp: Stamp) -> bool {
+        let last = |taken: &Taken| taken.last.get(stream).is_some_and(|last| *last >= stamp);
+        self.destroyed.contains_key(&stamp) || self.taken.iter().any(last)
+    }
+
     /// True if a whole copy of what this acknowledged write left must be on some disk: faults have never left none, or
     /// took fewer than were demanded, and not all of its nodes were hit while it was under way. A copy that was spoiled while it
     /// was being written counts as taken: no journal spoke of it yet, so nobody could see that it was among what was hit.
@@ -147,6 +154,10 @@ impl DamageLedger {
             });
             taken.len() + spoiled.count() >= replicas(entry).min(*demanded)
         });
+        // What came from elsewhere has no holders that anybody was told of: only the disks tell of it.
+        if matches!(entry.outcome, Outcome::Elsewhere { .. }) {
+            return !is_lost;
+        }
         let may_spoil = |node| meanwhile(node).any(|loss| loss.what.may_spoil(stamp));
         !is_lost && !entry.holders().iter().all(may_spoil)
     }

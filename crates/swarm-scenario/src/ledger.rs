@@ -1,7 +1,9 @@
 //! What was asked of every object and what came of it: acknowledged, refused, or unknown.
 //!
-//! Owns the history per name or id. It judges nothing by itself; [`legal`] does, from the history alone.
+//! Owns the history per name or id, and which of them are the same object in several clusters. It judges nothing by itself;
+//! [`legal`] does, from the history alone.
 
+pub(crate) mod family;
 pub(crate) mod legal;
 
 #[cfg(test)]
@@ -15,6 +17,8 @@ use swarm_types::{Instant, Stamp, Timestamp};
 use crate::body::BodySpec;
 use crate::oracle::lifepoint::Intent;
 use crate::reach::NodeNumber;
+
+use family::Joins;
 
 /// Number of an object in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +41,12 @@ pub(crate) struct Object {
     pub(crate) history: Vec<Entry>,
     /// What the lifepoints of each content demand; contents without lifepoints have none here.
     intents: BTreeMap<u32, Intent>,
+    /// Contents of its family so far, if it is the first member.
     contents: u32,
+    /// The first member of its family; in one cluster, itself.
+    family: ObjectNumber,
+    /// Its path, if it has one.
+    path: Option<String>,
 }
 
 /// What an operation does to an object.
@@ -81,6 +90,11 @@ pub(crate) enum Outcome {
     NotSent(String),
     /// It may have happened, may happen later, or never.
     Unknown(String),
+    /// It was asked of another cluster, from which its outcome may have come, may come later, or never.
+    Elsewhere {
+        /// The version, where an answer there showed it.
+        stamp: Option<Stamp>,
+    },
 }
 
 impl Entry {
@@ -92,15 +106,15 @@ impl Entry {
         !matches!(self.outcome, Outcome::Refused(_) | Outcome::NotSent(_))
     }
 
-    /// The version of an acknowledged operation, where the answer showed it.
+    /// The version of an operation that was acknowledged here or elsewhere, where the answer showed it.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         match self.outcome {
-            Outcome::Acknowledged { stamp, .. } => stamp,
+            Outcome::Acknowledged { stamp, .. } | Outcome::Elsewhere { stamp } => stamp,
             _ => None,
         }
     }
 
-    /// The version of an acknowledged write.
+    /// The version of a write that was acknowledged here or elsewhere.
     pub(crate) fn write_stamp(&self) -> Option<Stamp> {
         self.stamp().filter(|_| matches!(self.act, Act::Write { .. }))
     }
@@ -139,6 +153,9 @@ pub(crate) struct Ledger {
     seed: u64,
     objects: Vec<Object>,
     by_path: BTreeMap<(String, String), ObjectNumber>,
+    /// The members of families that have more than one, by the first.
+    families: BTreeMap<ObjectNumber, Vec<ObjectNumber>>,
+    joins: Joins,
     clocks: Clocks,
     /// Length of the longest body that was sent.
     largest_body: u64,
@@ -166,6 +183,8 @@ impl Ledger {
             seed,
             objects: Vec::new(),
             by_path: BTreeMap::new(),
+            families: BTreeMap::new(),
+            joins: Joins::default(),
             clocks: Clocks::default(),
             largest_body: 0,
         }
@@ -177,14 +196,15 @@ impl Ledger {
     }
 
     /// True if its lifepoints may have ended a content of an object by then: some node's clock may have said so.
-    pub(crate) fn may_have_ended(&self, object: &Object, content: u32, by: Instant) -> bool {
-        object.intent(content).is_some_and(|intent| {
+    pub(crate) fn may_have_ended(&self, object: ObjectNumber, content: u32, by: Instant) -> bool {
+        self.intent(object, content).is_some_and(|intent| {
             let latest = self.clocks.at(by) + self.clocks.ahead;
             intent.may_end_at_any_time() || intent.ends_at().is_some_and(|ends| ends <= latest)
         })
     }
 
-    /// The object at this path of this cluster; made if it is new.
+    /// The object at this path of this cluster; made if it is new. It is of one family with that at the same path of a
+    /// cluster that has to do with this one.
     pub(crate) fn named(
         &mut self,
         cluster: &str,
@@ -196,6 +216,10 @@ impl Ledger {
             return *number;
         }
         let number = self.add(make());
+        self.object_mut(number).path = Some(path.to_owned());
+        if let Some(kin) = self.find_kin(cluster, path) {
+            self.join(number, kin);
+        }
         self.by_path.insert(key, number);
         number
     }
@@ -209,7 +233,7 @@ impl Ledger {
         let number = ObjectNumber(
             u32::try_from(self.objects.len()).expect("a run has fewer than 2^32 objects"),
         );
-        self.objects.push(object);
+        self.objects.push(Object { family: number, ..object });
         number
     }
 
@@ -229,9 +253,15 @@ impl Ledger {
     /// The body of a new write of an object.
     pub(crate) fn new_body(&mut self, number: ObjectNumber, length: u64) -> BodySpec {
         self.largest_body = self.largest_body.max(length);
-        let object = self.object_mut(number);
-        object.contents += 1;
-        BodySpec { content: object.contents, seed: self.seed, object: number.0, length }
+        let family = self.family(number);
+        let first = self.object_mut(family);
+        first.contents += 1;
+        BodySpec { content: first.contents, seed: self.seed, object: family.0, length }
+    }
+
+    /// The lifepoints that a content of an object was written with, wherever that was.
+    pub(crate) fn intent(&self, number: ObjectNumber, content: u32) -> Option<&Intent> {
+        self.writer(number, content)?.intent(content)
     }
 
     /// Length of the longest body that was sent; an update has that of the version before.
@@ -241,8 +271,8 @@ impl Ledger {
 
     /// The body that a content of an object must have; `None` for one that was never sent.
     pub(crate) fn body(&self, number: ObjectNumber, content: u32) -> Option<BodySpec> {
-        let length = self.object(number).length_of(content)?;
-        Some(BodySpec { seed: self.seed, object: number.0, content, length })
+        let length = self.writer(number, content)?.length_of(content)?;
+        Some(BodySpec { seed: self.seed, object: self.family(number).0, content, length })
     }
 
     /// Notes that a request is being sent, and returns its place in the history.
@@ -298,6 +328,8 @@ impl Object {
             history: Vec::new(),
             intents: BTreeMap::new(),
             contents: 0,
+            family: ObjectNumber(u32::MAX),
+            path: None,
         }
     }
 }

@@ -96,8 +96,8 @@ pub(crate) struct Reach {
     nodes: Vec<NodeRef>,
     numbers: BTreeMap<NodeRef, NodeNumber>,
     troubles: Vec<Trouble>,
-    /// What the disks of nodes lost.
-    pub(crate) damage: DamageLedger,
+    /// What the disks of nodes lost, by cluster.
+    damage: BTreeMap<String, DamageLedger>,
 }
 
 impl Reach {
@@ -107,7 +107,25 @@ impl Reach {
             .enumerate()
             .map(|(number, node)| (node.clone(), NodeNumber(number)))
             .collect();
-        Self { nodes, numbers, ..Self::default() }
+        let damage =
+            nodes.iter().map(|node| (node.cluster.clone(), DamageLedger::default())).collect();
+        Self { nodes, numbers, damage, ..Self::default() }
+    }
+
+    /// What the disks of a cluster lost.
+    pub(crate) fn damage(&self, cluster: &str) -> &DamageLedger {
+        self.damage.get(cluster).expect("every cluster of the world is in the reach")
+    }
+
+    /// What the disks of the cluster of this node lost.
+    pub(crate) fn damage_around(&self, node: NodeNumber) -> &DamageLedger {
+        self.damage(&self.nodes[node.0].cluster)
+    }
+
+    /// The same, to be written.
+    pub(crate) fn damage_mut(&mut self, node: NodeNumber) -> &mut DamageLedger {
+        let cluster = &self.nodes[node.0].cluster;
+        self.damage.get_mut(cluster).expect("every cluster of the world is in the reach")
     }
 
     pub(crate) fn number(&self, node: &NodeRef) -> Option<NodeNumber> {
@@ -125,7 +143,7 @@ impl Reach {
 
     /// The node is off from now on.
     pub(crate) fn off(&mut self, at: Instant, node: NodeNumber) -> TroubleNumber {
-        self.damage.stops(at, node);
+        self.damage_mut(node).stops(at, node);
         self.begin(at, What::Off(node))
     }
 
@@ -172,7 +190,8 @@ impl Reach {
 
     /// True if nothing was ever wrong, up to `at`.
     pub(crate) fn was_always_well(&self, at: Instant) -> bool {
-        self.damage.is_empty_until(at) && self.troubles.iter().all(|trouble| trouble.from > at)
+        self.damage.values().all(|damage| damage.is_empty_until(at))
+            && self.troubles.iter().all(|trouble| trouble.from > at)
     }
 
     /// The nodes that `node` could reach all the time from `from` to `to`, itself among them; none if it had trouble.
@@ -196,6 +215,13 @@ impl Reach {
             .collect()
     }
 
+    /// All nodes of a cluster.
+    pub(crate) fn all_of(&self, cluster: &str) -> NodeSet {
+        let numbered = self.nodes.iter().enumerate();
+        let of = numbered.filter(|(_, node)| node.cluster == cluster);
+        of.map(|(number, _)| NodeNumber(number)).collect()
+    }
+
     /// All nodes of the cluster of `node`.
     pub(crate) fn whole(&self, node: NodeNumber) -> NodeSet {
         self.cluster_of(node).collect()
@@ -204,7 +230,7 @@ impl Reach {
     /// The nodes that still have whatever this operation left on them.
     pub(crate) fn intact(&self, entry: &Entry) -> NodeSet {
         let nodes = (0..self.nodes.len()).map(NodeNumber);
-        nodes.filter(|node| self.damage.is_intact(*node, entry)).collect()
+        nodes.filter(|node| self.damage_around(*node).is_intact(*node, entry)).collect()
     }
 
     fn cluster_of(&self, node: NodeNumber) -> impl Iterator<Item = NodeNumber> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use swarm_cluster::NodeRef;
 use swarm_types::{Etag, Version};
 
 use super::*;
-use crate::ledger::Outcome;
+use crate::ledger::{Object, Outcome};
 use crate::oracle::image::Hit;
 
 fn at(secs: u64) -> Instant {
@@ -23,17 +24,21 @@ fn nodes(numbers: &[usize]) -> NodeSet {
 /// A history under construction, with what is known of its disks.
 struct Story {
     ledger: Ledger,
-    damage: DamageLedger,
+    reach: Reach,
     closest: Closest,
     up: NodeSet,
 }
 
 impl Story {
-    /// Three nodes, all of them up.
+    /// Three nodes, all of them up, and one of another cluster.
     fn new() -> Self {
         Self {
             ledger: Ledger::new(1),
-            damage: DamageLedger::default(),
+            reach: Reach::new(
+                [("main", 1), ("main", 2), ("main", 3), ("dr", 1)]
+                    .map(|(cluster, node)| NodeRef { cluster: cluster.to_owned(), node })
+                    .into(),
+            ),
             closest: Closest::default(),
             up: nodes(&[0, 1, 2]),
         }
@@ -49,7 +54,7 @@ impl Story {
 
     fn ended(&mut self, object: ObjectNumber, entry: usize, secs: u64, outcome: Outcome) {
         self.ledger.ended(object, entry, at(secs), Vec::new(), outcome);
-        self.closest.acknowledged(&self.ledger, &self.damage, object, entry, self.up);
+        self.closest.acknowledged(&self.ledger, &self.reach, object, entry, self.up);
     }
 
     /// A write that is acknowledged as this version in the second after it was sent.
@@ -67,12 +72,12 @@ impl Story {
         self.up = nodes(up);
         let mut census = Census::default();
         for (_, write, stamp) in counting(&self.ledger) {
-            census.holders.insert(stamp, by_answer(write, &self.damage, nodes(&[0, 1, 2])));
+            census.holders.insert(stamp, by_answer(write, &self.reach, nodes(&[0, 1, 2])));
         }
         for (version, node) in besides {
             census.holders.entry(stamp(*version)).or_default().insert(NodeNumber(*node));
         }
-        self.closest.look(&self.ledger, &self.damage, &census, self.up, at(secs));
+        self.closest.look(&self.ledger, &self.reach, &census, self.up, at(secs));
     }
 
     /// Copies, name and second of the closest call.
@@ -115,12 +120,16 @@ fn damaged_copies_do_not_count_and_copies_that_no_answer_told_of_do() {
     story.write("a", 1, 10, &[0, 1]);
     story.write("b", 2, 10, &[0, 1]);
     let versions = BTreeSet::from([stamp(2)]);
-    story.damage.rotten(at(20), NodeNumber(0), Hit { versions, journal: false, unfiled: false });
+    story.reach.damage_mut(NodeNumber(0)).rotten(
+        at(20),
+        NodeNumber(0),
+        Hit { versions, journal: false, unfiled: false },
+    );
     story.fault(20, &[0, 1, 2], &[(2, 2)]);
     assert_eq!(story.told(), (2, "a", 11), "a third node had made itself a copy of b");
     story.fault(30, &[0, 1, 2], &[]);
     assert_eq!(story.told(), (1, "b", 30));
-    story.damage.wiped(at(40), NodeNumber(1));
+    story.reach.damage_mut(NodeNumber(1)).wiped(at(40), NodeNumber(1));
     story.fault(40, &[0, 1, 2], &[]);
     assert_eq!(story.told(), (0, "b", 40));
 }
@@ -143,6 +152,14 @@ fn what_may_have_been_replaced_or_deleted_is_nobodys_closest_call() {
 }
 
 #[test]
+fn copies_in_another_cluster_do_not_count() {
+    let mut story = Story::new();
+    story.write("a", 1, 10, &[0, 1]);
+    story.fault(20, &[0, 3], &[(1, 3)]);
+    assert_eq!(story.told(), (1, "a", 20));
+}
+
+#[test]
 fn an_overwrite_counts_with_its_own_copies() {
     let mut story = Story::new();
     story.write("a", 1, 10, &[0, 1]);
@@ -160,6 +177,6 @@ fn a_disk_that_cannot_be_read_holds_what_answers_said() {
     let mut census = Census::default();
     census.cannot_read(NodeNumber(0));
     let up = nodes(&[0]);
-    story.closest.look(&story.ledger, &story.damage, &census, up, at(20));
+    story.closest.look(&story.ledger, &story.reach, &census, up, at(20));
     assert_eq!(story.told(), (1, "a", 20));
 }

@@ -3,7 +3,8 @@
 //! A pure function of the history. It shares nothing with the nodes: versions are compared as numbers that the answers
 //! showed, and what they do not show (the version of a delete) is bounded by real time. A write that was acknowledged
 //! before a delete was sent, to a node that could know of it, lies below that delete; a delete that was acknowledged
-//! before a write was sent lies below that write. What is unknown may have happened, may happen later, or never.
+//! before a write was sent lies below that write. What is unknown may have happened, may happen later, or never; and so may
+//! what another cluster acknowledged, though of that the version is known.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,13 +141,20 @@ fn origin(history: &[Entry], content: u32, stamp: Stamp) -> Result<(), Illegal> 
             continue;
         }
         match &entry.outcome {
-            Outcome::Acknowledged { stamp: Some(own), .. } if *own == stamp => return Ok(()),
-            Outcome::Acknowledged { stamp: Some(_), .. } => {
-                verdict = Illegal::OtherVersion { write: number }
-            }
-            Outcome::Acknowledged { stamp: None, .. } | Outcome::Pending | Outcome::Unknown(_) => {
+            Outcome::Acknowledged { stamp: Some(own), .. }
+            | Outcome::Elsewhere { stamp: Some(own) }
+                if *own == stamp =>
+            {
                 return Ok(());
             }
+            Outcome::Acknowledged { stamp: Some(_), .. }
+            | Outcome::Elsewhere { stamp: Some(_) } => {
+                verdict = Illegal::OtherVersion { write: number }
+            }
+            Outcome::Acknowledged { stamp: None, .. }
+            | Outcome::Elsewhere { stamp: None }
+            | Outcome::Pending
+            | Outcome::Unknown(_) => return Ok(()),
             Outcome::Refused(_) | Outcome::NotSent(_) if verdict == Illegal::NeverWritten => {
                 verdict = Illegal::Refused { write: number }
             }

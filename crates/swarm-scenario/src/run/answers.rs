@@ -86,11 +86,11 @@ fn misplaced(
     let known = Known::of(run);
     let ledger = lock(&run.ledger);
     let reach = lock(&run.reach);
-    let history = &ledger.object(object).history;
-    let scope = Faults::of_nobody(&reach, history, streams);
-    legal::out_of_order(history, entry, &scope).filter(|earlier| {
-        is_on_disk(run, &known, &reach, history, *earlier, scope.in_reach_of(entry))
-    })
+    let history = &*ledger.history(object);
+    let scope = Faults::of_nobody(&ledger, &reach, object, streams);
+    let disks = Disks { run, known: &known, reach: &reach, all: scope.cluster() };
+    legal::out_of_order(history, entry, &scope)
+        .filter(|earlier| disks.have(history, *earlier, scope.in_reach_of(entry)))
 }
 
 /// Judges a read that brought no whole answer: before anything was ever wrong there is no excuse.
@@ -115,6 +115,8 @@ pub(crate) fn judge_broken(
 /// A read under way.
 pub(crate) struct Reading {
     object: ObjectNumber,
+    /// The number by which bytes and metadata name it.
+    family: u32,
     status: u16,
     headers: HeaderList,
     content: Option<u32>,
@@ -134,6 +136,7 @@ impl Reading {
     ) -> Self {
         let mut reading = Self {
             object,
+            family: lock(&run.ledger).family(object).0,
             status: response.status,
             headers: response.headers.clone(),
             content: None,
@@ -144,7 +147,7 @@ impl Reading {
         };
         if response.status == 200 {
             reading.content = wire::operation(&response.headers)
-                .filter(|(named, _)| *named == object.0)
+                .filter(|(named, _)| *named == reading.family)
                 .map(|(_, content)| content);
             let body = reading.content.and_then(|content| lock(&run.ledger).body(object, content));
             reading.verifier = body.filter(|_| with_body).map(Verifier::new);
@@ -163,7 +166,7 @@ impl Reading {
     pub(crate) fn judge_part(&mut self, run: &Run) {
         let Some(wrong) = self.verifier.take().and_then(Verifier::wrong) else { return };
         let whose = match wrong.belongs_to {
-            Some((object, content)) if object == self.object.0 => {
+            Some((object, content)) if object == self.family => {
                 format!("they are of write {content} of the same object")
             }
             Some((object, content)) => {
@@ -246,8 +249,9 @@ impl Reading {
         }
         let (length, differs) = {
             let ledger = lock(&run.ledger);
-            let object = ledger.object(self.object);
-            (object.length_of(content), differing_header(object, &self.headers))
+            let writer = ledger.writer(self.object, content);
+            let differs = writer.and_then(|writer| differing_header(writer, &self.headers));
+            (writer.and_then(|writer| writer.length_of(content)), differs)
         };
         let announced = self.headers.text("content-length").and_then(|length| length.parse().ok());
         if announced != length && length.is_some() {
@@ -326,10 +330,11 @@ fn judged(
     let ledger = lock(&run.ledger);
     let reach = lock(&run.reach);
     let scope = Faults::of_read(&ledger, &reach, object, nodes, window, streams);
-    let history = &ledger.object(object).history;
+    let history = &*ledger.history(object);
+    let disks = Disks { run, known: &known, reach: &reach, all: scope.cluster() };
     let illegal = legal::judge(history, window, &scope, seen).err()?;
     if let Illegal::Lost { write: missed } | Illegal::Stale { newer: missed } = illegal
-        && !is_on_disk(run, &known, &reach, history, missed, scope.in_reach())
+        && !disks.have(history, missed, scope.in_reach())
     {
         return None;
     }
@@ -341,28 +346,34 @@ fn judged(
     Some((illegal, asked.join(" then "), legal.join(", ")))
 }
 
-/// Whether what an operation left was really where somebody could reach it. Health processors move copies, so that they
-/// need not be where an answer said: where not all nodes were in reach, the disks are asked. What no disk of the cluster
-/// has at all was lost, and that excuses nobody.
-fn is_on_disk(
-    run: &Run,
-    known: &Known,
-    reach: &Reach,
-    history: &[Entry],
-    entry: usize,
-    in_reach: Option<NodeSet>,
-) -> bool {
-    let (Some(in_reach), Some(oldest)) = (in_reach, history[entry].write_stamp()) else {
-        return true;
-    };
-    let stamps = history.iter().filter_map(Entry::write_stamp);
-    let wanted: BTreeSet<Stamp> = stamps.filter(|stamp| *stamp >= oldest).collect();
-    let has = |node: &NodeNumber| {
-        known.on(run, [reach.node(*node).clone()]).any(|disk| disk.holds_whole(&wanted))
-    };
-    let (near, far): (Vec<NodeNumber>, Vec<NodeNumber>) =
-        reach.nodes().partition(|node| in_reach.contains(*node));
-    near.iter().any(has) || !far.iter().any(has)
+/// The disks of a cluster as they are now.
+struct Disks<'a> {
+    run: &'a Run,
+    known: &'a Known,
+    reach: &'a Reach,
+    /// The nodes of the cluster.
+    all: NodeSet,
+}
+
+impl Disks<'_> {
+    /// Whether what an operation left was really where somebody could reach it. Health processors move copies, so that they
+    /// need not be where an answer said: where not all nodes were in reach, the disks are asked. What no disk of the cluster
+    /// has at all was lost, and that excuses nobody.
+    fn have(&self, history: &[Entry], entry: usize, in_reach: Option<NodeSet>) -> bool {
+        let (Some(in_reach), Some(oldest)) = (in_reach, history[entry].write_stamp()) else {
+            return true;
+        };
+        let stamps = history.iter().filter_map(Entry::write_stamp);
+        let wanted: BTreeSet<Stamp> = stamps.filter(|stamp| *stamp >= oldest).collect();
+        let has = |node: &NodeNumber| {
+            let node = self.reach.node(*node).clone();
+            self.known.on(self.run, [node]).any(|disk| disk.holds_whole(&wanted))
+        };
+        let of_cluster = self.reach.nodes().filter(|node| self.all.contains(*node));
+        let (near, far): (Vec<NodeNumber>, Vec<NodeNumber>) =
+            of_cluster.partition(|node| in_reach.contains(*node));
+        near.iter().any(has) || !far.iter().any(has)
+    }
 }
 
 fn explain(illegal: Illegal) -> (Invariant, &'static str, Option<usize>) {

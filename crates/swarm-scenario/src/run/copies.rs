@@ -96,8 +96,3 @@ impl Known {
         disks.filter_map(|disk| self.read(run, &disk).ok())
     }
 }
-
-/// All nodes of all clusters.
-pub(crate) fn everywhere(run: &Run) -> Vec<NodeRef> {
-    run.scenario.clusters.keys().flat_map(|cluster| run.world.nodes(cluster)).collect()
-}

@@ -48,9 +48,14 @@ pub(crate) async fn come_to_rest(run: &Arc<Run>) -> Result<(), String> {
     }
 }
 
-/// Reads every object once more. The judgement of each answer is that of every read; here there is no excuse left.
+/// Reads every object once more, in its own cluster and wherever it may have come to. The judgement of each answer is that of
+/// every read; here there is no excuse left.
 pub(crate) async fn read_all(run: &Arc<Run>) {
-    let all: Vec<ObjectNumber> = lock(&run.ledger).numbers().collect();
+    let all: Vec<ObjectNumber> = {
+        let mut ledger = lock(&run.ledger);
+        ledger.make_twins();
+        ledger.numbers().collect()
+    };
     let readers: Vec<_> = (0..READERS)
         .map(|reader| {
             let (run_of_task, mine) = (
@@ -172,7 +177,8 @@ async fn look_at_disks(run: &Run, node: &NodeRef) -> Vec<String> {
 fn must_be_whole(run: &Run, object: ObjectNumber) -> bool {
     let ledger = lock(&run.ledger);
     let reach = lock(&run.reach);
-    let writes = ledger.object(object).history.iter().filter(|entry| entry.write_stamp().is_some());
+    let (history, cluster) = (ledger.history(object), &ledger.object(object).cluster);
+    let writes = history.iter().filter(|entry| entry.write_stamp().is_some());
     let newest = writes.max_by_key(|entry| entry.write_stamp());
-    newest.is_none_or(|write| reach.damage.left_some(write))
+    newest.is_none_or(|write| reach.damage(cluster).left_some(write))
 }

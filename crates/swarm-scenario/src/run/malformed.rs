@@ -87,7 +87,8 @@ fn object(run: &Run, workload: &Workload, case: &Case) -> (ObjectNumber, String)
         domain => format!("/?domain={}", wire::encode(domain)),
     });
     let mut ledger = lock(&run.ledger);
-    let parents = [ledger.find(&workload.on, domain), ledger.find(&workload.on, &workload.within)];
+    let parents =
+        [ledger.context(&workload.on, domain), ledger.context(&workload.on, &workload.within)];
     let object = ledger.named(&workload.on, &path, || {
         let mut object = Object::new(path.clone(), workload.on.clone(), readable);
         object.parents = parents.into_iter().flatten().collect();

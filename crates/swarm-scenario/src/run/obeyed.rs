@@ -135,12 +135,11 @@ pub(crate) fn judge_read(
 ) {
     let (differs, ended) = {
         let ledger = lock(&run.ledger);
-        let object = ledger.object(object);
-        let intent = object.intent(content);
-        let ends = intent.and_then(Intent::ends_at);
+        let writer = ledger.writer(object, content);
+        let ends = ledger.intent(object, content).and_then(Intent::ends_at);
         let asked = node_time(headers, sent, heard).map(|(from, _)| from);
         let late = ends.zip(asked).filter(|(ends, asked)| *asked >= *ends + LATE_MAX);
-        (!comes_back(object, content, headers), late)
+        (writer.is_some_and(|writer| !comes_back(writer, content, headers)), late)
     };
     if differs {
         let what = format!("the lifepoints of write {content} are missing or changed");
@@ -156,7 +155,7 @@ pub(crate) fn judge_read(
     }
 }
 
-/// Whether an answer shows the lifepoints of a content exactly as they were sent.
+/// Whether an answer shows the lifepoints of a content exactly as they were sent with it.
 fn comes_back(object: &Object, content: u32, headers: &HeaderList) -> bool {
     let shown = headers.all(HEADER).map(|header| header.text().unwrap_or_default());
     match object.intent(content) {
@@ -184,14 +183,14 @@ pub(crate) fn judge_delete(
     let wrong = |streams: &BTreeSet<Id>| {
         let ledger = lock(&run.ledger);
         let reach = lock(&run.reach);
-        let object = ledger.object(order.object);
-        let asked = &object.history[entry];
+        let history = ledger.history(order.object);
+        let asked = &history[entry];
         let window = Window { started: asked.sent, ended: heard };
         let scope = Faults::of_read(&ledger, &reach, order.object, &asked.nodes, window, streams);
-        let (contents, _) = legal::legal_outcomes(&object.history, window, &scope);
+        let (contents, _) = legal::legal_outcomes(&history, window, &scope);
         let (from, to) = node_time(headers, asked.sent, heard)?;
         let intents: Vec<Option<&Intent>> =
-            contents.iter().map(|content| object.intent(*content)).collect();
+            contents.iter().map(|content| ledger.intent(order.object, *content)).collect();
         wrong_delete(&intents, status, from, to)
     };
     // Where faults made an earlier delete forgotten, what it deleted may be what is deleted now.

@@ -10,7 +10,7 @@ use swarm_types::{Stamp, Timestamp};
 use super::watch::LOOK_EVERY;
 use super::{Run, lock, obeyed, watch};
 use crate::language::lifepoint::Copies;
-use crate::ledger::{Act, ObjectNumber};
+use crate::ledger::{Act, Ledger, ObjectNumber};
 use crate::oracle::lifepoint::Intent;
 use crate::oracle::protected::{self, Care, Demand, Finding, Seen, Service, Volumes};
 use crate::oracle::record::Object;
@@ -94,23 +94,19 @@ fn settings(run: &Run, cluster: &str) -> BTreeMap<String, String> {
     settings
 }
 
-/// The fewest copies that were ever demanded of these versions, as far as clients were told of them: by the settings as they
-/// were at first or are now, and by any lifepoint that may have come into force.
-pub(crate) fn least_demanded(run: &Run, stamps: &BTreeSet<Stamp>) -> BTreeMap<Stamp, usize> {
+/// The fewest copies that a cluster was ever asked to keep of these versions, as far as clients were told of them: by its
+/// settings as they were at first or are now, and by any lifepoint that may have come into force.
+pub(crate) fn least_demanded(
+    run: &Run,
+    cluster: &str,
+    stamps: &BTreeSet<Stamp>,
+) -> BTreeMap<Stamp, usize> {
     let mut least: BTreeMap<Stamp, usize> =
         stamps.iter().map(|stamp| (*stamp, usize::MAX)).collect();
     if stamps.is_empty() {
         return least;
     }
-    let policies: BTreeMap<&String, [Policy; 2]> = run
-        .scenario
-        .clusters
-        .keys()
-        .map(|cluster| {
-            let both = [run.settings(cluster), &settings(run, cluster)].map(Policy::of);
-            (cluster, both)
-        })
-        .collect();
+    let policies = [run.settings(cluster), &settings(run, cluster)].map(Policy::of);
     let (_, ahead) = obeyed::off_max(&run.scenario);
     let until = run.env().wall() + ahead;
     let ledger = lock(&run.ledger);
@@ -124,7 +120,7 @@ pub(crate) fn least_demanded(run: &Run, stamps: &BTreeSet<Stamp>) -> BTreeMap<St
             };
             let Act::Write { content, .. } = entry.act else { continue };
             let intent = object.intent(content).cloned().unwrap_or_default();
-            let demanded = policies[&object.cluster].iter().flat_map(|policy| {
+            let demanded = policies.iter().flat_map(|policy| {
                 if contexts.contains(&number) {
                     return vec![policy.contexts];
                 }
@@ -305,21 +301,29 @@ fn of_disk(damage: &[Damage], disk: &DiskRef) -> Vec<Damage> {
 }
 
 /// The object that clients know by these versions, and its entry that made the newest of them.
-fn object_of(
+pub(crate) fn object_of(
     run: &Run,
     cluster: &str,
     stamps: &BTreeSet<Stamp>,
 ) -> Option<(ObjectNumber, Option<usize>)> {
-    let ledger = lock(&run.ledger);
-    stamps.iter().rev().find_map(|stamp| {
-        let entry_of = |number: ObjectNumber| {
-            let object = ledger.object(number);
-            let mut history = object.history.iter();
-            let entry = history.position(|entry| entry.write_stamp() == Some(*stamp));
-            entry.filter(|_| object.cluster == cluster).map(|entry| (number, Some(entry)))
+    let mut ledger = lock(&run.ledger);
+    let entry_of = |ledger: &Ledger, number: ObjectNumber, stamp: &Stamp| {
+        let mut history = ledger.object(number).history.iter();
+        history.position(|entry| entry.write_stamp() == Some(*stamp))
+    };
+    let written = stamps.iter().rev().find_map(|stamp| {
+        let entry = |number| Some((number, entry_of(&ledger, number, stamp)?));
+        let of_cluster = |(number, _): &(ObjectNumber, usize)| {
+            let from = &ledger.object(*number).cluster;
+            from == cluster || ledger.joins().reaches(from, cluster)
         };
-        ledger.numbers().find_map(entry_of)
-    })
+        ledger.numbers().filter_map(entry).find(of_cluster)
+    });
+    let (number, entry) = written?;
+    if ledger.object(number).cluster == cluster {
+        return Some((number, Some(entry)));
+    }
+    Some((ledger.twin(number, cluster)?, None))
 }
 
 /// Judges the disks of every cluster at rest.

@@ -6,9 +6,9 @@ use swarm_types::{Instant, Stamp};
 
 use super::copies::Known;
 use super::{Run, lock};
-use crate::damage::Buried;
+use crate::damage::{Buried, DamageLedger};
 use crate::ledger::legal::{Scope, Window};
-use crate::ledger::{Act, Entry, Ledger, Object, ObjectNumber};
+use crate::ledger::{Act, Entry, Ledger, Object, ObjectNumber, Outcome};
 use crate::oracle::image::Id;
 use crate::reach::{NodeNumber, NodeSet, Reach};
 
@@ -23,6 +23,8 @@ pub(crate) struct Faults {
     entries: Vec<EntryFacts>,
     /// The writes that their lifepoints may have ended.
     ended: BTreeSet<usize>,
+    /// The nodes of the cluster.
+    cluster: NodeSet,
 }
 
 /// The nodes that somebody could reach all the time.
@@ -53,8 +55,8 @@ struct EntryFacts {
 pub(crate) fn streams(run: &Run, object: ObjectNumber, seen: Option<Stamp>) -> BTreeSet<Id> {
     let (cluster, mut stamps): (String, BTreeSet<Stamp>) = {
         let ledger = lock(&run.ledger);
-        let object = ledger.object(object);
-        (object.cluster.clone(), object.history.iter().filter_map(Entry::write_stamp).collect())
+        let stamps = ledger.history(object).iter().filter_map(Entry::write_stamp).collect();
+        (ledger.object(object).cluster.clone(), stamps)
     };
     stamps.extend(seen);
     let (known, mut streams) = (Known::of(run), BTreeSet::new());
@@ -77,25 +79,35 @@ impl Faults {
         streams: &BTreeSet<Id>,
     ) -> Self {
         let reading = View::of(reach, nodes, window.started, window.ended);
-        let object = ledger.object(object);
-        let entries = facts(reach, &object.history, streams);
-        let is_found = |parent: &Object| {
-            let facts = facts(reach, &parent.history, &BTreeSet::new());
-            let is_write = |entry: &Entry| matches!(entry.act, Act::Write { .. });
-            parent.history.iter().zip(facts).any(|(entry, facts)| {
-                is_write(entry)
-                    && entry.ended.is_some_and(|ended| ended <= window.started)
-                    && facts.is_seen_from(reading)
+        let history = ledger.history(object);
+        let Object { cluster, parents, .. } = ledger.object(object);
+        let entries = facts(reach, cluster, &history, streams);
+        let is_done = |entry: &Entry| entry.ended.is_some_and(|ended| ended <= window.started);
+        // Whoever could write in a context that came from elsewhere had it.
+        let were_there = history
+            .iter()
+            .any(|entry| entry.is_acknowledged() && is_done(entry) && is_write(entry));
+        let is_found = |parent: &ObjectNumber| {
+            let parent = ledger.history(*parent);
+            let facts = facts(reach, cluster, &parent, &BTreeSet::new());
+            parent.iter().zip(facts).any(|(entry, facts)| {
+                let came = were_there && matches!(entry.outcome, Outcome::Elsewhere { .. });
+                is_write(entry) && (came || is_done(entry)) && facts.is_seen_from(reading)
             })
         };
-        let parents_in_reach = object.parents.iter().all(|parent| is_found(ledger.object(*parent)));
+        let parents_in_reach = parents.iter().all(is_found);
         let may_have_ended = |entry: &Entry| match entry.act {
             Act::Write { content, .. } => ledger.may_have_ended(object, content, window.ended),
             Act::Delete => false,
         };
-        let numbered = object.history.iter().enumerate();
+        let numbered = history.iter().enumerate();
         let ended = numbered.filter(|(_, entry)| may_have_ended(entry)).map(|(n, _)| n).collect();
-        Self { reading, parents_in_reach, entries, ended }
+        Self { reading, parents_in_reach, entries, ended, cluster: reach.all_of(cluster) }
+    }
+
+    /// The nodes of the cluster that is judged.
+    pub(crate) const fn cluster(&self) -> NodeSet {
+        self.cluster
     }
 
     /// What the read could reach all the time; `None` where that was the whole cluster.
@@ -110,9 +122,16 @@ impl Faults {
     }
 
     /// For judgements in which nobody reads; streams as in [`Self::of_read`].
-    pub(crate) fn of_nobody(reach: &Reach, history: &[Entry], streams: &BTreeSet<Id>) -> Self {
-        let entries = facts(reach, history, streams);
-        Self { reading: View::default(), parents_in_reach: false, entries, ended: BTreeSet::new() }
+    pub(crate) fn of_nobody(
+        ledger: &Ledger,
+        reach: &Reach,
+        object: ObjectNumber,
+        streams: &BTreeSet<Id>,
+    ) -> Self {
+        let of = &ledger.object(object).cluster;
+        let entries = facts(reach, of, &ledger.history(object), streams);
+        let (reading, cluster) = (View::default(), reach.all_of(of));
+        Self { reading, parents_in_reach: false, entries, ended: BTreeSet::new(), cluster }
     }
 }
 
@@ -154,29 +173,39 @@ impl View {
     }
 }
 
-/// What is known of the entries of one history.
-fn facts(reach: &Reach, history: &[Entry], streams: &BTreeSet<Id>) -> Vec<EntryFacts> {
-    let lost = |entry: &&Entry| entry.write_stamp().is_some() && !reach.damage.left_some(entry);
+fn is_write(entry: &Entry) -> bool {
+    matches!(entry.act, Act::Write { .. })
+}
+
+/// What is known of the entries of one history in a cluster.
+fn facts(
+    reach: &Reach,
+    cluster: &str,
+    history: &[Entry],
+    streams: &BTreeSet<Id>,
+) -> Vec<EntryFacts> {
+    let damage = reach.damage(cluster);
+    let lost = |entry: &&Entry| entry.write_stamp().is_some() && !damage.left_some(entry);
     // What a lost version took the place of was dropped for its sake.
     let lost = history.iter().filter(lost).filter_map(Entry::write_stamp).max();
     let of = |entry: &Entry| match entry.act {
-        Act::Write { .. } => EntryFacts::of_write(reach, entry, lost),
+        Act::Write { .. } => EntryFacts::of_write(reach, damage, entry, lost),
         Act::Delete => {
             // What it lies above tells nothing of it.
             let before =
                 history.iter().filter(|other| other.ended.is_some_and(|ended| ended <= entry.sent));
             let below = before.filter_map(Entry::write_stamp).max();
-            EntryFacts::of_delete(reach, entry, reach.damage.buried(streams, below, entry.sent))
+            EntryFacts::of_delete(reach, entry, damage.buried(streams, below, entry.sent))
         }
     };
     history.iter().map(of).collect()
 }
 
 impl EntryFacts {
-    fn of_write(reach: &Reach, entry: &Entry, lost: Option<Stamp>) -> Self {
+    fn of_write(reach: &Reach, damage: &DamageLedger, entry: &Entry, lost: Option<Stamp>) -> Self {
         let view = View::by(reach, entry);
         let is_dropped = entry.write_stamp() < lost;
-        let somewhere = reach.damage.left_some(entry) && !is_dropped;
+        let somewhere = damage.left_some(entry) && !is_dropped;
         let holders: NodeSet = entry.holders().iter().copied().collect();
         let holders = if somewhere { holders.and(reach.intact(entry)) } else { NodeSet::default() };
         Self { view, holders, missing_max: holders.len().saturating_sub(1), somewhere }
@@ -216,7 +245,6 @@ mod tests {
 
     use super::*;
     use crate::damage::Taken;
-    use crate::ledger::Outcome;
     use crate::ledger::legal::{Illegal, Seen, judge};
 
     const STREAM: Id = [5; 16];
@@ -241,7 +269,9 @@ mod tests {
             let node = |node| NodeRef { cluster: "main".to_owned(), node };
             let mut ledger = Ledger::new(1);
             let object = ledger.add(Object::new("a", "main", Some("/a".to_owned())));
-            Self { ledger, reach: Reach::new((1..=5).map(node).collect()), object }
+            let other = NodeRef { cluster: "dr".to_owned(), node: 1 };
+            let nodes = (1..=5).map(node).chain([other]).collect();
+            Self { ledger, reach: Reach::new(nodes), object }
         }
 
         fn ended(&mut self, act: Act, secs: u64, outcome: Outcome) {
@@ -269,7 +299,8 @@ mod tests {
             };
             let copies = BTreeSet::from([stamp(version)]);
             let (node, at) = (NodeNumber(node), at(secs));
-            self.reach.damage.took(Taken { node, at, disk: None, copies, records, last }, gone);
+            let taken = Taken { node, at, disk: None, copies, records, last };
+            self.reach.damage_mut(node).took(taken, gone);
         }
 
         fn judged(&self, seen: Seen) -> Result<(), Illegal> {
@@ -306,6 +337,28 @@ mod tests {
         story.take(1, 10, 20, true);
         let told = story.judged(OLD());
         assert_eq!(told, Err(Illegal::Resurrected { delete: 1 }), "that was what it deleted");
+    }
+
+    #[test]
+    fn what_another_cluster_loses_excuses_nobody_and_what_it_has_saves_nothing() {
+        let mut story = Story::new();
+        story.write(1, 10, 1);
+        // As if the other cluster had copies of the same version, and lost them.
+        let there = NodeNumber(5);
+        let taken = |node, secs, last| Taken {
+            node,
+            at: at(secs),
+            disk: None,
+            copies: BTreeSet::from([stamp(10)]),
+            records: BTreeMap::from([(STREAM, stamp(10))]),
+            last: if last { BTreeMap::from([(STREAM, stamp(10))]) } else { BTreeMap::new() },
+        };
+        let gone = BTreeMap::from([(stamp(10), 1)]);
+        story.reach.damage_mut(there).took(taken(there, 10, true), gone.clone());
+        assert_eq!(story.judged(Seen::Absent), Err(Illegal::Lost { write: 0 }));
+        let here = NodeNumber(0);
+        story.reach.damage_mut(here).took(taken(here, 20, true), gone);
+        assert_eq!(story.judged(Seen::Absent), Ok(()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::scope::streams;
 use super::{Run, lock};
 use crate::language::tell::listed;
 use crate::language::units::{show, show_size};
-use crate::ledger::{Act, Entry, Object, Outcome};
+use crate::ledger::{Act, Entry, Outcome};
 use crate::oracle::image;
 use crate::reach::Reach;
 use crate::verdict::Violation;
@@ -28,6 +28,7 @@ pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> 
         let streams = streams(run, object, None);
         let ledger = lock(&run.ledger);
         let reach = lock(&run.reach);
+        let asked = ledger.history(object);
         let object = ledger.object(object);
         lines.push(format!(
             "  {} on {}, seen at {}",
@@ -35,9 +36,9 @@ pub(crate) fn tell(run: &Run, violation: &Violation, faults: &[FaultResult]) -> 
             object.cluster,
             show(violation.at)
         ));
-        lines.extend(history(run, &reach, &object.history, violation));
+        lines.extend(history(run, &reach, &asked, violation));
         lines.extend(moves(run, &streams, violation.at));
-        lines.extend(copies(run, object));
+        lines.extend(copies(run, &object.cluster, &asked));
     } else {
         lines.push(format!("  seen at {}", show(violation.at)));
     }
@@ -102,15 +103,15 @@ fn is_plain(word: &str) -> bool {
     word.starts_with("stream=") || word.starts_with("node=")
 }
 
-/// What the disks hold now of the newest version that was acknowledged.
-fn copies(run: &Run, object: &Object) -> Option<String> {
+/// What the disks of the cluster hold now of the newest version that was acknowledged.
+fn copies(run: &Run, cluster: &str, history: &[Entry]) -> Option<String> {
     let written = |entry: &Entry| match entry.act {
         Act::Write { content, .. } => Some((entry.write_stamp()?, content)),
         Act::Delete => None,
     };
-    let (stamp, content) = object.history.iter().filter_map(written).max()?;
+    let (stamp, content) = history.iter().filter_map(written).max()?;
     let (mut whole, mut damaged, mut unread) = (Vec::new(), Vec::new(), Vec::new());
-    let nodes = run.world.nodes(&object.cluster);
+    let nodes = run.world.nodes(cluster);
     for disk in nodes.iter().flat_map(|node| run.world.disks(node)) {
         let image = run.world.image(&disk);
         let volume = match image::read(&*image) {
@@ -160,6 +161,10 @@ fn line(run: &Run, reach: &Reach, entry: &Entry) -> String {
         Outcome::Refused(status) => format!("refused: {status}"),
         Outcome::NotSent(why) => format!("never reached a node: {why}"),
         Outcome::Unknown(why) => format!("outcome unknown: {why}"),
+        Outcome::Elsewhere { stamp: Some(stamp) } => {
+            format!("acknowledged there as version {}", stamp.version)
+        }
+        Outcome::Elsewhere { stamp: None } => "elsewhere".to_owned(),
     };
     format!("{} {what} to {asked}; {ended} {outcome}", show_at(run.since_start(entry.sent)))
 }

@@ -68,13 +68,13 @@ pub(crate) async fn damage(
             Some(Disk { volume, .. }) => {
                 let hit = volume.hit_by(&ranges);
                 let journal = hit.journal;
-                lock(&run.reach).damage.rotten(applied.at, number, hit);
+                lock(&run.reach).damage_mut(number).rotten(applied.at, number, hit);
                 if journal && was_readable {
                     losses::journal_hit(run, disk, Arc::clone(volume));
                 }
             }
             // Nobody knew what was on it.
-            None => lock(&run.reach).damage.wiped(applied.at, number),
+            None => lock(&run.reach).damage_mut(number).wiped(applied.at, number),
         }
         losses::book(run, &node, &before, None);
         run.look_for_close_call();
@@ -159,9 +159,9 @@ fn without_copies(run: &Run, node: &NodeRef, before: &[Disk]) {
         Some(disk) => {
             let versions = disk.volume.versions().map(|(_, _, stamp)| stamp).collect();
             let hit = Hit { versions, journal: false, unfiled: true };
-            reach.damage.rotten(run.now(), number, hit);
+            reach.damage_mut(number).rotten(run.now(), number, hit);
         }
-        None => reach.damage.wiped(run.now(), number),
+        None => reach.damage_mut(number).wiped(run.now(), number),
     }
 }
 
@@ -295,7 +295,7 @@ pub(crate) fn note_damage(run: &Run) {
             DamageKind::Unsynced => {
                 let left = whole_on(run, &node, &damage.disk);
                 let number = run.number(&node);
-                lock(&run.reach).damage.all_but(damage.at, number, left);
+                lock(&run.reach).damage_mut(number).all_but(damage.at, number, left);
             }
         }
     }
@@ -317,10 +317,10 @@ fn misdirected(run: &Run, node: &NodeRef, damage: &Damage) {
     }
     let held = losses::held(run, [&damage.disk]);
     let Some(disk) = held.first() else {
-        return lock(&run.reach).damage.wiped(damage.at, number);
+        return lock(&run.reach).damage_mut(number).wiped(damage.at, number);
     };
     let hit = disk.volume.hit_by(&damage.ranges);
-    lock(&run.reach).damage.rotten(damage.at, number, hit.clone());
+    lock(&run.reach).damage_mut(number).rotten(damage.at, number, hit.clone());
     let whole = disk.copies();
     let copies = hit.versions.into_iter().filter(|stamp| !whole.contains(stamp)).collect();
     losses::took(run, node, copies, BTreeMap::new(), None);

@@ -1,7 +1,7 @@
 //! What destruction took from disks, and what it left nowhere: the damage ledger is told.
 //!
-//! Before something is destroyed the disks that it meets are read; afterwards they are read again, and every disk of every
-//! node is searched for another whole copy of what they lost, or for another record that is as new.
+//! Before something is destroyed the disks that it meets are read; afterwards they are read again, and every disk of the
+//! cluster is searched for another whole copy of what they lost, or for another record that is as new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use swarm_types::{Instant, Stamp};
 
 use crate::damage::Taken;
 use crate::oracle::image::{self, Id, Volume};
-use crate::run::copies::{Disk, Known, everywhere};
+use crate::run::copies::{Disk, Known};
 use crate::run::{Run, lock, protection};
 
 /// Unless the file says otherwise (Settings Reference, disk.obsoleteTimeout).
@@ -92,7 +92,7 @@ pub(crate) fn book_what_was_said(
     }
 }
 
-/// A node has lost these copies and records: books them, and those that are nowhere else.
+/// A node has lost these copies and records: books them, and those that are nowhere else in its cluster.
 pub(crate) fn took(
     run: &Run,
     node: &NodeRef,
@@ -102,7 +102,7 @@ pub(crate) fn took(
 ) {
     let (mut missing, mut last) = (copies.clone(), records.clone());
     let known = Known::of(run);
-    for disk in known.on(run, everywhere(run)) {
+    for disk in known.on(run, run.world.nodes(&node.cluster)) {
         if missing.is_empty() && last.is_empty() {
             break;
         }
@@ -118,11 +118,11 @@ pub(crate) fn took(
             }
         }
     }
-    let destroyed = protection::least_demanded(run, &missing);
+    let destroyed = protection::least_demanded(run, &node.cluster, &missing);
     let (node, at, disk) = (run.number(node), run.now(), gone.cloned());
     if !copies.is_empty() || !records.is_empty() {
         let taken = Taken { node, at, disk, copies, records, last };
-        lock(&run.reach).damage.took(taken, destroyed);
+        lock(&run.reach).damage_mut(node).took(taken, destroyed);
     }
 }
 
@@ -200,8 +200,10 @@ pub(crate) fn blank<'a>(run: &Run, disks: impl IntoIterator<Item = &'a DiskRef>)
 }
 
 fn counts_again(run: &Run, disk: &DiskRef) {
+    let Some(node) = run.world.plugged_into(disk).map(|node| run.number(&node)) else { return };
     if let Ok(disk) = Known::of(run).read(run, disk) {
-        lock(&run.reach).damage.returned(&disk.disk, &disk.copies(), &disk.records());
+        let (copies, records) = (disk.copies(), disk.records());
+        lock(&run.reach).damage_mut(node).returned(&disk.disk, &copies, &records);
     }
 }
 

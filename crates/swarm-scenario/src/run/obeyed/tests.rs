@@ -3,7 +3,8 @@
 use super::*;
 use crate::language;
 use crate::language::lifepoint::Lifepoint;
-use crate::ledger::Ledger;
+use crate::ledger::{Act, Ledger};
+use crate::reach::NodeNumber;
 use crate::report::RunReport;
 use crate::testing::{assert_held, run_text};
 
@@ -73,13 +74,13 @@ fn some_clock_may_have_ended_it_before_the_others() {
     let object = ledger.add(Object::new("x", "main", None));
     ledger.object_mut(object).intend(1, intent(&["[+60s] reps=2", "[] delete"]));
     let after = |secs: u64| Instant(secs * 1_000_000_000);
-    let ended =
-        |ledger: &Ledger, secs| ledger.may_have_ended(ledger.object(object), 1, after(secs));
+    ledger.sent(object, Act::Write { content: 1, length: 1 }, after(0), NodeNumber(0));
+    let ended = |ledger: &Ledger, secs| ledger.may_have_ended(object, 1, after(secs));
     ledger.set_clocks(Clocks { began: at(0), ahead: Duration::ZERO });
     assert_eq!([59, 60].map(|secs| ended(&ledger, secs)), [false, true]);
     ledger.set_clocks(Clocks { began: at(0), ahead: Duration::from_secs(30) });
     assert_eq!([29, 30].map(|secs| ended(&ledger, secs)), [false, true]);
-    assert!(!ledger.may_have_ended(ledger.object(object), 2, after(9_999)));
+    assert!(!ledger.may_have_ended(object, 2, after(9_999)));
 }
 
 const WORLD: &str = r#"

@@ -3,6 +3,7 @@
 //! Knows nothing of how a scenario is carried out.
 
 mod comparison;
+pub mod domains;
 pub mod guide;
 pub mod lifepoint;
 pub mod model;

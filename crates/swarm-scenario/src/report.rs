@@ -79,6 +79,8 @@ pub struct RunReport {
     pub closest: Option<ClosestReport>,
     /// How the clusters mended their losses; `None` if no volume was lost.
     pub recovery: Option<RecoveryReport>,
+    /// What feeds carried.
+    pub feeds: Vec<FeedReport>,
     /// Steps and workloads that waited for what never came.
     pub never: Vec<String>,
     /// The failure, told.
@@ -163,6 +165,40 @@ impl RecoveryReport {
     }
 }
 
+/// What one feed carried.
+#[derive(Debug, Clone)]
+pub struct FeedReport {
+    /// Its name.
+    pub name: String,
+    /// How many acknowledged changes it was to carry.
+    pub changes: usize,
+    /// How long they took to be at the target: half of them, 99 in 100, the slowest; `None` where that never came.
+    pub rpo: [Option<Duration>; 3],
+    /// From the end of the last fault until nothing was missing; `None` if that never came.
+    pub drain: Option<Duration>,
+    /// Bytes from the one cluster to the other; `None` where nobody counts them.
+    pub bytes: Option<u64>,
+}
+
+impl FeedReport {
+    /// `rpo p99 41s`; `None` where there was nothing to carry.
+    fn told(&self) -> Option<String> {
+        let p99 = self.rpo[1].map_or("never".to_owned(), show);
+        (self.changes > 0).then(|| format!("rpo p99 {p99}"))
+    }
+
+    fn json(&self) -> Value {
+        let [p50, p99, max] = self.rpo.map(|delay| delay.map(seconds));
+        json!({
+            "name": self.name,
+            "changes": self.changes,
+            "rpo": { "p50": p50, "p99": p99, "max": max },
+            "drain_s": self.drain.map(seconds),
+            "sent_bytes": self.bytes,
+        })
+    }
+}
+
 /// One violation.
 #[derive(Debug, Clone)]
 pub struct ViolationReport {
@@ -200,6 +236,10 @@ impl RunReport {
             show(self.simulated),
             self.operations
         );
+        for feed in &self.feeds {
+            let name = if self.feeds.len() > 1 { format!("{} ", feed.name) } else { String::new() };
+            line.push_str(&feed.told().map_or(String::new(), |told| format!(", {name}{told}")));
+        }
         if let Some(recovery) = &self.recovery {
             line.push_str(&format!(", {}", recovery.told()));
         }
@@ -257,6 +297,7 @@ impl RunReport {
                 "recovery_time_s": recovery.longest.map(seconds),
                 "copies_moved": recovery.copies_moved,
             })),
+            "feeds": self.feeds.iter().map(FeedReport::json).collect::<Vec<_>>(),
             "never_came": self.never,
             "waived": self.waived,
             "replay": self.replay,
@@ -300,6 +341,7 @@ mod tests {
             violations: Vec::new(),
             closest: None,
             recovery: None,
+            feeds: Vec::new(),
             never: Vec::new(),
             story: (0..40).map(|line| format!("line {line}")).collect(),
             waived: Vec::new(),
@@ -357,6 +399,25 @@ mod tests {
         let told = ", 2 volumes lost, not fully recovered, 0 copies moved";
         assert!(report.line().ends_with(told), "{}", report.line());
         assert_eq!(report.json()["recovery"]["recovery_time_s"], Value::Null);
+    }
+
+    #[test]
+    fn what_feeds_carried_is_told_by_their_names_if_there_are_several() {
+        let mut report = report(Verdict::Held);
+        let feed = |name: &str, p99: Option<u64>| FeedReport {
+            name: name.to_owned(),
+            changes: 30,
+            rpo: [Some(Duration::from_secs(1)), p99.map(Duration::from_secs), None],
+            drain: None,
+            bytes: Some(7),
+        };
+        report.feeds = vec![feed("to-dr", Some(41))];
+        assert!(report.line().ends_with(", rpo p99 41s"), "{}", report.line());
+        let json = &report.json()["feeds"][0];
+        assert_eq!((&json["rpo"]["p99"], &json["rpo"]["max"]), (&json!(41.0), &Value::Null));
+        report.feeds.push(feed("back", None));
+        let told = ", to-dr rpo p99 41s, back rpo p99 never";
+        assert!(report.line().ends_with(told), "{}", report.line());
     }
 
     #[test]

@@ -5,10 +5,14 @@
 
 mod answers;
 mod board;
+mod carried;
+mod compare;
 mod copies;
 mod drive;
 mod expect;
 mod faults;
+mod fed;
+mod feeds;
 mod finish;
 mod idle;
 mod look;
@@ -45,7 +49,8 @@ pub(crate) use expect::Expected;
 use copies::{Known, NotRead};
 
 use crate::closest::{Census, Closest};
-use crate::language::model::{Event, Scenario, Start, Via, When, Window};
+use crate::language::model::{Event, Scenario, Start, Verb, Via, When, Window};
+use crate::ledger::family::Joins;
 use crate::ledger::{Ledger, ObjectNumber};
 use crate::oracle::tasks::Tasks;
 use crate::reach::{NodeNumber, NodeSet, Reach};
@@ -65,6 +70,8 @@ pub struct Progress {
     pub operations: AtomicU64,
     /// Faults in force.
     pub faults: AtomicU64,
+    /// Feeds whose target has not got all that was acknowledged.
+    pub feeds_behind: AtomicU64,
 }
 
 /// Which kind of world a run is in.
@@ -86,6 +93,10 @@ pub(crate) struct Run {
     pub(crate) closest: Mutex<Closest>,
     /// What was lost, and made anew.
     pub(crate) tally: Mutex<tally::Tally>,
+    /// What is known of the feeds by their names.
+    pub(crate) feeds: Mutex<feeds::All>,
+    /// What they have carried.
+    pub(crate) carried: Mutex<carried::Carried>,
     /// The tasks of nodes that nobody had asked for anything.
     idle_tasks: Mutex<BTreeMap<NodeRef, Tasks>>,
     pub(crate) board: Arc<board::Board>,
@@ -139,9 +150,13 @@ impl Run {
             .iter()
             .map(|workload| (workload.name.clone(), workload::State::new(workload)))
             .collect();
+        let mut ledger = Ledger::new(seed);
+        ledger.set_joins(joins(&scenario));
         Self {
             board: Arc::new(board::Board::new(wanted(&scenario))),
-            ledger: Mutex::new(Ledger::new(seed)),
+            ledger: Mutex::new(ledger),
+            feeds: Mutex::default(),
+            carried: Mutex::new(carried::Carried::new(&scenario)),
             reach: Mutex::new(reach),
             violations: Mutex::default(),
             closest: Mutex::default(),
@@ -280,7 +295,7 @@ impl Run {
         let up = self.running();
         let ledger = lock(&self.ledger);
         let reach = lock(&self.reach);
-        lock(&self.closest).acknowledged(&ledger, &reach.damage, object, entry, up);
+        lock(&self.closest).acknowledged(&ledger, &reach, object, entry, up);
     }
 
     /// A fault has taken a node or bytes away: perhaps an object has fewer usable copies than ever.
@@ -296,14 +311,14 @@ impl Run {
             for disk in self.world.disks(reach.node(node)) {
                 match known.read(self, &disk) {
                     Ok(disk) => {
-                        census.take(node, &*disk.image, &disk.volume, &ledger, &reach.damage);
+                        census.take(node, &*disk.image, &disk.volume, &ledger, &reach);
                     }
                     Err(NotRead::Nothing) => {}
                     Err(NotRead::Unknown) => census.cannot_read(node),
                 }
             }
         }
-        lock(&self.closest).look(&ledger, &reach.damage, &census, up, self.now());
+        lock(&self.closest).look(&ledger, &reach, &census, up, self.now());
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -335,6 +350,17 @@ impl Run {
     }
 }
 
+/// Which clusters of a scenario have to do with each other.
+fn joins(scenario: &Scenario) -> Joins {
+    let feeds =
+        scenario.feeds.iter().filter_map(|feed| Some((feed.from.clone(), feed.to.clone()?)));
+    let restores = scenario.steps.iter().filter_map(|step| match &step.verb {
+        Verb::Restore { from, to, .. } if from != to => Some((from.clone(), to.clone())),
+        _ => None,
+    });
+    Joins::new(&feeds.collect::<Vec<_>>(), &restores.collect::<Vec<_>>())
+}
+
 /// The events that some step, workload or expectation waits for.
 fn wanted(scenario: &Scenario) -> BTreeSet<Event> {
     let of_start = |start: &Start| match start {
@@ -344,7 +370,7 @@ fn wanted(scenario: &Scenario) -> BTreeSet<Event> {
     let steps = scenario.steps.iter().filter_map(|step| of_start(&step.start));
     // Before the next of many, the steps themselves look at the clusters.
     let until = scenario.steps.iter().filter_map(|step| step.each.as_ref()?.until.clone());
-    let until = until.filter(|event| !matches!(event, Event::Protected(_)));
+    let until = until.filter(|event| !matches!(event, Event::Protected(_) | Event::Drained(_)));
     let workloads =
         scenario.workloads.iter().filter_map(|workload| of_start(workload.start.as_ref()?));
     let expects = scenario.expects.iter().filter_map(|expect| match &expect.when {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use swarm_cluster::{ClusterSpec, DiskKind, InterLinkSpec};
 
-use crate::language::model::{Pace, Scenario, Start, Step, Workload};
+use crate::language::model::{Feed, FeedMode, Pace, Scenario, Start, Step, Workload};
 use crate::language::tell::{show_latency, show_offset, show_share};
 use crate::language::timeline::{self, Times};
 use crate::language::units::{Span, show, show_size};
@@ -31,6 +31,7 @@ pub fn show_scenario(scenario: &Scenario) -> Vec<String> {
         lines.extend(world(name, cluster));
     }
     lines.extend(scenario.links.iter().map(|(name, spec)| link(name, spec)));
+    lines.extend(scenario.feeds.iter().map(feed));
     let contexts = scenario.domains.iter().chain(&scenario.buckets);
     let contexts: Vec<&str> = contexts.map(|context| context.path.as_str()).collect();
     if !contexts.is_empty() {
@@ -54,6 +55,17 @@ fn link(name: &str, link: &InterLinkSpec) -> String {
         link.bandwidth_bits / 1_000_000,
         show_share(link.loss_ppm)
     )
+}
+
+fn feed(feed: &Feed) -> String {
+    let Feed { name, from, to, fields, by_step } = feed;
+    let to = to.as_ref().or(fields.cluster_name.as_ref()).map_or("elsewhere", String::as_str);
+    let deletes = if feed.propagates() { "" } else { ", without deletes" };
+    let rests = if fields.paused == Some(true) { ", at rest at first" } else { "" };
+    let by_step = if *by_step { ", when a step creates it" } else { "" };
+    let mode = fields.mode.unwrap_or(FeedMode::Post).word();
+    let domains = feed.domains().shown();
+    format!("  {name}: from {from} to {to} by {mode}: {domains}{deletes}{rests}{by_step}")
 }
 
 fn world(name: &str, cluster: &ClusterSpec) -> Vec<String> {

@@ -14,7 +14,7 @@ use swarm_cluster::sim::{self, Finished, RunError, RunOptions, TraceMode};
 use crate::catalogue::Loaded;
 use crate::language::model::Scenario;
 use crate::report::{
-    ClosestReport, ExpectationReport, FaultReport, RecoveryReport, RunReport, Verdict,
+    ClosestReport, ExpectationReport, FaultReport, FeedReport, RecoveryReport, RunReport, Verdict,
     ViolationReport,
 };
 use crate::run::{Kind, Progress, Run, RunResult, drive};
@@ -88,6 +88,7 @@ impl RunReport {
             violations: Vec::new(),
             closest: None,
             recovery: None,
+            feeds: Vec::new(),
             never: Vec::new(),
             story: Vec::new(),
             waived: scenario
@@ -164,6 +165,17 @@ pub(crate) fn fill_in(report: &mut RunReport, result: &RunResult) {
         longest: recovery.longest,
         copies_moved: result.copies_moved,
     });
+    report.feeds = result
+        .feeds
+        .iter()
+        .map(|feed| FeedReport {
+            name: feed.name.clone(),
+            changes: feed.changes,
+            rpo: feed.rpo,
+            drain: feed.drain,
+            bytes: feed.bytes,
+        })
+        .collect();
     report.never.clone_from(&result.never);
     report.story = story(result);
     let failed =

@@ -22,6 +22,10 @@ pub(crate) enum Invariant {
     Obeyed,
     /// Space adds up, index and journal agree.
     Tidy,
+    /// The target of a feed has what the feed selects.
+    Fed,
+    /// Nobody says that something is at the target before it is.
+    Honest,
     /// No panic, no task stuck, no unbounded queue, no 5xx for bad input.
     Alive,
 }
@@ -37,6 +41,8 @@ impl Invariant {
             Self::Protected => "protected",
             Self::Obeyed => "obeyed",
             Self::Tidy => "tidy",
+            Self::Fed => "fed",
+            Self::Honest => "honest",
             Self::Alive => "alive",
         }
     }
@@ -62,6 +68,12 @@ impl Invariant {
             }
             Self::Tidy => {
                 "used + free + trapped = capacity; the journal is the truth and the index a cache (How Swarm Manages Trapped Space; our choice)"
+            }
+            Self::Fed => {
+                "a feed brings every object that it selects to its target, and deletes too (Replication Feeds; at rest all of them is our choice)"
+            }
+            Self::Honest => {
+                "status 0 says that nothing is left to be done for the feed (SCSP SEND)"
             }
             Self::Alive => {
                 "no node panics, nothing waits for ever or grows without bound, no 5xx for a request that is merely wrong (our choice)"

@@ -203,9 +203,14 @@ fn progress_line(job: &Job, progress: &Progress) -> String {
     let seconds = progress.simulated_ns.load(Ordering::Relaxed) / 1_000_000_000;
     let operations = progress.operations.load(Ordering::Relaxed);
     let faults = progress.faults.load(Ordering::Relaxed);
+    let behind = match progress.feeds_behind.load(Ordering::Relaxed) {
+        0 => String::new(),
+        1 => ", 1 feed behind".to_owned(),
+        feeds => format!(", {feeds} feeds behind"),
+    };
     let name = &job.loaded.scenario.name;
     format!(
-        "{name} seed {}: {}m{:02}s simulated, {operations} operations, {faults} faults active",
+        "{name} seed {}: {}m{:02}s simulated, {operations} operations, {faults} faults active{behind}",
         job.seed,
         seconds / 60,
         seconds % 60

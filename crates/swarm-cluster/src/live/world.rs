@@ -346,6 +346,18 @@ impl World for LiveClusters {
         }))
     }
 
+    fn peek(&self, disk: &DiskRef, offset: u64, out: &mut [u8]) {
+        out.fill(0);
+        let read = self.disk_file(disk).and_then(|path| {
+            let read = File::open(&path).and_then(|file| read_until_end(&file, offset, out));
+            read.map_err(|error| format!("{}: {error}", path.display()))
+        });
+        if let Err(why) = read {
+            tracing::warn!(%disk, why, "a disk cannot be read; it is shown as blank");
+            out.fill(0);
+        }
+    }
+
     fn index(&self, _: &DiskRef) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         // The database belongs to the running node.
         None
@@ -392,6 +404,18 @@ impl Image for Snapshot {
                 .copy_from_slice(&block[within(from, *at)..within(until, *at)]);
         }
     }
+}
+
+/// Fills as much as the file has from this place on.
+fn read_until_end(file: &File, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < out.len() {
+        match file.read_at(&mut out[done..], offset + done as u64)? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(())
 }
 
 /// Calls with every block of the file that is not all zeros, and where it begins.

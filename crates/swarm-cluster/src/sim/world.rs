@@ -269,6 +269,10 @@ impl World for SimWorld {
         Box::new(Snapshot(self.handle.image(self.disk(disk).expect("a disk of World::disks"))))
     }
 
+    fn peek(&self, disk: &DiskRef, offset: u64, out: &mut [u8]) {
+        self.handle.peek(self.disk(disk).expect("a disk of World::disks"), offset, out);
+    }
+
     fn index(&self, disk: &DiskRef) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         self.disk(disk).ok().map(|disk| self.handle.index(disk))
     }

@@ -1,8 +1,8 @@
 //! The tables of the user's guide, made of the words, each between two marks in its text.
 
 use super::words::{
-    CLUSTER, CONTEXT, DISK_STATES, EVENTS, EXPECT, INVARIANTS, METRICS, NODE_STATES, SELECTORS,
-    STEP, SUBJECTS, TOP, Takes, VERBS, WORKLOAD, Word,
+    CLUSTER, CONTEXT, DISK_STATES, EVENTS, EXPECT, FEED, FEED_STATES, INVARIANTS, METRICS,
+    NODE_STATES, SELECTORS, STEP, SUBJECTS, TOP, Takes, VERBS, WORKLOAD, Word,
 };
 
 /// Begins a table; its name and ` -->` follow.
@@ -32,6 +32,7 @@ fn table(name: &str) -> Option<String> {
         "file" => keys(TOP, ""),
         "cluster" => keys(CLUSTER, ""),
         "context" => keys(CONTEXT, ""),
+        "feed" => keys(FEED, ""),
         "workload" => keys(WORKLOAD, ""),
         "step" => keys(STEP, ""),
         "expect" => keys(EXPECT, ""),
@@ -71,12 +72,14 @@ fn table(name: &str) -> Option<String> {
         ),
         "states" => rows_of(
             &["of", "states"],
-            [("a node", NODE_STATES), ("a disk", DISK_STATES)].into_iter().map(|(of, states)| {
-                [
-                    of.to_owned(),
-                    states.iter().map(|state| code(state)).collect::<Vec<_>>().join(", "),
-                ]
-            }),
+            [("a node", NODE_STATES), ("a disk", DISK_STATES), ("a feed", FEED_STATES)]
+                .into_iter()
+                .map(|(of, states)| {
+                    [
+                        of.to_owned(),
+                        states.iter().map(|state| code(state)).collect::<Vec<_>>().join(", "),
+                    ]
+                }),
         ),
         "not yet" => not_yet(),
         _ => return None,
@@ -170,7 +173,9 @@ fn not_yet() -> String {
         if let Takes::Named(words) = word.takes {
             add(&format!("`[{}.…]`", word.word), later(words));
             for inner in words {
-                if let Takes::Table(words) | Takes::Weights(words) = inner.takes {
+                if let Takes::Table(words) | Takes::Weights(words) | Takes::OneOf(words) =
+                    inner.takes
+                {
                     add(&code(inner.word), later(words));
                 }
             }

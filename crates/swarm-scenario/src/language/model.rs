@@ -2,6 +2,7 @@
 //!
 //! Built by [`super::read`] from a file, or by hand in tests and examples. Nothing here knows how it is carried out.
 
+mod feed;
 mod verb;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use swarm_cluster::{ClusterSpec, DiskRef, InterLinkSpec, NodeRef};
 
+pub use self::feed::{Feed, FeedFields, FeedMode, FeedVerb};
 pub use self::verb::{
     ClockVerb, Company, Direction, DiskVerb, NetworkVerb, Power, RECOVERY_SUSPENDED, Request,
     Retire, Truncated, Verb,
@@ -38,6 +40,8 @@ pub struct Scenario {
     pub clusters: BTreeMap<String, ClusterSpec>,
     /// The networks between two of them, by name.
     pub links: BTreeMap<String, InterLinkSpec>,
+    /// What carries objects from one of them to another.
+    pub feeds: Vec<Feed>,
     /// Domains to create before the clock of the scenario starts.
     pub domains: Vec<Context>,
     /// Buckets to create, as `DOMAIN/BUCKET`.
@@ -119,6 +123,8 @@ pub struct Workload {
     pub sizes: Vec<(u64, u32)>,
     /// Number of keys: names, or objects kept alive.
     pub keys: u32,
+    /// The workload whose names these are.
+    pub names_of: String,
     /// Share of writes that go over an object that is there, in parts per million.
     pub overwrite_ppm: u32,
     /// Headers of every write.
@@ -166,9 +172,21 @@ pub enum Operation {
     Info,
     /// Something that no client should send.
     Malformed,
+    /// SEND.
+    Send,
 }
 
 impl Operation {
+    const ALL: [Self; 7] = [
+        Self::Write,
+        Self::Read,
+        Self::Delete,
+        Self::Update,
+        Self::Info,
+        Self::Malformed,
+        Self::Send,
+    ];
+
     /// As the language writes it.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -179,15 +197,14 @@ impl Operation {
             Self::Update => "update",
             Self::Info => "info",
             Self::Malformed => "malformed",
+            Self::Send => "send",
         }
     }
 
     /// The operation of that name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Write, Self::Read, Self::Delete, Self::Update, Self::Info, Self::Malformed]
-            .into_iter()
-            .find(|op| op.word() == word)
+        Self::ALL.into_iter().find(|op| op.word() == word)
     }
 }
 
@@ -312,6 +329,8 @@ pub enum Event {
     Protected(String),
     /// An object that was there answers 404.
     Gone(ObjectRef),
+    /// Nothing waits in a feed.
+    Drained(String),
 }
 
 /// Something that is done to the clusters.
@@ -510,6 +529,24 @@ pub enum Subject {
         /// Name of the `remember` that took it.
         snapshot: String,
     },
+    /// Nothing waits in a feed and nothing is under way.
+    Drained(String),
+    /// A feed is in this state.
+    FeedState {
+        /// The feed.
+        feed: String,
+        /// The word for the state.
+        is: String,
+    },
+    /// Clients of both clusters see the same of what feeds carry between them.
+    SameObjects(String, String),
+    /// Clients of a cluster see what was acknowledged in another.
+    HoldsAll {
+        /// The one that is asked.
+        cluster: String,
+        /// The one whose clients wrote.
+        of: String,
+    },
     /// A metric.
     Metric {
         /// Whose, and which.
@@ -550,6 +587,10 @@ pub enum Metric {
     Workload(String, WorkloadMetric),
     /// Of a cluster.
     Cluster(String, ClusterMetric),
+    /// Of a feed.
+    Feed(String, FeedMetric),
+    /// The bytes that a link carried, of the clusters at its ends.
+    Bytes(String),
 }
 
 /// A metric of a workload.
@@ -572,6 +613,19 @@ pub enum ClusterMetric {
     RecoveryTime,
     /// Replicas that no client's write made.
     CopiesMoved,
+}
+
+/// A metric of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedMetric {
+    /// From an acknowledgement until the target has it, in nanoseconds.
+    Rpo(Percentile),
+    /// From the end of the last fault until nothing is missing, in nanoseconds.
+    DrainTime,
+    /// Objects that the target has not got.
+    Backlog,
+    /// How long the oldest of them has been waiting, in nanoseconds.
+    OldestPending,
 }
 
 /// A point of a distribution.

@@ -29,6 +29,12 @@ impl Pattern {
     }
 }
 
+impl From<regex::Regex> for Pattern {
+    fn from(regex: regex::Regex) -> Self {
+        Self(regex)
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}/", self.0.as_str())

@@ -5,6 +5,7 @@
 
 mod expect;
 mod fault;
+mod feed;
 mod link;
 mod manage;
 mod metric;
@@ -93,10 +94,14 @@ struct Names {
     workloads: BTreeSet<String>,
     /// Links and the clusters that they are between.
     links: BTreeMap<String, (String, String)>,
+    /// Feeds, where they begin, and where they end if that is in this file.
+    feeds: BTreeMap<String, (String, Option<String>)>,
     /// Steps with a name, and their verbs.
     steps: BTreeMap<String, String>,
     /// Workloads that a step starts.
     started: BTreeSet<String>,
+    /// Feeds that a step creates.
+    created: BTreeSet<String>,
 }
 
 impl Names {
@@ -141,6 +146,9 @@ impl<'v> File<'v> {
         let clusters = self.clusters();
         let links = link::links(self.reader, &clusters, self.named_tables("link"));
         let names = self.collect_names(&clusters, &links);
+        let feeds = feed::feeds(self.reader, &clusters, self.named_tables("feed"), |feed| {
+            names.created.contains(feed)
+        });
         let limit = self.limit();
         let line = |span: &Range<usize>| {
             self.text.get(..span.start).unwrap_or("").matches('\n').count() + 1
@@ -194,6 +202,7 @@ impl<'v> File<'v> {
             expects,
             clusters,
             links,
+            feeds,
             not_live: Vec::new(),
             only_live: Vec::new(),
         }
@@ -314,6 +323,12 @@ impl<'v> File<'v> {
             take(&name);
             names.workloads.insert(name.value);
         }
+        for (name, value) in self.named_tables("feed") {
+            take(&name);
+            let table = value.get_ref().as_table();
+            let text = |key: &str| Some(table?.get(key)?.get_ref().as_str()?.to_owned());
+            names.feeds.insert(name.value, (text("from").unwrap_or_default(), text("to")));
+        }
         names.domains.extend(self.named_tables("domain").into_iter().map(|(name, _)| name.value));
         names.buckets.extend(self.named_tables("bucket").into_iter().map(|(name, value)| {
             let on = value.get_ref().as_table().and_then(|table| table.get("on"));
@@ -335,6 +350,9 @@ impl<'v> File<'v> {
             }
             if let (true, Some((workload, _))) = (verb == "start-workload", text("workload")) {
                 names.started.insert(workload);
+            }
+            if let (true, Some((feed, _))) = (verb == "create-feed", text("feed")) {
+                names.created.insert(feed);
             }
         }
         names

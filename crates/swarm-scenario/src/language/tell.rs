@@ -7,8 +7,8 @@ use swarm_cluster::{DiskFault, LatencySpec, LinkChange};
 
 use super::model::{
     ClockVerb, ClusterMetric, Company, Comparison, Counted, Direction, DiskSelector, DiskVerb,
-    Event, Is, Metric, NetworkVerb, NodeSelector, ObjectRef, Percentile, Power, Retire, Start,
-    Subject, Targets, Truncated, Verb, Via, When, Window, WorkloadMetric,
+    Event, FeedMetric, Is, Metric, NetworkVerb, NodeSelector, ObjectRef, Percentile, Power, Retire,
+    Start, Subject, Targets, Truncated, Verb, Via, When, Window, WorkloadMetric,
 };
 use super::units::{Span, show, show_size};
 
@@ -36,6 +36,7 @@ impl fmt::Display for Event {
             Self::AtRest(cluster) => write!(f, "{cluster} at rest"),
             Self::Protected(cluster) => write!(f, "{cluster} fully protected"),
             Self::Gone(object) => write!(f, "{} is gone", object.object),
+            Self::Drained(feed) => write!(f, "{feed} drained"),
         }
     }
 }
@@ -141,6 +142,10 @@ impl fmt::Display for Verb {
             Self::MountStale(of) => write!(f, "mount-stale {of}"),
             Self::Set { cluster, name, value } => write!(f, "set {name} of {cluster} to {value}"),
             Self::Remember(cluster) => write!(f, "remember {cluster}"),
+            Self::Feed(verb, feed) => write!(f, "{} {feed}", verb.word()),
+            Self::Restore { snapshot, from, to } => {
+                write!(f, "restore {snapshot} from {from} to {to}")
+            }
         }
     }
 }
@@ -288,6 +293,12 @@ impl fmt::Display for Subject {
             Self::State { of, is } => write!(f, "{of} {is}"),
             Self::Reports { of, is } => write!(f, "{of} reports {is}"),
             Self::Equals { cluster, snapshot } => write!(f, "{cluster} equals {snapshot}"),
+            Self::Drained(feed) => write!(f, "{feed} drained"),
+            Self::FeedState { feed, is } => write!(f, "{feed} {is}"),
+            Self::SameObjects(one, other) => write!(f, "same objects on {one} and {other}"),
+            Self::HoldsAll { cluster, of } => {
+                write!(f, "{cluster} holds every acknowledged object of {of}")
+            }
             Self::Metric { metric, is, value } => {
                 write!(f, "{metric} {} {}", is.word(), metric.shown(*value))
             }
@@ -300,6 +311,8 @@ impl fmt::Display for Metric {
         match self {
             Self::Workload(of, metric) => write!(f, "{metric} of {of}"),
             Self::Cluster(of, metric) => write!(f, "{metric} of {of}"),
+            Self::Feed(of, metric) => write!(f, "{metric} of {of}"),
+            Self::Bytes(of) => write!(f, "bytes of {of}"),
         }
     }
 }
@@ -327,6 +340,19 @@ impl fmt::Display for ClusterMetric {
     }
 }
 
+impl fmt::Display for FeedMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rpo(Percentile::P50) => "rpo p50",
+            Self::Rpo(Percentile::P99) => "rpo p99",
+            Self::Rpo(Percentile::Max) => "rpo max",
+            Self::DrainTime => "drain time",
+            Self::Backlog => "backlog",
+            Self::OldestPending => "oldest pending",
+        })
+    }
+}
+
 impl Metric {
     /// A value of it as people write it.
     pub(crate) fn shown(&self, value: u64) -> String {
@@ -339,6 +365,9 @@ impl Metric {
             Self::Cluster(_, ClusterMetric::UsedSpace) => show_size(value),
             Self::Cluster(_, ClusterMetric::RecoveryTime) => show(Duration::from_nanos(value)),
             Self::Cluster(_, ClusterMetric::CopiesMoved) => value.to_string(),
+            Self::Feed(_, FeedMetric::Backlog) => value.to_string(),
+            Self::Feed(..) => show(Duration::from_nanos(value)),
+            Self::Bytes(_) => show_size(value),
         }
     }
 }

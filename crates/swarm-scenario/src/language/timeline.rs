@@ -97,7 +97,7 @@ pub(crate) fn whose(event: &Event) -> Option<&str> {
         Event::Starts(name) | Event::Ends(name) => Some(name),
         Event::Acknowledged { workload, .. } | Event::HalfSent { workload, .. } => Some(workload),
         Event::Gone(object) => Some(&object.object),
-        Event::Healthy(_) | Event::AtRest(_) | Event::Protected(_) => None,
+        Event::Healthy(_) | Event::AtRest(_) | Event::Protected(_) | Event::Drained(_) => None,
     }
 }
 
@@ -123,7 +123,9 @@ fn lasts_workload(workload: &Workload, steps: &[Step]) -> Option<Span> {
 
 /// How long after its base a step ends; `None` where that depends on the run.
 fn lasts_step(step: &Step) -> Option<Span> {
-    if step.each.is_some() || matches!(step.verb, Verb::Request(_) | Verb::Remember(_)) {
+    let takes_long =
+        matches!(step.verb, Verb::Request(_) | Verb::Remember(_) | Verb::Restore { .. });
+    if step.each.is_some() || takes_long {
         return None;
     }
     let down = match &step.verb {

@@ -5,6 +5,7 @@
 //! and never mistaken for a spelling mistake.
 
 mod expect;
+mod feed;
 mod step;
 mod word;
 
@@ -12,6 +13,7 @@ pub use expect::{
     DISK_STATES, EVENTS, EXPECT, Form, INVARIANTS, METRICS, MetricWord, NODE_STATES, SUBJECTS,
     SubjectWord,
 };
+pub use feed::{FEED, FEED_DOMAINS, FEED_MODES, FEED_SSL, FEED_STATES, FEED_TYPES};
 pub use step::{SELECTORS, STEP, VERBS, VerbWord};
 pub use word::{Takes, Word};
 
@@ -32,6 +34,12 @@ pub const TOP: &[Word] = &[
     word("link", Takes::Named(LINK), "`[link.NAME]`: the network between two clusters")
         .or("as near as the nodes of one cluster"),
     word(
+        "feed",
+        Takes::Named(FEED),
+        "`[feed.NAME]`: carries objects from one cluster to another; it is there when the clock starts, unless a `create-feed` names it",
+    )
+    .or("none"),
+    word(
         "domain",
         Takes::Named(CONTEXT),
         "`[domain.\"D\"]`: created before the scenario's clock starts",
@@ -42,7 +50,6 @@ pub const TOP: &[Word] = &[
     word("step", Takes::Steps, "`[[step]]`: what is done to the clusters").or("none"),
     word("expect", Takes::Expects, "`[[expect]]`: what must hold besides the invariants")
         .or("none"),
-    later("feed"),
 ];
 
 /// Those of them that a file cannot do without.
@@ -176,6 +183,12 @@ pub const WORKLOAD: &[Word] = &[
 pub const KEYS: &[Word] = &[
     word("count", Takes::Count, "names, or objects kept alive").or("500"),
     word("overwrite", Takes::Share, "of writes that go over something that is there").or("`0%`"),
+    word(
+        "with",
+        Takes::Name,
+        "the names are those of this workload, so that clients of two clusters meet",
+    )
+    .or("its own"),
 ];
 /// `retry` of a workload.
 pub const RETRY: &[Word] = &[
@@ -199,9 +212,12 @@ pub const OPERATIONS: &[Word] = &[
         "malformed",
         "requests that are wrong in ways drawn by the seed: each must be refused and store nothing",
     ),
+    choice(
+        "send",
+        "SEND to all feeds of the cluster with a time-out: it waits until the object is where they carry it",
+    ),
     later("append"),
     later("copy"),
     later("list"),
     later("multipart"),
-    later("send"),
 ];

@@ -8,7 +8,7 @@ use std::ops::Range;
 use swarm_cluster::Image;
 use swarm_types::{Etag, Stamp, Version};
 
-use super::record::{burial_len, slots_len};
+use super::record::{Slot, burial_len, slots, slots_len};
 
 pub(crate) const BLOCK: u64 = 4096;
 const BODY_BLOCK: usize = 65_536;
@@ -367,23 +367,135 @@ fn group_at(image: &dyn Image, superblock: &Superblock, half: &Half, at: u64) ->
     })
 }
 
+/// How far a chain of groups has been read.
+#[derive(Debug, Clone, Copy)]
+struct Chain {
+    at: u64,
+    expected: u64,
+    previous: u32,
+    epoch: u32,
+}
+
+impl Chain {
+    const fn of(half: &Half) -> Self {
+        Self { at: half.at + BLOCK, expected: half.first, previous: half.seed, epoch: 0 }
+    }
+
+    /// The next group, if it is there.
+    fn next(&mut self, image: &dyn Image, superblock: &Superblock, half: &Half) -> Option<Group> {
+        let group = group_at(image, superblock, half, self.at)?;
+        let follows = group.sequence == self.expected
+            && group.previous == self.previous
+            && group.epoch >= self.epoch;
+        if !follows {
+            return None;
+        }
+        self.at = group.end(self.at);
+        (self.expected, self.previous, self.epoch) =
+            (self.expected + 1, group.checksum, group.epoch);
+        Some(group)
+    }
+}
+
+/// Reads journals on from where they were read last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Follower {
+    /// The volume, the half that counted and its generation; and how far it was read.
+    last: Option<((Id, u64, u64), Chain)>,
+}
+
+impl Follower {
+    /// Tells what was filed since the last look. Where another half of the journal counts by now, everything is told anew.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub(crate) fn follow(
+        &mut self,
+        image: &dyn Image,
+        mut tell: impl FnMut(News),
+    ) -> Result<(), Fault> {
+        let superblock = superblock(image)?;
+        let half = half_that_counts(image, &superblock)?;
+        let journal = (superblock.id, half.at, half.generation);
+        let before = self.last.filter(|(of, _)| *of == journal);
+        let mut chain = before.map_or_else(|| Chain::of(&half), |(_, chain)| chain);
+        while let Some(group) = chain.next(image, &superblock, &half) {
+            let mut rest = &group.payload[..];
+            while let Some((record, left)) = first_record(rest) {
+                rest = left;
+                if let Some(news) = News::of(record, half.version) {
+                    tell(news);
+                }
+            }
+        }
+        self.last = Some((journal, chain));
+        Ok(())
+    }
+}
+
+/// Something that a journal tells of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) stream: Id,
+    pub(crate) stamp: Stamp,
+    pub(crate) what: Told,
+    /// What feeds have come to with it.
+    pub(crate) slots: Vec<Slot>,
+}
+
+/// What is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It is there.
+    Object,
+    /// It is deleted.
+    Delete,
+    /// Nothing but what feeds have come to.
+    Slots,
+}
+
+impl News {
+    fn of(record: &[u8], version: u8) -> Option<Self> {
+        let [kind, body @ ..] = record else { return None };
+        let what = match kind {
+            1 => Told::Object,
+            2 => Told::Delete,
+            7 => Told::Slots,
+            _ => return None,
+        };
+        let slots_at = || match what {
+            Told::Object => Some(68 + known_len(body.get(68..)?, version)?),
+            Told::Delete => Some(49 + burial_len(body.get(49..)?)?),
+            Told::Slots => Some(40),
+        };
+        let stamp = Stamp {
+            version: Version(number64(body.get(..40)?, 16)),
+            etag: Etag::from_bytes(id_at(body, 24)),
+        };
+        let slots = if version < 3 { Vec::new() } else { slots(body.get(slots_at()?..)?)? };
+        Some(Self { stream: id_at(body, 0), stamp, what, slots })
+    }
+}
+
+/// The record at the beginning of these bytes, and what follows it.
+fn first_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_at_checked(4)?;
+    let (record, rest) = rest.split_at_checked(number32(length, 0) as usize)?;
+    (!record.is_empty()).then_some((record, rest))
+}
+
 fn walk(
     image: &dyn Image,
     superblock: &Superblock,
     half: &Half,
     volume: &mut Volume,
 ) -> Result<(), Fault> {
-    let (mut at, mut expected, mut previous, mut epoch) =
-        (half.at + BLOCK, half.first, half.seed, 0);
-    while let Some(group) = group_at(image, superblock, half, at) {
-        if group.sequence != expected || group.previous != previous || group.epoch < epoch {
-            break;
-        }
+    let mut chain = Chain::of(half);
+    while let Some(group) = chain.next(image, superblock, half) {
         apply(&group, volume)?;
-        at = group.end(at);
-        (expected, previous, epoch) = (expected + 1, group.checksum, group.epoch);
         volume.last = (group.sequence, group.checksum);
     }
+    let Chain { at, expected, epoch, .. } = chain;
     if expected <= half.checkpoint_end {
         return Err(Fault::Damaged("the chain ends within its checkpoint".to_owned()));
     }
@@ -404,15 +516,8 @@ fn apply(group: &Group, volume: &mut Volume) -> Result<(), Fault> {
     let mut rest = &group.payload[..];
     let mut records = 0;
     while !rest.is_empty() {
-        let length = rest
-            .get(..4)
-            .map(|length| number32(length, 0) as usize)
-            .ok_or_else(|| wrong("a record is cut off"))?;
-        let record = rest
-            .get(4..4 + length)
-            .filter(|record| !record.is_empty())
-            .ok_or_else(|| wrong("a record is cut off"))?;
-        rest = &rest[4 + length..];
+        let (record, left) = first_record(rest).ok_or_else(|| wrong("a record is cut off"))?;
+        rest = left;
         let at = Place { version: group.version, opens: records == 0 && group.is_checkpoint };
         apply_record(record, at, volume).map_err(wrong)?;
         records += 1;

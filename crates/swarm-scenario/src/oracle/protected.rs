@@ -131,7 +131,7 @@ fn stream(
         .iter()
         .filter_map(|held| match &held.record {
             Record::Replica { object, quarantined } => Some((*held, object, *quarantined)),
-            Record::Tombstone => None,
+            Record::Tombstone(_) => None,
         })
         .collect();
     let deleted = replicas.len() < newest.len();

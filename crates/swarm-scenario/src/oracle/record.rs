@@ -4,6 +4,8 @@ use super::image::{Id, number32, number64};
 
 /// Where a value's flags of the replica begin.
 const FLAGS_AT: usize = 1 + 68 - 16;
+/// Where in a value of a TOMBSTONE its flags are.
+const BURIAL_AT: usize = 1 + 49 - 16;
 const SLOTS_MAX: u8 = 8;
 /// Longest name of a domain.
 const NAME_MAX: usize = 253;
@@ -35,6 +37,17 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    const fn of(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Immutable,
+            2 => Self::Alias,
+            3 => Self::Named,
+            4 => Self::Bucket,
+            5 => Self::Domain,
+            _ => return None,
+        })
+    }
+
     pub(crate) const fn is_context(self) -> bool {
         matches!(self, Self::Bucket | Self::Domain)
     }
@@ -46,26 +59,49 @@ pub(crate) enum Record {
     /// A replica; `quarantined` if its bytes are known to be bad.
     Replica { object: Object, quarantined: bool },
     /// A delete.
-    Tombstone,
+    Tombstone(Burial),
+}
+
+/// What a delete says of what was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Burial {
+    pub(crate) kind: Kind,
+    pub(crate) alias: Option<Id>,
+    pub(crate) parent: Option<Id>,
+    /// Of a domain.
+    pub(crate) name: Option<String>,
+}
+
+/// What a feed has come to with a version or a delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) feed: u32,
+    /// Which evaluation by the feed.
+    pub(crate) mark: u64,
+    pub(crate) outcome: Outcome,
+}
+
+/// The outcome in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    OutOfScope,
+    Success,
+    ToBeTriedAgain,
 }
 
 /// Reads the value of a record; `None` if it is not of the documented shape.
 pub(crate) fn read(value: &[u8]) -> Option<Record> {
     if *value.first()? == 2 {
-        return Some(Record::Tombstone);
+        let mut rest = Rest(value.get(BURIAL_AT - 9..)?);
+        let kind = Kind::of(rest.take(1)?[0])?;
+        rest.take(8)?;
+        return Some(Record::Tombstone(rest.burial(kind)?));
     }
     let quarantined = value.get(FLAGS_AT)? & 1 != 0;
     let hints = usize::from(*value.get(FLAGS_AT + 1)?);
     let mut rest = Rest(value.get(FLAGS_AT + 2 + 16 * hints..)?);
     rest.slots()?;
-    let kind = match rest.take(1)?[0] {
-        1 => Kind::Immutable,
-        2 => Kind::Alias,
-        3 => Kind::Named,
-        4 => Kind::Bucket,
-        5 => Kind::Domain,
-        _ => return None,
-    };
+    let kind = Kind::of(rest.take(1)?[0])?;
     let flags = rest.take(1)?[0];
     let length = number64(rest.take(8)?, 0);
     let digest = rest.id()?;
@@ -83,6 +119,11 @@ pub(crate) fn read(value: &[u8]) -> Option<Record> {
     rest.0.is_empty().then_some(Record::Replica { object, quarantined })
 }
 
+/// The slots at the beginning of these bytes; `None` if they are not of the documented shape.
+pub(super) fn slots(bytes: &[u8]) -> Option<Vec<Slot>> {
+    Rest(bytes).slots()
+}
+
 /// Length of the slots at the beginning of these bytes; `None` if they are not of the documented shape.
 pub(super) fn slots_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = Rest(bytes);
@@ -93,18 +134,8 @@ pub(super) fn slots_len(bytes: &[u8]) -> Option<usize> {
 /// Length of what a tombstone has from its flags on, before its slots.
 pub(super) fn burial_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = Rest(bytes);
-    let flags = rest.take(1)?[0];
-    if flags > 15 {
-        return None;
-    }
-    for flag in [1, 2] {
-        if flags & flag != 0 {
-            rest.id()?;
-        }
-    }
-    if flags & 4 != 0 && rest.text()?.len() > NAME_MAX {
-        return None;
-    }
+    // What was deleted stands elsewhere, and has nothing to do with the length.
+    rest.burial(Kind::Named)?;
     Some(bytes.len() - rest.0.len())
 }
 
@@ -118,24 +149,41 @@ impl<'a> Rest<'a> {
         Some(taken)
     }
 
-    /// Passes over what feeds have come to; nothing is judged by it yet.
-    fn slots(&mut self) -> Option<()> {
+    /// What feeds have come to.
+    fn slots(&mut self) -> Option<Vec<Slot>> {
         let count = self.take(1)?[0];
-        let mut before: Option<u32> = None;
+        let mut slots: Vec<Slot> = Vec::new();
         for _ in 0..count {
             let slot = self.take(4 + 8 + 1 + 2 + 8)?;
-            let feed = number32(slot, 0);
-            if before.is_some_and(|before| before >= feed) {
+            let (feed, mark) = (number32(slot, 0), number64(slot, 4));
+            if slots.last().is_some_and(|before| before.feed >= feed) {
                 return None;
             }
-            before = Some(feed);
-            match slot[12] {
-                1 | 2 => {}
-                3 => drop(self.take(2 + 8)?),
+            let outcome = match slot[12] {
+                1 => Outcome::OutOfScope,
+                2 => Outcome::Success,
+                3 => Outcome::ToBeTriedAgain,
                 _ => return None,
+            };
+            if outcome == Outcome::ToBeTriedAgain {
+                self.take(2 + 8)?;
             }
+            slots.push(Slot { feed, mark, outcome });
         }
-        (count <= SLOTS_MAX).then_some(())
+        (count <= SLOTS_MAX).then_some(slots)
+    }
+
+    /// What a tombstone says of the deleted, from its flags on.
+    fn burial(&mut self, kind: Kind) -> Option<Burial> {
+        let flags = self.take(1)?[0];
+        if flags > 15 {
+            return None;
+        }
+        let alias = if flags & 1 != 0 { Some(self.id()?) } else { None };
+        let parent = if flags & 2 != 0 { Some(self.id()?) } else { None };
+        let name = if flags & 4 != 0 { Some(self.text()?) } else { None };
+        let is_short = name.as_ref().is_none_or(|name| name.len() <= NAME_MAX);
+        is_short.then_some(Burial { kind, alias, parent, name })
     }
 
     fn id(&mut self) -> Option<Id> {
@@ -250,7 +298,18 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_is_one() {
-        assert_eq!(read(&[2, 0, 0]), Some(Record::Tombstone));
+    fn a_tombstone_says_what_was_deleted() {
+        let value = |flags: u8, rest: &[u8]| {
+            // Type, version, ETag; kind; when it was written; flags, what they promise, no slots.
+            [&[2][..], &[0; 24], &[5], &[0; 8], &[flags], rest, &[0]].concat()
+        };
+        let burial = |alias, name: Option<&str>| {
+            let name = name.map(str::to_owned);
+            Some(Record::Tombstone(Burial { kind: Kind::Domain, alias, parent: None, name }))
+        };
+        assert_eq!(read(&value(0, &[])), burial(None, None));
+        let named = [&[7; 16][..], &3u32.to_le_bytes(), b"d.e"].concat();
+        assert_eq!(read(&value(5, &named)), burial(Some([7; 16]), Some("d.e")));
+        assert_eq!(read(&[2, 0, 0]), None);
     }
 }

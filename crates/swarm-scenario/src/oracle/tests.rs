@@ -3,7 +3,7 @@
 use swarm_cluster::{Damage, DamageKind, DiskRef, Image, NodeRef};
 use swarm_types::Instant;
 
-use super::image::{Fault, crc, read, read_index};
+use super::image::{Fault, Follower, News, Told, crc, read, read_index};
 use super::tidy::{Claimed, judge};
 
 const VOLUME: [u8; 16] = [7; 16];
@@ -235,6 +235,32 @@ fn a_sound_volume_is_tidy() {
     assert_eq!(volume.filed.len(), 2);
     assert_eq!(volume.head, DATA + 73_728 + 4096);
     assert_eq!(writer.judged(claimed(), &[]), [] as [String; 0]);
+}
+
+#[test]
+fn a_follower_tells_what_was_filed_since_its_last_look_and_all_of_another_volume() {
+    let mut follower = Follower::default();
+    let mut look = |bytes: &[u8]| {
+        let mut news = Vec::new();
+        let followed = follower.follow(&Bytes(bytes.to_vec()), |one| news.push(one));
+        followed.expect("a journal");
+        let told = |News { stream, what, slots, .. }: News| (stream[0], what, slots.len());
+        news.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let mut writer = sample();
+    let all = [(1, Told::Object, 0), (2, Told::Object, 0), (3, Told::Delete, 0)];
+    assert_eq!(look(&writer.bytes), all);
+    assert_eq!(look(&writer.bytes), [], "nothing since");
+    writer.group(1, &[feed(1, 5, &[1, 2]), tombstone(4, 3)]);
+    assert_eq!(look(&writer.bytes), [(1, Told::Slots, 2), (4, Told::Delete, 0)]);
+    let mut older = Writer::of_version(2);
+    older.group(1, &[tombstone(5, 2)]);
+    let told_before = look(&older.bytes);
+    assert_eq!(told_before, [], "of the same volume and generation it has read further");
+    let mut fresh = Follower::default();
+    let mut news = Vec::new();
+    fresh.follow(&Bytes(older.bytes), |one| news.push(one)).expect("a journal");
+    assert_eq!((news.len(), news[0].what, news[0].slots.len()), (1, Told::Delete, 0));
 }
 
 #[test]

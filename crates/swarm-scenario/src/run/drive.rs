@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::tally::Recovery;
 use super::{
-    Expected, Kind, Run, expect, finish, idle, lock, look, protection, setup, steps, story, tally,
-    watch, workload,
+    Expected, Kind, Run, carried, expect, fed, feeds, finish, idle, lock, look, metrics,
+    protection, setup, steps, story, tally, watch, workload,
 };
 use crate::language::model::Event;
 use crate::verdict::{Invariant, Violation};
@@ -32,6 +32,8 @@ pub(crate) struct RunResult {
     pub(crate) recovery: Option<Recovery>,
     /// Replicas that no client's write made.
     pub(crate) copies_moved: u64,
+    /// What feeds carried.
+    pub(crate) feeds: Vec<FeedResult>,
     pub(crate) operations: u64,
     /// Actions that made no sense: the scenario is wrong.
     pub(crate) nonsense: Vec<String>,
@@ -46,6 +48,20 @@ pub(crate) struct Closest {
     pub(crate) acknowledged: usize,
     pub(crate) object: String,
     pub(crate) at: Duration,
+}
+
+/// What came of one feed.
+#[derive(Debug, Clone)]
+pub(crate) struct FeedResult {
+    pub(crate) name: String,
+    /// How many acknowledged changes it was to carry.
+    pub(crate) changes: usize,
+    /// How long they took: half of them, 99 in 100, the slowest; `None` where that has not come.
+    pub(crate) rpo: [Option<Duration>; 3],
+    /// From the end of the last fault until nothing was missing.
+    pub(crate) drain: Option<Duration>,
+    /// Bytes from the one cluster to the other; `None` where nobody counts them.
+    pub(crate) bytes: Option<u64>,
 }
 
 /// One fault and what it changed.
@@ -74,6 +90,10 @@ pub(crate) async fn drive(run: Arc<Run>) -> RunResult {
     }
     run.start_clock();
     drop(run.env().spawn("queues", idle::watch_queues(Arc::clone(&run))));
+    if !run.scenario.feeds.is_empty() {
+        drop(run.env().spawn("carried", carried::watch(Arc::clone(&run))));
+        drop(run.env().spawn("claims", fed::ask_around(Arc::clone(&run))));
+    }
     let expected: Vec<_> = (0..run.scenario.expects.len())
         .map(|number| run.env().spawn("expectation", expect::watch_over(Arc::clone(&run), number)))
         .collect();
@@ -157,6 +177,9 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
             Event::Gone(object) => {
                 set_out("gone", Box::pin(look::tell_when_gone(Arc::clone(run), object)));
             }
+            Event::Drained(feed) => {
+                set_out("drained", Box::pin(feeds::tell_when_drained(Arc::clone(run), feed)));
+            }
             // Where volumes are lost, whoever sees them lost looks after it.
             Event::Protected(cluster) if !tally::loses(&run.scenario, &cluster) => {
                 let run = Arc::clone(run);
@@ -184,14 +207,20 @@ async fn act(run: &Arc<Run>) -> Result<(), String> {
     }
     run.set_over();
     finish::come_to_rest(run).await?;
+    judge(run).await;
+    Ok(())
+}
+
+/// The last judgements, at rest.
+async fn judge(run: &Arc<Run>) {
     finish::read_all(run).await;
     finish::judge_disks(run).await;
     // In real time nobody waits for the health cycles that make it true.
     if run.kind != Kind::Live {
         protection::judge(run).await;
     }
+    fed::judge(run).await;
     idle::judge(run).await;
-    Ok(())
 }
 
 fn judge_panics(run: &Run) {
@@ -256,6 +285,7 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
         (tally.recovery(None, |_| true), tally.copies(None))
     };
     RunResult {
+        feeds: metrics::of_feeds(run),
         closest,
         recovery,
         copies_moved,

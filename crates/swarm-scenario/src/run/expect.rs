@@ -7,7 +7,7 @@ use super::Run;
 use super::look::{Look, Verdict};
 use super::metrics;
 use super::watch::LOOK_EVERY;
-use crate::language::model::{ClusterMetric, Event, Metric, Subject, When, Window};
+use crate::language::model::{ClusterMetric, Event, FeedMetric, Metric, Subject, When, Window};
 
 /// What became of one expectation.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ impl Watch<'_> {
         };
         let over_what = OverWhat::of(self.look.subject);
         self.look.begin_log();
-        let before = self.cluster_metric().await;
+        let before = self.gauge().await;
         let mut largest = before;
         loop {
             if over(self.run) {
@@ -109,11 +109,25 @@ impl Watch<'_> {
             }
             match over_what {
                 OverWhat::Always => drop(self.look.now().await?),
-                OverWhat::Largest => largest = largest.max(self.cluster_metric().await),
-                OverWhat::Growth | OverWhat::Losses | OverWhat::Operations | OverWhat::Log => {}
+                OverWhat::Largest => largest = largest.max(self.gauge().await),
+                OverWhat::Growth
+                | OverWhat::Losses
+                | OverWhat::Carried
+                | OverWhat::Operations
+                | OverWhat::Log => {}
             }
             self.pause().await;
         }
+        self.over_the_window(window, over_what, (before, largest)).await
+    }
+
+    /// The verdict after a window, in which a value was this before and that at most.
+    async fn over_the_window(
+        &mut self,
+        window: &Window,
+        over_what: OverWhat,
+        (before, largest): (Option<u64>, Option<u64>),
+    ) -> Verdict {
         let (run, Subject::Metric { metric, is, value }) = (self.run, self.look.subject) else {
             return match over_what {
                 OverWhat::Log => self.look.now().await,
@@ -126,7 +140,7 @@ impl Watch<'_> {
         };
         match (over_what, metric) {
             (OverWhat::Growth, _) => {
-                let after = self.cluster_metric().await;
+                let after = self.gauge().await;
                 compare(after.zip(before).map(|(after, before)| after - before), "in the window")
             }
             (OverWhat::Losses, Metric::Cluster(cluster, _)) => {
@@ -137,6 +151,15 @@ impl Watch<'_> {
                     run.pause(LOOK_EVERY).await;
                 }
                 compare(Some(lost()?), "at most")
+            }
+            (OverWhat::Carried, Metric::Feed(feed, metric)) => {
+                let bounds = run.bounds(window);
+                let carried = || metrics::of_feed(run, feed, *metric, bounds);
+                // What was acknowledged in the window may come after it.
+                while carried() == Ok(metrics::NOT_YET) && !run.is_rested() {
+                    run.pause(LOOK_EVERY).await;
+                }
+                compare(Some(carried()?), "in the window")
             }
             (OverWhat::Operations, _) => {
                 // Operations that became due in the window may end after it.
@@ -149,12 +172,10 @@ impl Watch<'_> {
         }
     }
 
-    /// What a metric of a cluster is now, if the subject is one and it can be told.
-    async fn cluster_metric(&self) -> Option<u64> {
+    /// What a metric is now, if the subject is one that has a value at every moment and it can be told.
+    async fn gauge(&self) -> Option<u64> {
         match self.look.subject {
-            Subject::Metric { metric: Metric::Cluster(cluster, metric), .. } => {
-                metrics::of_cluster(self.run, cluster, *metric).await.ok()
-            }
+            Subject::Metric { metric, .. } => metrics::gauge(self.run, metric).await.ok(),
             _ => None,
         }
     }
@@ -199,6 +220,8 @@ enum OverWhat {
     Growth,
     /// The volumes that were lost in it.
     Losses,
+    /// What a feed carried of what was acknowledged in it.
+    Carried,
 }
 
 impl OverWhat {
@@ -210,6 +233,11 @@ impl OverWhat {
                 ClusterMetric::UsedSpace => Self::Largest,
                 ClusterMetric::CopiesMoved => Self::Growth,
                 ClusterMetric::RecoveryTime => Self::Losses,
+            },
+            Subject::Metric { metric: Metric::Bytes(_), .. } => Self::Growth,
+            Subject::Metric { metric: Metric::Feed(_, metric), .. } => match metric {
+                FeedMetric::Backlog | FeedMetric::OldestPending => Self::Largest,
+                FeedMetric::Rpo(_) | FeedMetric::DrainTime => Self::Carried,
             },
             _ => Self::Always,
         }

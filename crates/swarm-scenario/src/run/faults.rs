@@ -16,7 +16,7 @@ use swarm_types::Instant;
 
 use super::copies::Known;
 use super::watch::{self, LOOK_EVERY};
-use super::{Run, lock, manage};
+use super::{Run, carried, lock, manage};
 use crate::language::model::Power;
 use crate::language::tell::listed;
 use crate::oracle::image;
@@ -146,6 +146,8 @@ fn damaged(damage: &[Damage], is_readable: impl Fn(&DiskRef) -> bool) -> BTreeSe
 
 /// Opens a line of the account.
 pub(crate) fn begin(run: &Run, step: usize, what: String) -> usize {
+    // What is about to be destroyed must have been seen.
+    carried::look(run);
     let at = run.since_start(run.now());
     let mut state = lock(&run.steps);
     state.faults.lines.push(FaultLine { step, what, at, until: None, ..FaultLine::default() });
@@ -238,7 +240,7 @@ async fn switch_off(
         Power::Stop | Power::Restart(_) | Power::Start => Action::Stop(node.clone()),
     };
     if power == Power::Wipe {
-        lock(&run.reach).damage.wiped(run.now(), number);
+        lock(&run.reach).damage_mut(number).wiped(run.now(), number);
     }
     match run.world.apply(action).await {
         Ok(applied) => note(run, line, applied.number),

@@ -11,7 +11,7 @@ use super::copies::Known;
 use super::operate::{Ask, Done, Ended, Order, perform};
 use super::steps::{choose_disks, choose_nodes, object_at};
 use super::watch::{self, LOOK_EVERY, Rest};
-use super::{Run, finish, lock, manage, metrics, protection, snapshot};
+use super::{Run, compare, feeds, finish, lock, manage, metrics, protection, snapshot};
 use crate::language::model::{
     ClusterMetric, Event, Is, Metric, NodeSelector, ObjectRef, Retry, RetryOn, Subject, Targets,
     Via,
@@ -67,6 +67,8 @@ impl<'a> Look<'a> {
             | Subject::Equals { .. }
             | Subject::Protected(_)
             | Subject::NoOrphans(_)
+            | Subject::SameObjects(..)
+            | Subject::HoldsAll { .. }
             | Subject::Metric {
                 metric: Metric::Cluster(_, ClusterMetric::RecoveryTime | ClusterMetric::CopiesMoved),
                 ..
@@ -111,6 +113,16 @@ impl<'a> Look<'a> {
             Subject::Equals { cluster, snapshot } => {
                 snapshot::compare(self.run, cluster, snapshot).await
             }
+            Subject::Drained(feed) => {
+                feeds::drained(self.run, feed).await.map(|()| "drained".to_owned())
+            }
+            Subject::FeedState { feed, is } => {
+                let state = feeds::state(self.run, feed).await?;
+                let detail = format!("{feed} is {state}");
+                if state == *is { Ok(detail) } else { Err(detail) }
+            }
+            Subject::SameObjects(one, other) => compare::same(self.run, one, other).await,
+            Subject::HoldsAll { cluster, of } => compare::holds_all(self.run, cluster, of).await,
             Subject::Metric { metric, is, value } => {
                 metrics::now(self.run, metric, *is, *value).await
             }
@@ -224,7 +236,7 @@ async fn copies(run: &Arc<Run>, object: &ObjectRef, is: &Is) -> Verdict {
         Some(200) => wire::stamp(&done.headers).into_iter().collect(),
         Some(404) => {
             let ledger = lock(&run.ledger);
-            let history = &ledger.object(number).history;
+            let history = ledger.history(number);
             history.iter().filter_map(|entry| entry.write_stamp()).collect()
         }
         _ => return Err(done.answer()),

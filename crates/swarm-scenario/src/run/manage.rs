@@ -153,9 +153,7 @@ pub(crate) async fn set_again(
     setting: &str,
     value: &str,
 ) {
-    let nodes = run.world.nodes(cluster);
-    let running = nodes.iter().find(|node| run.world.life(node) == Life::Running);
-    let Some(node) = running.or(nodes.first()) else { return };
+    let Some(node) = &spokesman(run, cluster) else { return };
     let path = format!("/api/storage/clusters/_self/settings/{}", wire::encode(setting));
     let before = ask(run, node, "GET", path.clone(), None).await;
     let answered = ask(run, node, "PUT", path, Some(&json!({ "value": value }))).await;
@@ -166,6 +164,13 @@ pub(crate) async fn set_again(
         lock(&run.steps).changed.insert(key, value.to_owned());
     }
     note(run, step, answered);
+}
+
+/// The node that an administrator speaks to: the first one that runs.
+pub(crate) fn spokesman(run: &Run, cluster: &str) -> Option<NodeRef> {
+    let nodes = run.world.nodes(cluster);
+    let running = nodes.iter().find(|node| run.world.life(node) == Life::Running);
+    running.or(nodes.first()).cloned()
 }
 
 /// Resumes recovery wherever a step left it suspended.
@@ -203,9 +208,9 @@ pub(crate) async fn resume_recovery(run: &Arc<Run>) {
 /// Sends one request of an administrator. Returns the body of the answer.
 ///
 /// # Errors
-/// What came instead of 200, as a sentence.
-async fn ask(
-    run: &Arc<Run>,
+/// What came instead of success, as a sentence.
+pub(crate) async fn ask(
+    run: &Run,
     node: &NodeRef,
     method: &str,
     path: String,
@@ -225,7 +230,7 @@ async fn ask(
         let why = match answered {
             Ok(mut response) => {
                 let said = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
-                if response.status == 200 {
+                if (200..300).contains(&response.status) {
                     return Ok(serde_json::from_slice(&said).unwrap_or_default());
                 }
                 let said = String::from_utf8_lossy(&said).trim().to_owned();
@@ -248,7 +253,8 @@ async fn ask(
     }
 }
 
-fn note(run: &Run, step: usize, answered: Result<Value, String>) {
+/// Notes that an order of a step was not carried out.
+pub(crate) fn note(run: &Run, step: usize, answered: Result<Value, String>) {
     if let Err(why) = answered {
         let at = run.since_start(run.now());
         lock(&run.steps).unexpected.push((step, at, why));

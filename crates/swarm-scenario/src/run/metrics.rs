@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_types::Instant;
+
+use super::drive::FeedResult;
 use super::look::Verdict;
 use super::operate::Ended;
-use super::{Run, lock, watch, workload};
+use super::{Run, carried, lock, watch, workload};
 use crate::language::model::{
-    ClusterMetric, Comparison, Metric, Percentile, Subject, WorkloadMetric,
+    ClusterMetric, Comparison, Feed, FeedMetric, Metric, Percentile, Subject, WorkloadMetric,
 };
 
 /// A percentile over fewer operations says nothing, so it fails.
@@ -26,7 +29,100 @@ pub(crate) async fn now(run: &Arc<Run>, metric: &Metric, is: Comparison, value: 
             let seen = of_cluster(run, cluster, *of_cluster_).await?;
             compare(metric, is, value, seen, "now")
         }
+        Metric::Feed(feed, of_feed_) => {
+            carried::look(run);
+            let seen = of_feed(run, feed, *of_feed_, None)?;
+            compare(metric, is, value, seen, "now")
+        }
+        Metric::Bytes(link) => compare(metric, is, value, bytes(run, link)?, "now"),
     }
+}
+
+/// The value of a metric that has one at every moment.
+///
+/// # Errors
+/// Why it cannot be told.
+pub(crate) async fn gauge(run: &Arc<Run>, metric: &Metric) -> Result<u64, String> {
+    match metric {
+        Metric::Workload(..) => Err("no such metric".to_owned()),
+        Metric::Cluster(cluster, metric) => of_cluster(run, cluster, *metric).await,
+        Metric::Feed(feed, metric) => {
+            carried::look(run);
+            of_feed(run, feed, *metric, None)
+        }
+        Metric::Bytes(link) => bytes(run, link),
+    }
+}
+
+/// Bytes that the clusters at the ends of a link have sent each other.
+fn bytes(run: &Run, link: &str) -> Result<u64, String> {
+    let (one, other) = &run.scenario.links[link].between;
+    let both = run.world.carried(one, other).zip(run.world.carried(other, one));
+    both.map(|(there, back)| there + back).ok_or_else(|| "nobody counts them here".to_owned())
+}
+
+/// What a feed has carried of what was acknowledged in a window; [`NOT_YET`] where that has not come.
+///
+/// # Errors
+/// Why it says nothing.
+pub(crate) fn of_feed(
+    run: &Run,
+    feed: &str,
+    metric: FeedMetric,
+    bounds: Option<(Duration, Duration)>,
+) -> Result<u64, String> {
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(NOT_YET);
+    let last_fault = last_fault(run);
+    let carried = lock(&run.carried);
+    match metric {
+        FeedMetric::Backlog => Ok(carried.backlog(feed) as u64),
+        FeedMetric::OldestPending => {
+            Ok(carried.oldest(feed).map_or(0, |oldest| nanoseconds(run.now().since(oldest))))
+        }
+        FeedMetric::DrainTime => {
+            let drained = carried.drained_after(feed, last_fault);
+            Ok(drained.map_or(NOT_YET, nanoseconds))
+        }
+        FeedMetric::Rpo(percentile) => {
+            let inside = |at| {
+                let at = run.since_start(at);
+                bounds.is_none_or(|(from, to)| from <= at && at < to)
+            };
+            let delays = carried.delays(feed, inside);
+            if delays.len() < PERCENTILE_OF_MIN {
+                return Err(format!(
+                    "only {} acknowledged changes: too few for a percentile",
+                    delays.len()
+                ));
+            }
+            Ok(delays.point(percentile).map_or(NOT_YET, nanoseconds))
+        }
+    }
+}
+
+/// When the last fault ended; the start, if there was none.
+fn last_fault(run: &Run) -> Instant {
+    let ends = lock(&run.steps).faults.lines.iter().filter_map(|line| line.until).max();
+    run.started() + ends.unwrap_or_default()
+}
+
+/// What all feeds of a run carried.
+pub(crate) fn of_feeds(run: &Run) -> Vec<FeedResult> {
+    let last_fault = last_fault(run);
+    let carried = lock(&run.carried);
+    let of = |feed: &Feed| {
+        let to = feed.to.as_ref()?;
+        let delays = carried.delays(&feed.name, |at| at >= run.started());
+        let rpo = [Percentile::P50, Percentile::P99, Percentile::Max];
+        Some(FeedResult {
+            name: feed.name.clone(),
+            changes: delays.len(),
+            rpo: rpo.map(|percentile| delays.point(percentile)),
+            drain: carried.drained_after(&feed.name, last_fault),
+            bytes: run.world.carried(&feed.from, to),
+        })
+    };
+    run.scenario.feeds.iter().filter_map(of).collect()
 }
 
 /// Compares a metric over the operations that became due in a window.
@@ -105,7 +201,11 @@ pub(crate) fn compare(
 ) -> Verdict {
     if seen == NOT_YET {
         // It is no length of time, so that it compares with none.
-        return Err("not fully protected yet".to_owned());
+        let what = match metric {
+            Metric::Feed(..) => "not all has arrived",
+            _ => "not fully protected yet",
+        };
+        return Err(what.to_owned());
     }
     let detail = format!("{} {when}", metric.shown(seen));
     if is.holds(seen, value) { Ok(detail) } else { Err(detail) }

@@ -10,12 +10,14 @@ use swarm_client::{Auth, Body, Error, Request, Response};
 use swarm_cluster::NodeRef;
 use swarm_types::{HeaderList, Instant};
 
-use super::{Run, answers, lock, obeyed, watch};
+use super::{Run, answers, carried, fed, lock, obeyed, watch};
 use crate::body::BodySpec;
 use crate::language::model::{Request as Wanted, Retry, RetryOn};
-use crate::ledger::legal::Window;
+use crate::ledger::legal::{Seen, Window};
 use crate::ledger::{Act, ObjectNumber, Outcome};
+use crate::oracle::honest;
 use crate::reach::NodeNumber;
+use crate::verdict::Invariant;
 use crate::wire::{self, Broken};
 
 /// Bodies of answers to writes, deletes and plain requests are small; more of them is not kept.
@@ -65,6 +67,8 @@ pub(crate) enum Ask {
     Remove,
     /// GET, or HEAD where no body is wanted.
     Fetch { with_body: bool },
+    /// SEND to all feeds, which waits so many seconds for them.
+    Send { wait: u64 },
 }
 
 /// How an operation ended.
@@ -132,6 +136,7 @@ pub(crate) async fn perform(run: &Arc<Run>, order: &Order) -> Done {
     loop {
         let done = match &order.ask {
             Ask::Fetch { with_body } => fetch(run, order, &node, *with_body).await,
+            Ask::Send { wait } => send(run, order, &node, *wait).await,
             Ask::Store { .. } | Ask::Remove => change(run, order, &node).await,
         };
         if left == 0 || !done.ended.calls_for(&order.retry) {
@@ -221,12 +226,11 @@ async fn answered(
         ledger.ended(order.object, entry, at, nodes, outcome);
         // An unnamed object is known by the id in the answer that created it.
         if let (Ended::Acknowledged, Some(uuid)) = (ended, response.header("content-uuid")) {
-            let object = ledger.object_mut(order.object);
-            if object.target.is_none() {
-                object.target = Some(format!("/{uuid}"));
-                object.name = format!("{} ({uuid})", object.name);
-            }
+            ledger.known_as(order.object, uuid);
         }
+    }
+    if ended == Ended::Acknowledged {
+        carried::note(run, order.object, entry);
     }
     if ended == Ended::Acknowledged && is_write {
         run.note_acknowledged(order.object, entry);
@@ -283,6 +287,46 @@ async fn fetch(run: &Arc<Run>, order: &Order, node: &NodeRef, with_body: bool) -
         trailers: trailers(&response),
         headers: response.headers,
         body: kept.into(),
+    }
+}
+
+/// One try of a SEND: what the feeds have come to is in its trailers.
+async fn send(run: &Arc<Run>, order: &Order, node: &NodeRef, wait: u64) -> Done {
+    let target = lock(&run.ledger).object(order.object).target.clone();
+    let Some(target) = target else { return Done::broken(RetryOn::Refused) };
+    let separator = if target.contains('?') { '&' } else { '?' };
+    let target = format!("{target}{separator}admin&feedtype=all&timeout={wait}");
+    let request = base(run, order, node, "SEND", target);
+    let started = run.now();
+    let mut response = match run.client(order.client).send(request).await {
+        Ok(response) => response,
+        Err(error) => return Done::broken(Broken::of(&error).how),
+    };
+    let nodes = asked(run, node, &response.hops);
+    let body = response.body.collect(ANSWER_MAX).await;
+    let window = Window { started, ended: run.now() };
+    match (response.status, &body) {
+        (_, Err(error)) => return Done::broken(Broken::of(error).how),
+        (404, _) => {
+            answers::judge_seen(run, order.object, &nodes, window, Seen::Absent, "answered 404");
+        }
+        (500 | 501, _) => {
+            let what = format!("answered {} to a legal SEND", response.status);
+            run.violation(Invariant::Alive, Some(order.object), what, None);
+        }
+        _ => {}
+    }
+    let trailers = trailers(&response);
+    if let (200, Some(stamp)) = (response.status, wire::stamp(&response.headers)) {
+        let done = [honest::done(&response.headers), honest::done(&trailers)].concat();
+        fed::judge_claims(run, order.object, &done, stamp, "a SEND");
+    }
+    Done {
+        ended: Ended::of_status(response.status),
+        status: Some(response.status),
+        trailers,
+        headers: response.headers,
+        body: body.unwrap_or_default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Before the clock of a scenario starts: healthy clusters, and the domains and buckets that the file asks for.
+//! Before the clock of a scenario starts: healthy clusters, the domains and buckets that the file asks for, and its feeds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use swarm_client::Auth;
 
 use super::operate::{Ask, Ended, Order, perform};
-use super::{Run, idle, lock, watch};
+use super::{Run, feeds, idle, lock, watch};
 use crate::language::model::{Context, Retry, RetryOn, Via};
 use crate::ledger::Object;
 use crate::wire;
@@ -22,7 +22,7 @@ pub(crate) fn admin() -> Auth {
     Auth::basic("admin", "ourpwdofchoicehere")
 }
 
-/// Waits for healthy clusters and creates the contexts.
+/// Waits for healthy clusters, creates the contexts, and then the feeds, which carry them.
 ///
 /// # Errors
 /// What did not come about, in a sentence.
@@ -47,7 +47,7 @@ pub(crate) async fn prepare(run: &Arc<Run>) -> Result<(), String> {
         let target = format!("/{}?domain={}", wire::encode(name), wire::encode(domain));
         create(run, &bucket, target).await?;
     }
-    Ok(())
+    feeds::define_all(run).await
 }
 
 async fn create(run: &Arc<Run>, context: &Context, target: String) -> Result<(), String> {

@@ -16,11 +16,12 @@ use super::operate::{Ask, Done, Ended, Order, perform};
 use super::snapshot::{self, Snapshot};
 use super::workload::Trap;
 use super::{
-    Expected, Run, answers::Answer, lock, manage, obeyed, operate, protection, tally, watch,
+    Expected, Run, answers::Answer, compare, feeds, lock, manage, obeyed, operate, protection,
+    tally, watch,
 };
 use crate::language::model::{
-    ClockVerb, Company, Direction, DiskSelector, DiskVerb, Event, NetworkVerb, NodeSelector, Power,
-    RECOVERY_SUSPENDED, Request, Retry, Start, Step, Targets, Truncated, Verb,
+    ClockVerb, Company, Direction, DiskSelector, DiskVerb, Event, FeedVerb, NetworkVerb,
+    NodeSelector, Power, RECOVERY_SUSPENDED, Request, Retry, Start, Step, Targets, Truncated, Verb,
 };
 use crate::language::tell::listed;
 use crate::ledger::{Object, ObjectNumber};
@@ -140,6 +141,7 @@ async fn occur(run: &Arc<Run>, number: usize, step: &Step) -> Result<(), String>
             Some(Event::Healthy(cluster)) => watch::until_healthy(run, cluster).await,
             Some(Event::AtRest(cluster)) => watch::until_at_rest(run, cluster).await,
             Some(Event::Protected(cluster)) => protection::until_full(run, cluster).await,
+            Some(Event::Drained(feed)) => feeds::until_drained(run, feed).await,
             Some(event) => drop(run.board.act_after(event).await),
         }
     }
@@ -173,6 +175,8 @@ enum Undo {
     CancelRetire(usize, Vec<NodeRef>, Vec<DiskRef>),
     /// Recovery of this cluster goes on; the line of the account.
     ResumeRecovery(usize, String),
+    /// What was done to this feed; the line of the account.
+    Feed(usize, FeedVerb, String),
     /// The request of a workload that was to be cut short is not.
     TakeTraps(String, usize),
 }
@@ -199,6 +203,7 @@ impl Undo {
                 manage::set_again(run, step, line, &cluster, RECOVERY_SUSPENDED, "False").await;
                 faults::undone(run, line);
             }
+            Self::Feed(line, verb, feed) => feeds::undo(run, step, line, &verb, &feed).await,
             Self::TakeTraps(workload, line) => {
                 run.workloads[&workload].take_traps(line);
                 faults::reverse_line(run, line).await?;
@@ -293,6 +298,13 @@ impl Doing<'_> {
                 let name = step.name.clone().unwrap_or_default();
                 lock(&run.steps).snapshots.insert(name, snapshot);
                 Ok(Undo::Nothing)
+            }
+            Verb::Feed(verb, feed) => {
+                let line = feeds::act(run, number, verb, feed).await;
+                Ok(Undo::Feed(line, verb.clone(), feed.clone()))
+            }
+            Verb::Restore { snapshot, from, to } => {
+                compare::restore(run, snapshot, from, to).await.map(|_| Undo::Nothing)
             }
             Verb::Clock(verb) => self.to_clocks(verb).await,
             Verb::Disk(verb) => self.to_disks(verb).await,
@@ -636,7 +648,7 @@ pub(crate) fn object_at(run: &Run, cluster: &str, path: &str) -> ObjectNumber {
         (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     let mut ledger = lock(&run.ledger);
     let parents =
-        [ledger.find(cluster, domain), ledger.find(cluster, &format!("{domain}/{bucket}"))];
+        [ledger.context(cluster, domain), ledger.context(cluster, &format!("{domain}/{bucket}"))];
     ledger.named(cluster, path, || {
         let mut object = Object::new(path, cluster, Some(wire::named_target(domain, bucket, name)));
         object.parents = parents.into_iter().flatten().collect();

@@ -9,7 +9,7 @@ use swarm_client::Request;
 use swarm_cluster::{Life, NodeRef};
 use swarm_types::Instant;
 
-use super::{Kind, Run, faults, lock, tally};
+use super::{Kind, Run, faults, feeds, lock, tally};
 use crate::language::units;
 
 /// How often a condition is looked at while somebody waits for it.
@@ -232,7 +232,7 @@ pub(crate) async fn until_at_rest(run: &Arc<Run>, cluster: &str) {
     }
 }
 
-/// Rest as seen so far: healthy, no request and no recovery under way, and [`QUIET_CYCLES`] whole health cycles in a row
+/// Rest as seen so far: healthy, no request and no recovery under way, nothing left to do for its feeds, and [`QUIET_CYCLES`] whole health cycles in a row
 /// on every volume, begun since it was first seen to be healthy, during which no node took an action.
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
@@ -257,7 +257,8 @@ impl Rest {
         let statuses = well_but(run, cluster, Some(&faults::broken_for_good(run)))
             .await
             .inspect_err(|_| self.quiet = None);
-        match statuses.and_then(|statuses| self.judge(run, &statuses)) {
+        let feeds = feeds::at_rest(run, cluster).await.inspect_err(|_| self.quiet = None);
+        match feeds.and(statuses).and_then(|statuses| self.judge(run, &statuses)) {
             Ok(()) => true,
             Err(why) => {
                 self.why_not = why;

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::faults::network::{self, Victim};
 use super::operate::{Ask, Done, Ended, HalfSent, Order, perform};
-use super::{Run, lock, malformed, obeyed, outside};
+use super::{Run, lock, malformed, obeyed, outside, setup};
 use crate::body::{BodySpec, LABEL_LEN};
 use crate::language::model::{Counted, Event, Kind, Operation, Pace, Start, Workload};
 use crate::ledger::{Object, ObjectNumber};
@@ -323,7 +323,7 @@ fn plan(run: &Run, workload: &Workload, state: &State, client: u32, wanted: Oper
     let found = match wanted {
         Operation::Write | Operation::Malformed => None,
         Operation::Read | Operation::Info => keys.any(run, |slot| slot.object.is_some()),
-        Operation::Delete => keys.any(run, |slot| slot.present),
+        Operation::Delete | Operation::Send => keys.any(run, |slot| slot.present),
         Operation::Update => keys.any(run, mutable),
     };
     let Some(slot) = found else {
@@ -348,17 +348,15 @@ fn plan(run: &Run, workload: &Workload, state: &State, client: u32, wanted: Oper
             StoreHow::update(run, object),
         ),
         operation => {
-            let ask = if operation == Operation::Delete {
-                Ask::Remove
-            } else {
-                Ask::Fetch { with_body: operation == Operation::Read }
+            let ask = match operation {
+                Operation::Delete => Ask::Remove,
+                // Whoever waits for feeds is told in time that it was in vain.
+                Operation::Send => Ask::Send { wait: (workload.patience.as_secs() / 2).max(1) },
+                _ => Ask::Fetch { with_body: operation == Operation::Read },
             };
-            Plan {
-                operation,
-                slot,
-                overwrite: false,
-                order: order(run, workload, client, object, ask),
-            }
+            let mut order = order(run, workload, client, object, ask);
+            order.auth = (operation == Operation::Send).then(setup::admin);
+            Plan { operation, slot, overwrite: false, order }
         }
     }
 }
@@ -420,7 +418,7 @@ fn plan_write(
             new.headers.clone_from(&workload.headers);
             let object = {
                 let mut ledger = lock(&run.ledger);
-                new.parents = ledger.find(&workload.on, domain).into_iter().collect();
+                new.parents = ledger.context(&workload.on, domain).into_iter().collect();
                 ledger.add(new)
             };
             keys.slots[slot].object = Some(object);
@@ -450,10 +448,11 @@ fn plan_write(
 
 fn named_object(run: &Run, workload: &Workload, slot: usize) -> ObjectNumber {
     let (domain, bucket) = workload.within.split_once('/').unwrap_or((&workload.within, ""));
-    let name = format!("{}/{slot:04}", workload.name);
+    let name = format!("{}/{slot:04}", workload.names_of);
     let path = format!("{}/{name}", workload.within);
     let mut ledger = lock(&run.ledger);
-    let parents = [ledger.find(&workload.on, domain), ledger.find(&workload.on, &workload.within)];
+    let parents =
+        [ledger.context(&workload.on, domain), ledger.context(&workload.on, &workload.within)];
     ledger.named(&workload.on, &path, || {
         let mut object = Object::new(
             path.clone(),

@@ -74,11 +74,15 @@ impl DiskImage {
 
     /// Copies bytes at `offset`; those never written, and those beyond the end, are zero.
     pub fn read(&self, offset: u64, out: &mut [u8]) {
-        for (block, at, range) in pieces(offset, out.len()) {
-            match self.blocks.get(&block) {
-                Some(bytes) => out[range.clone()].copy_from_slice(&bytes[at..at + range.len()]),
-                None => out[range].fill(0),
-            }
+        copy(&self.blocks, offset, out);
+    }
+}
+
+fn copy(blocks: &BTreeMap<u64, Arc<Block>>, offset: u64, out: &mut [u8]) {
+    for (block, at, range) in pieces(offset, out.len()) {
+        match blocks.get(&block) {
+            Some(bytes) => out[range.clone()].copy_from_slice(&bytes[at..at + range.len()]),
+            None => out[range].fill(0),
         }
     }
 }
@@ -144,6 +148,10 @@ impl Image {
             .filter(|block| !self.durable.contains_key(block) && !self.cache.contains_key(block))
             .collect();
         new.len() as u64
+    }
+
+    pub(crate) fn read_durable(&self, offset: u64, out: &mut [u8]) {
+        copy(&self.durable, offset, out);
     }
 
     pub(crate) fn snapshot(&self) -> DiskImage {

@@ -111,6 +111,11 @@ impl SimHandle {
         lock(&self.kernel.state).disks[disk.0 as usize].image.snapshot()
     }
 
+    /// Copies what is durable on a disk now, at `offset`, without a snapshot of all of it; bytes never written are zero.
+    pub fn peek(&self, disk: DiskNumber, offset: u64, out: &mut [u8]) {
+        lock(&self.kernel.state).disks[disk.0 as usize].image.read_durable(offset, out);
+    }
+
     /// The memory index of a disk's volume, copied.
     #[must_use]
     pub fn index(&self, disk: DiskNumber) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use swarm_cluster::{DiskFault, Ending, LinkChange, Point, Reply};
 
-use super::{DiskSelector, NodeSelector, Targets, Via};
+use super::{DiskSelector, FeedVerb, NodeSelector, Targets, Via};
 use crate::language::units::Span;
 
 /// What a step does.
@@ -45,6 +45,17 @@ pub enum Verb {
     },
     /// Notes which content every object of a cluster has.
     Remember(String),
+    /// Something to a feed.
+    Feed(FeedVerb, String),
+    /// Writes again what a snapshot has.
+    Restore {
+        /// Name of the `remember` that took it.
+        snapshot: String,
+        /// The cluster that is read.
+        from: String,
+        /// The cluster that is written to.
+        to: String,
+    },
 }
 
 /// What is done to the network.
@@ -165,6 +176,7 @@ impl Verb {
                 | Self::StopWorkload(_)
                 | Self::Disk(DiskVerb::Heal(_))
                 | Self::Remember(_)
+                | Self::Restore { .. }
         )
     }
 }

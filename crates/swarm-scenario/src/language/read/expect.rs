@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Names, cluster_of, metric, select, workload};
+use super::{Names, cluster_of, feed, metric, select, workload};
 use crate::language::model::{
     Comparison, DiskSelector, Expect, Is, NodeSelector, ObjectRef, Subject, Targets, Via, When,
     Window,
@@ -125,6 +125,9 @@ fn subject(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) ->
         "reports" => reports(reader, names, table),
         "equals" => equals(reader, names, table),
         "metric" => metric::read(reader, names, table),
+        "feed drained" | "feed state" | "same objects" | "holds every acknowledged object" => {
+            feed::subject(reader, names, table, word)
+        }
         // Every subject of the table that is built has an arm above; a test goes through the table.
         _ => None,
     }

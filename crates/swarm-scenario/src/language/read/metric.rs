@@ -2,7 +2,9 @@
 
 use super::Names;
 use super::expect::comparison;
-use crate::language::model::{ClusterMetric, Counted, Metric, Percentile, Subject, WorkloadMetric};
+use crate::language::model::{
+    ClusterMetric, Counted, FeedMetric, Metric, Percentile, Subject, WorkloadMetric,
+};
 use crate::language::reader::{At, Reader, Table};
 use crate::language::units;
 use crate::language::words::{self, METRICS};
@@ -14,9 +16,19 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Opt
         Metric::Workload(of.value, of_workload(reader, &text)?)
     } else if names.clusters.contains_key(&of.value) {
         Metric::Cluster(of.value, of_cluster(reader, &text)?)
+    } else if names.feeds.contains_key(&of.value) {
+        Metric::Feed(of.value, of_feed(reader, &text)?)
+    } else if names.links.contains_key(&of.value) {
+        if text.value.trim() != "bytes" {
+            unknown(reader, &text, "link");
+            return None;
+        }
+        Metric::Bytes(of.value)
     } else {
-        let known = names.workloads.iter().chain(names.clusters.keys()).map(String::as_str);
-        reader.unknown(&of.span, "workload or cluster", &of.value, known);
+        let known = names.workloads.iter().chain(names.clusters.keys());
+        let known = known.chain(names.feeds.keys()).chain(names.links.keys());
+        let what = "workload, cluster, feed or link";
+        reader.unknown(&of.span, what, &of.value, known.map(String::as_str));
         return None;
     };
     let is = table.text("is")?;
@@ -46,6 +58,9 @@ fn value_of(metric: &Metric, text: &str) -> Option<u64> {
         Metric::Cluster(_, ClusterMetric::UsedSpace) => units::size(text),
         Metric::Cluster(_, ClusterMetric::RecoveryTime) => nanoseconds(text),
         Metric::Cluster(_, ClusterMetric::CopiesMoved) => text.parse().ok(),
+        Metric::Feed(_, FeedMetric::Backlog) => text.parse().ok(),
+        Metric::Feed(..) => nanoseconds(text),
+        Metric::Bytes(_) => units::size(text),
     }
 }
 
@@ -70,15 +85,7 @@ fn of_workload(reader: &Reader<'_>, text: &At<String>) -> Option<WorkloadMetric>
     };
     match parts[..] {
         [operation, "latency", point] => {
-            let percentile = match point {
-                "p50" => Percentile::P50,
-                "p99" => Percentile::P99,
-                "max" => Percentile::Max,
-                other => {
-                    reader.unknown(&text.span, "percentile", other, ["p50", "p99", "max"]);
-                    return None;
-                }
-            };
+            let percentile = percentile(reader, text, point)?;
             Some(WorkloadMetric::Latency(counted(operation)?, percentile))
         }
         ["failed", operation, "share"] => Some(WorkloadMetric::FailedShare(counted(operation)?)),
@@ -99,6 +106,32 @@ fn of_cluster(reader: &Reader<'_>, text: &At<String>) -> Option<ClusterMetric> {
         "copies moved" => Some(ClusterMetric::CopiesMoved),
         _ => {
             unknown(reader, text, "cluster");
+            None
+        }
+    }
+}
+
+fn of_feed(reader: &Reader<'_>, text: &At<String>) -> Option<FeedMetric> {
+    let parts: Vec<&str> = text.value.split_whitespace().collect();
+    match parts[..] {
+        ["rpo", point] => percentile(reader, text, point).map(FeedMetric::Rpo),
+        ["drain", "time"] => Some(FeedMetric::DrainTime),
+        ["backlog"] => Some(FeedMetric::Backlog),
+        ["oldest", "pending"] => Some(FeedMetric::OldestPending),
+        _ => {
+            unknown(reader, text, "feed");
+            None
+        }
+    }
+}
+
+fn percentile(reader: &Reader<'_>, text: &At<String>, point: &str) -> Option<Percentile> {
+    match point {
+        "p50" => Some(Percentile::P50),
+        "p99" => Some(Percentile::P99),
+        "max" => Some(Percentile::Max),
+        other => {
+            reader.unknown(&text.span, "percentile", other, ["p50", "p99", "max"]);
             None
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use swarm_cluster::{DiskRef, NodeRef};
 
-use super::Names;
+use super::{Names, feed};
 use crate::language::model::{Counted, DiskSelector, Event, NodeSelector, ObjectRef, Targets, Via};
 use crate::language::reader::{At, Reader};
 use crate::language::words;
@@ -188,9 +188,9 @@ pub(super) fn event(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
         let name = At { value: name.to_owned(), span: text.span.clone() };
         return object(reader, names, &name).map(Event::Gone);
     }
-    if phrase.ends_with(" drained") {
-        reader.not_yet(&text.span, "event", phrase);
-        return None;
+    if let Some(feed) = phrase.strip_suffix(" drained") {
+        let is_known = feed::is_known(reader, names, &text.span, feed);
+        return is_known.then(|| Event::Drained(feed.to_owned()));
     }
     let known =
         names.with_ends().flat_map(|name| [format!("{name} starts"), format!("{name} ends")]);
@@ -201,6 +201,7 @@ pub(super) fn event(reader: &Reader<'_>, names: &Names, text: &At<String>) -> Op
                 .keys()
                 .flat_map(|name| OF_CLUSTERS.map(|(end, _)| format!("{name}{end}"))),
         )
+        .chain(names.feeds.keys().map(|name| format!("{name} drained")))
         .collect();
     reader.unknown(&text.span, "event", phrase, known.iter().map(String::as_str));
     None

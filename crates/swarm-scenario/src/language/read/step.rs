@@ -7,7 +7,7 @@ use swarm_cluster::Point;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Names, cluster_of, fault, header_map, manage, select};
+use super::{Names, cluster_of, fault, feed, header_map, manage, select};
 use crate::language::model::{
     Each, NetworkVerb, NodeSelector, Power, Request, Start, Step, Targets, Verb, Via,
 };
@@ -242,6 +242,8 @@ fn verb(reader: &Reader<'_>, names: &Names, table: &Table<'_>, word: &str) -> Op
         "remember" => cluster_of(reader, names, table, "cluster").map(Verb::Remember),
         "retire" | "cancel-retire" | "mount-stale" | "suspend-recovery" | "resume-recovery"
         | "set" => manage::read(reader, names, table, word),
+        "restore" => feed::restore(reader, names, table),
+        other if other.ends_with("-feed") => feed::verb(reader, names, table, other),
         // Every word of the table that is built has an arm here or there; a test goes through the table.
         other => fault::read(reader, names, table, other),
     }

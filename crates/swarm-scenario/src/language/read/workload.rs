@@ -48,7 +48,7 @@ pub(super) fn read(
         Some(_) => Some(Pace::Closed(0)),
         None => pace(reader, &table, lasts.is_some()),
     };
-    let (keys, overwrite_ppm) = keys(reader, &table);
+    let (keys, overwrite_ppm, names_of) = keys(reader, names, &table, &name.value);
     let via = match table.text("via") {
         Some(text) => select::via(reader, names, &text, &on),
         None => Some(Via::AnyNode),
@@ -66,6 +66,7 @@ pub(super) fn read(
         within,
         sizes: sizes(reader, &table),
         keys,
+        names_of,
         overwrite_ppm,
         headers: headers(reader, &table),
         lifepoints: lifepoints(reader, &table),
@@ -240,14 +241,23 @@ fn pace(reader: &Reader<'_>, table: &Table<'_>, ends: bool) -> Option<Pace> {
     }
 }
 
-fn keys(reader: &Reader<'_>, table: &Table<'_>) -> (u32, u32) {
+/// How many, the share of writes that go over something that is there, and the workload whose names they are.
+fn keys(reader: &Reader<'_>, names: &Names, table: &Table<'_>, own: &str) -> (u32, u32, String) {
     let Some(inner) = table.get("keys").and_then(|value| reader.table("keys", value, words::KEYS))
     else {
-        return (KEYS, 0);
+        return (KEYS, 0, own.to_owned());
     };
+    let with = inner.text("with");
+    if let Some(with) = &with
+        && !names.workloads.contains(&with.value)
+    {
+        let known = names.workloads.iter().map(String::as_str);
+        reader.unknown(&with.span, "workload", &with.value, known);
+    }
+    let names_of = with.map_or_else(|| own.to_owned(), |with| with.value);
     let count = if inner.has("count") { inner.count_up_to("count", KEYS_MAX) } else { None };
     let count = count.unwrap_or(KEYS);
-    (count, inner.unit("overwrite", "\"20%\"", units::share).unwrap_or(0))
+    (count, inner.unit("overwrite", "\"20%\"", units::share).unwrap_or(0), names_of)
 }
 
 /// Headers of every write. Lifepoints have a key of their own, or nobody would know what they demand.

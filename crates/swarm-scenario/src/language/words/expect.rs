@@ -1,6 +1,6 @@
 //! The words of `[[expect]]`: keys, invariants, subjects, events, metrics, states.
 
-use super::word::{Takes, Word, choice, later, word};
+use super::word::{Takes, Word, choice, word};
 
 /// The keys of every expectation.
 pub const EXPECT: &[Word] = &[
@@ -21,8 +21,8 @@ pub const INVARIANTS: &[Word] = &[
     choice("obeyed", "lifepoints hold"),
     choice("tidy", "space adds up, index and journal agree"),
     choice("alive", "no panic, nothing stuck, no 5xx for bad input"),
-    later("fed"),
-    later("honest"),
+    choice("fed", "at rest the target of every feed has what the feed selects"),
+    choice("honest", "nobody says that something is at the target before it is"),
 ];
 
 /// A subject of `that`.
@@ -41,6 +41,7 @@ const ON_CLUSTER: &[Word] = &[CLUSTER];
 const OBJECT: Word = word("object", Takes::Object, "a path, or the name of a request");
 const ON: Word =
     word("on", Takes::Place, "the cluster or node that is asked").or("the cluster of its bucket");
+const FEED: Word = word("feed", Takes::Name, "the feed");
 const ON_OBJECT: &[Word] = &[OBJECT, ON];
 
 /// Every subject of the language.
@@ -78,14 +79,21 @@ pub const SUBJECTS: &[SubjectWord] = &[
         CLUSTER, word("snapshot", Takes::Name, "the `remember` that took it"),
     ], &["snapshot"]),
     subject("metric", "a metric compared with a value", &[
-        word("of", Takes::Name, "whose: a workload or a cluster"),
+        word("of", Takes::Name, "whose: a workload, a cluster, a feed or a link"),
         word("metric", Takes::Text, "which"),
         word("is", Takes::Is, "such as `<= 250ms`"),
     ], &["of", "metric", "is"]),
-    no_subject("feed drained"),
-    no_subject("feed state"),
-    no_subject("same objects"),
-    no_subject("holds every acknowledged object"),
+    subject("feed drained", "every node of its cluster that runs says that nothing waits in the feed and nothing is under way", &[FEED], &["feed"]),
+    subject("feed state", "the feed is in this state in its cluster: the worst of all nodes", &[
+        FEED, word("is", Takes::Name, "the state, such as `blocked`"),
+    ], &["feed", "is"]),
+    subject("same objects", "clients of both clusters see the same version of every object that a feed between them selects, or neither sees any", &[
+        word("clusters", Takes::Texts, "the two"),
+    ], &["clusters"]),
+    subject("holds every acknowledged object", "clients of the cluster see of every object that a feed carries there what was acknowledged in the other cluster last, or something newer", &[
+        word("cluster", Takes::Cluster, "the cluster that is asked"),
+        word("of", Takes::Cluster, "the one whose clients wrote"),
+    ], &["cluster", "of"]),
 ];
 
 const fn subject(
@@ -97,13 +105,9 @@ const fn subject(
     SubjectWord { word: choice(name, says), arguments, required }
 }
 
-const fn no_subject(name: &'static str) -> SubjectWord {
-    SubjectWord { word: later(name), arguments: &[], required: &[] }
-}
-
 /// What a metric or an event may count: the operations, and the writes and updates of something that was there.
 pub(crate) const COUNTED: &[&str] =
-    &["write", "read", "delete", "update", "info", "malformed", "overwrite"];
+    &["write", "read", "delete", "update", "info", "malformed", "send", "overwrite"];
 
 /// A phrase with a place for a name in it.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +135,7 @@ pub const EVENTS: &[Form] = &[
     form("CLUSTER at rest", "two whole health cycles on every volume without an action"),
     form("CLUSTER fully protected", "each object has the copies that are demanded of it: with `until`, as it is then; with `after`, for the first time since a volume was lost, or since the start if no step loses one"),
     form("OBJECT is gone", "an object that was there answers 404; the run goes on until it does"),
-    Form { form: "FEED drained", built: false, says: "" },
+    form("FEED drained", "nothing waits in the feed and nothing is under way: with `until`, as it is then; with `after`, for the first time; the run goes on until it is so"),
 ];
 
 /// A form of a metric.
@@ -158,11 +162,11 @@ pub const METRICS: &[MetricWord] = &[
     metric("used space", "cluster", "<= 2GiB", "bytes of live streams on all volumes, as the nodes tell them"),
     metric("recovery time", "cluster", "<= 30m", "the longest time from the loss of a volume (its disk pulled, replaced or wiped, or given up by its node after errors) until every object has the copies that are demanded of it; in a window, of the volumes lost in it"),
     metric("copies moved", "cluster", "<= 2000", "replicas that no client's write made, as the nodes count them; in a window, those made in it"),
-    no_metric("bytes", "link"),
-    no_metric("rpo p50", "feed"),
-    no_metric("drain time", "feed"),
-    no_metric("backlog", "feed"),
-    no_metric("oldest pending", "feed"),
+    metric("rpo p50", "feed", "<= 30s", "median time from an acknowledgement, also of a delete that is carried over, until a disk of the target has that version or a newer one; `p99` and `max` likewise; in a window, of what was acknowledged in it"),
+    metric("drain time", "feed", "<= 5m", "from the end of the last fault until the target has had everything that was acknowledged until then"),
+    metric("backlog", "feed", "<= 2000", "objects that the target has not got in the version that was acknowledged last; in a window, at most"),
+    metric("oldest pending", "feed", "<= 10m", "how long ago the oldest of those was acknowledged; in a window, at most"),
+    metric("bytes", "link", "<= 2GiB", "what nodes of its two clusters have sent each other, both ways together; in a window, in it"),
 ];
 
 const fn metric(
@@ -172,10 +176,6 @@ const fn metric(
     says: &'static str,
 ) -> MetricWord {
     MetricWord { form, of, example, built: true, says }
-}
-
-const fn no_metric(form: &'static str, of: &'static str) -> MetricWord {
-    MetricWord { form, of, example: "", built: false, says: "" }
 }
 
 /// States of a node (Viewing and Managing Chassis); `unreachable` is our name for one that missed six beacons.

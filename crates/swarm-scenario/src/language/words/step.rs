@@ -1,6 +1,7 @@
 //! The words of `[[step]]`: keys, selectors, verbs.
 
-use super::word::{Takes, Word, choice, later, word};
+use super::feed;
+use super::word::{Takes, Word, choice, word};
 
 /// The keys of every step.
 pub const STEP: &[Word] = &[
@@ -95,6 +96,7 @@ const HEAL_DISK: &str = "heal-disk, for";
 const FAILED: &str = "operations failed";
 const STATES: &str = "volumes in another state";
 const SETTINGS: &str = "settings with another value";
+const FEEDS: &str = "feeds defined otherwise";
 const OFF: &str = "connections reset, unsynced bytes lost, messages not delivered";
 const LOST: &str = "bytes delayed, datagrams lost";
 
@@ -237,12 +239,21 @@ pub const VERBS: &[VerbWord] = &[
         word("nodes", Takes::Nodes, "all volumes of these nodes that are refused for it"),
         word("disks", Takes::Disks, "instead of `nodes`: these volumes"),
     ], &[]).bites_by(STATES).live(),
-    not_yet("create-feed"),
-    not_yet("pause-feed"),
-    not_yet("resume-feed"),
-    not_yet("restart-feed"),
-    not_yet("delete-feed"),
-    not_yet("restore"),
+    verb("create-feed", "defines a feed of the file, which then is not there from the start; after a `delete-feed` it is another one", feed::ONE, &["feed"])
+        .undone_by("delete-feed, for").bites_by(FEEDS).live(),
+    verb("edit-feed", "changes some fields of a feed; what says which objects go where makes everything be evaluated anew", feed::EDIT, &["feed"])
+        .undone_by("for").bites_by(FEEDS).live(),
+    verb("pause-feed", "nothing new is sent; what is to be sent is remembered", feed::ONE, &["feed"])
+        .undone_by("resume-feed, for").bites_by(FEEDS).live(),
+    verb("resume-feed", "a feed that rests goes on", feed::ONE, &["feed"]).bites_by(FEEDS).live(),
+    verb("restart-feed", "every object is evaluated anew, and asked for at the target", feed::ONE, &["feed"]).bites_by(FEEDS).live(),
+    verb("delete-feed", "the definition is gone; what is at the target stays", feed::ONE, &["feed"])
+        .undone_by("create-feed").bites_by(FEEDS).live(),
+    verb("restore", "clients read every named object that a snapshot has from one cluster and write it to another, as a new version, unless that shows it already", &[
+        word("snapshot", Takes::Name, "the `remember` that took it"),
+        word("from", Takes::Cluster, "the cluster that they read").or("the only one"),
+        word("to", Takes::Cluster, "the cluster that they write to").or("the only one"),
+    ], &["snapshot"]).live(),
 ];
 
 const fn verb(
@@ -253,10 +264,6 @@ const fn verb(
 ) -> VerbWord {
     let word = word(name, Takes::Nothing, says);
     VerbWord { word, arguments, required, undo: "", effect: "", live: false }
-}
-
-const fn not_yet(name: &'static str) -> VerbWord {
-    VerbWord { word: later(name), arguments: &[], required: &[], undo: "", effect: "", live: false }
 }
 
 impl VerbWord {

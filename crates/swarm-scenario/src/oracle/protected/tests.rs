@@ -89,7 +89,9 @@ fn volume(number: u8, has: &Has) -> (Bytes, Volume) {
     let (version, body, header): (u64, &[u8], &str) = match has {
         Has::Nothing => return (Bytes(image), volume),
         Has::Tombstone => {
-            let filed = Filed { value: vec![2], extent: None, stamp: (SECOND_VERSION, [2; 16]) };
+            // Type, version, ETag; a named object, when; it says nothing of it, nor does any feed.
+            let value = [&[2][..], &[0; 24], &[3], &[0; 8], &[0, 0]].concat();
+            let filed = Filed { value, extent: None, stamp: (SECOND_VERSION, [2; 16]) };
             volume.filed.insert(ID, filed);
             return (Bytes(image), volume);
         }

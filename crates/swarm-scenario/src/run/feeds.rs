@@ -1,0 +1,482 @@
+//! Feeds as their clusters' administration knows them: defined, changed, paused, and what is left for them to do.
+//!
+//! All of it goes over the management port, as an operator's tools do it. What feeds really carried is told from disks, in
+//! `carried.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use swarm_cluster::{Life, NodeRef};
+
+use super::manage::{ask, note, spokesman};
+use super::watch::LOOK_EVERY;
+use super::{Run, faults, lock};
+use crate::language::domains::Domains;
+use crate::language::model::{Event, Feed, FeedFields, FeedMode, FeedVerb};
+
+const FEEDS: &str = "/api/storage/clusters/_self/feeds";
+/// What holds where a file says nothing: nodes are told so only where a step undoes a change.
+const RETRY_WAIT_SECS: u64 = 60;
+const THREADS: u32 = 6;
+
+/// What is known of one feed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// Its number in its cluster, while it is defined there.
+    id: Option<u64>,
+    /// How often everything was to be evaluated anew, as the answer to the last change told.
+    generation: u64,
+    /// What it is defined as now.
+    fields: FeedFields,
+    is_paused: bool,
+    /// All numbers that it ever had, and the domains that it ever selected.
+    numbers: BTreeSet<u64>,
+    ever: Vec<Domains>,
+    /// A step has sent it elsewhere.
+    is_elsewhere: bool,
+}
+
+/// What a cluster tells of a feed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Told {
+    id: Option<u64>,
+    generation: u64,
+    status: String,
+    stats: Option<Stats>,
+    nodes: Vec<NodeTold>,
+}
+
+/// How many streams stand where.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    pending_evaluation: u64,
+    pending_processing: u64,
+    in_progress: u64,
+    retrying: u64,
+}
+
+/// What a cluster tells of a feed on one node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct NodeTold {
+    node: String,
+    status: String,
+}
+
+/// The feed of this name.
+fn feed<'a>(run: &'a Run, name: &str) -> &'a Feed {
+    let named = run.scenario.feeds.iter().find(|feed| feed.name == name);
+    named.expect("the reader knows all feeds that a file speaks of")
+}
+
+/// True while a feed is defined and does not rest.
+pub(crate) fn works(run: &Run, feed: &Feed) -> bool {
+    let known = known(run, &feed.name);
+    known.id.is_some() && !known.is_paused
+}
+
+/// The feed that has, or once had, this number in a cluster; `None` also for one that a step has sent elsewhere.
+pub(crate) fn with_number<'a>(run: &'a Run, cluster: &str, number: u32) -> Option<&'a Feed> {
+    let feeds = lock(&run.feeds);
+    run.scenario.feeds.iter().find(|feed| {
+        let known = feeds.get(&feed.name);
+        feed.from == cluster
+            && known.is_some_and(|known| {
+                known.numbers.contains(&u64::from(number)) && !known.is_elsewhere
+            })
+    })
+}
+
+/// The domains that feeds to a cluster have ever selected.
+pub(crate) fn ever_selected(run: &Run, cluster: &str) -> Vec<Domains> {
+    let feeds = lock(&run.feeds);
+    let to = run.scenario.feeds.iter().filter(|feed| feed.to.as_deref() == Some(cluster));
+    to.filter_map(|feed| feeds.get(&feed.name)).flat_map(|known| known.ever.clone()).collect()
+}
+
+/// The domains that a feed selects now.
+pub(crate) fn domains(run: &Run, feed: &Feed) -> Domains {
+    let now = changed(&feed.fields, &known(run, &feed.name).fields);
+    now.domains.unwrap_or_default()
+}
+
+/// Whether deletes are carried over now.
+pub(crate) fn propagates(run: &Run, feed: &Feed) -> bool {
+    changed(&feed.fields, &known(run, &feed.name).fields).propagate_deletes.unwrap_or(true)
+}
+
+fn known(run: &Run, name: &str) -> Known {
+    lock(&run.feeds).get(name).cloned().unwrap_or_default()
+}
+
+/// The fields of a definition as nodes read them, all of them spelt out.
+fn spelt_out(run: &Run, feed: &Feed, fields: &FeedFields) -> Map<String, Value> {
+    let target = feed.to.as_ref().map(|to| run.world.nodes(to)).unwrap_or_default();
+    let addresses: Vec<_> = target.iter().map(|node| run.world.scsp(node)).collect();
+    let hosts = fields.hosts.clone();
+    let hosts = hosts.unwrap_or_else(|| addresses.iter().map(|at| at.ip().to_string()).collect());
+    let port = fields.port.or_else(|| Some(addresses.first()?.port()));
+    let auth = match fields.remote_auth.as_ref().and_then(|auth| auth.split_once(':')) {
+        Some((user, password)) => json!({ "user": user, "password": password }),
+        None => json!({}),
+    };
+    let all = json!({
+        "hosts": hosts,
+        "port": port.unwrap_or(80),
+        "clusterName": fields.cluster_name.as_ref().or(feed.to.as_ref()),
+        "mode": fields.mode.unwrap_or(FeedMode::Post).word(),
+        "scope": scope(&fields.domains.clone().unwrap_or_default()),
+        "propagateDeletes": fields.propagate_deletes.unwrap_or(true),
+        "threads": fields.threads.unwrap_or(THREADS),
+        "retryWait": fields.retry_wait.map_or(RETRY_WAIT_SECS, |wait| wait.as_secs()),
+        "remoteAuth": auth,
+        "paused": fields.paused.unwrap_or(false),
+    });
+    match all {
+        Value::Object(all) => all,
+        _ => Map::new(),
+    }
+}
+
+fn scope(domains: &Domains) -> Value {
+    let texts = |entries: &[crate::language::domains::Entry]| -> Vec<String> {
+        entries.iter().map(|entry| entry.text.clone()).collect()
+    };
+    let exclude = texts(&domains.exclude);
+    match &domains.include {
+        None => json!({ "kind": "global", "exclude": exclude }),
+        Some(include) => json!({
+            "kind": "domains",
+            "domains": texts(include),
+            "exclude": exclude,
+            "untenanted": domains.untenanted,
+        }),
+    }
+}
+
+/// The fields that are given, by the names that nodes know.
+fn given(fields: &FeedFields) -> Vec<&'static str> {
+    let FeedFields {
+        hosts,
+        port,
+        cluster_name,
+        mode,
+        domains,
+        propagate_deletes,
+        threads,
+        retry_wait,
+        remote_auth,
+        paused,
+    } = fields;
+    [
+        ("hosts", hosts.is_some()),
+        ("port", port.is_some()),
+        ("clusterName", cluster_name.is_some()),
+        ("mode", mode.is_some()),
+        ("scope", domains.is_some()),
+        ("propagateDeletes", propagate_deletes.is_some()),
+        ("threads", threads.is_some()),
+        ("retryWait", retry_wait.is_some()),
+        ("remoteAuth", remote_auth.is_some()),
+        ("paused", paused.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_given)| is_given.then_some(name))
+    .collect()
+}
+
+/// What is said and known of a feed after a change of some of its fields.
+fn changed(before: &FeedFields, change: &FeedFields) -> FeedFields {
+    let (before, change) = (before.clone(), change.clone());
+    FeedFields {
+        hosts: change.hosts.or(before.hosts),
+        port: change.port.or(before.port),
+        cluster_name: change.cluster_name.or(before.cluster_name),
+        mode: change.mode.or(before.mode),
+        domains: change.domains.or(before.domains),
+        propagate_deletes: change.propagate_deletes.or(before.propagate_deletes),
+        threads: change.threads.or(before.threads),
+        retry_wait: change.retry_wait.or(before.retry_wait),
+        remote_auth: change.remote_auth.or(before.remote_auth),
+        paused: change.paused.or(before.paused),
+    }
+}
+
+/// Defines the feeds that are there when the clock starts.
+///
+/// # Errors
+/// What was refused, in a sentence.
+pub(crate) async fn define_all(run: &Run) -> Result<(), String> {
+    for feed in run.scenario.feeds.iter().filter(|feed| !feed.by_step) {
+        define(run, feed).await?;
+    }
+    Ok(())
+}
+
+async fn define(run: &Run, feed: &Feed) -> Result<Value, String> {
+    let mut definition = spelt_out(run, feed, &feed.fields);
+    let mut wanted = given(&feed.fields);
+    wanted.extend(["hosts", "port", "clusterName"]);
+    definition.retain(|name, _| wanted.contains(&name.as_str()));
+    definition.insert("name".to_owned(), json!(feed.name));
+    definition.insert("type".to_owned(), json!("replication"));
+    let node = spokesman(run, &feed.from).ok_or("the cluster has no node")?;
+    let answer =
+        ask(run, &node, "POST", FEEDS.to_owned(), Some(&Value::Object(definition))).await?;
+    let told: Told = serde_json::from_value(answer.clone()).unwrap_or_default();
+    let Some(id) = told.id else {
+        return Err(format!("{node} defined the feed {} and told no id: {answer}", feed.name));
+    };
+    let fields = feed.fields.clone();
+    let is_paused = fields.paused.unwrap_or(false);
+    let mut feeds = lock(&run.feeds);
+    let known = feeds.entry(feed.name.clone()).or_default();
+    known.ever.push(feed.domains());
+    known.numbers.insert(id);
+    (known.id, known.generation) = (Some(id), told.generation);
+    (known.fields, known.is_paused) = (fields, is_paused);
+    Ok(answer)
+}
+
+/// Does something to a feed. Returns the line of the account.
+pub(crate) async fn act(run: &Run, step: usize, verb: &FeedVerb, name: &str) -> usize {
+    let line = faults::begin(run, step, format!("{} {name}", verb.word()));
+    order(run, step, line, verb, name).await;
+    // What only changes a definition is no trouble that goes on.
+    if matches!(verb, FeedVerb::Resume | FeedVerb::Restart | FeedVerb::Edit(_) | FeedVerb::Create) {
+        faults::undone(run, line);
+    }
+    line
+}
+
+/// Undoes what a step did to a feed.
+pub(crate) async fn undo(run: &Run, step: usize, line: usize, verb: &FeedVerb, name: &str) {
+    match verb {
+        FeedVerb::Create => order(run, step, line, &FeedVerb::Delete, name).await,
+        FeedVerb::Pause => order(run, step, line, &FeedVerb::Resume, name).await,
+        FeedVerb::Edit(fields) => {
+            let feed = feed(run, name);
+            let mut before = spelt_out(run, feed, &feed.fields);
+            let names = given(fields);
+            before.retain(|name, _| names.contains(&name.as_str()));
+            let answered = patch(run, name, &Value::Object(before)).await;
+            if answered.is_ok()
+                && let Some(known) = lock(&run.feeds).get_mut(name)
+            {
+                known.fields = feed.fields.clone();
+            }
+            note(run, step, answered);
+        }
+        FeedVerb::Resume | FeedVerb::Restart | FeedVerb::Delete => {}
+    }
+    faults::undone(run, line);
+}
+
+async fn order(run: &Run, step: usize, line: usize, verb: &FeedVerb, name: &str) {
+    let answered = match verb {
+        FeedVerb::Create => define(run, feed(run, name)).await,
+        FeedVerb::Pause => patch(run, name, &json!({ "paused": true })).await,
+        FeedVerb::Resume => patch(run, name, &json!({ "paused": false })).await,
+        FeedVerb::Restart => send(run, name, "POST", "/restart", None).await,
+        FeedVerb::Delete => send(run, name, "DELETE", "", None).await,
+        FeedVerb::Edit(fields) => {
+            let after = changed(&known(run, name).fields, fields);
+            let mut change = spelt_out(run, feed(run, name), &after);
+            let names = given(fields);
+            change.retain(|name, _| names.contains(&name.as_str()));
+            patch(run, name, &Value::Object(change)).await
+        }
+    };
+    if answered.is_ok() {
+        faults::changed(run, line, 1);
+        let mut feeds = lock(&run.feeds);
+        if let Some(known) = feeds.get_mut(name) {
+            match verb {
+                FeedVerb::Pause => known.is_paused = true,
+                FeedVerb::Resume => known.is_paused = false,
+                FeedVerb::Delete => known.id = None,
+                FeedVerb::Edit(fields) => {
+                    known.fields = changed(&known.fields, fields);
+                    known.ever.extend(fields.domains.clone());
+                    known.is_elsewhere |= fields.hosts.is_some() || fields.cluster_name.is_some();
+                }
+                FeedVerb::Create | FeedVerb::Restart => {}
+            }
+        }
+    }
+    note(run, step, answered);
+}
+
+async fn patch(run: &Run, name: &str, change: &Value) -> Result<Value, String> {
+    send(run, name, "PATCH", "", Some(change)).await
+}
+
+/// Asks something of the cluster of a feed that is defined, and notes the generation that the answer tells.
+async fn send(
+    run: &Run,
+    name: &str,
+    method: &str,
+    what: &str,
+    body: Option<&Value>,
+) -> Result<Value, String> {
+    let id = known(run, name).id.ok_or_else(|| format!("the feed {name} is not defined"))?;
+    let node = spokesman(run, &feed(run, name).from).ok_or("the cluster has no node")?;
+    let answer = ask(run, &node, method, format!("{FEEDS}/{id}{what}"), body).await?;
+    let told: Told = serde_json::from_value(answer.clone()).unwrap_or_default();
+    if let Some(known) = lock(&run.feeds).get_mut(name) {
+        known.generation = known.generation.max(told.generation);
+    }
+    Ok(answer)
+}
+
+/// What a node tells of a feed.
+///
+/// # Errors
+/// Why it tells nothing, in a sentence.
+async fn told_by(run: &Run, node: &NodeRef, id: u64) -> Result<Told, String> {
+    let answer = ask(run, node, "GET", format!("{FEEDS}/{id}"), None).await?;
+    serde_json::from_value(answer)
+        .map_err(|error| format!("{node} tells of a feed what cannot be read ({error})"))
+}
+
+/// Looks whether nothing is left to be done for a feed, as all nodes of its cluster that run tell it.
+///
+/// # Errors
+/// What is left, in a sentence.
+pub(crate) async fn drained(run: &Run, name: &str) -> Result<(), String> {
+    let known = known(run, name);
+    let id = known.id.ok_or_else(|| format!("the feed {name} is not defined"))?;
+    let nodes = run.world.nodes(&feed(run, name).from);
+    let running: Vec<NodeRef> =
+        nodes.into_iter().filter(|node| run.world.life(node) != Life::Off).collect();
+    if running.is_empty() {
+        return Err(format!("no node of {} runs", feed(run, name).from));
+    }
+    for node in &running {
+        let told = told_by(run, node, id).await?;
+        judge(&told, known.generation, running.len())
+            .map_err(|why| format!("{name}: {node} {why}"))?;
+    }
+    Ok(())
+}
+
+/// What a node's word is against a feed's being drained.
+fn judge(told: &Told, generation: u64, running: usize) -> Result<(), String> {
+    if told.generation < generation {
+        return Err("has not heard of the last change".to_owned());
+    }
+    let Some(stats) = told.stats else { return Err("tells no numbers".to_owned()) };
+    let Stats { pending_evaluation, pending_processing, in_progress, retrying } = stats;
+    let left = [
+        (pending_evaluation, "to be evaluated"),
+        (pending_processing, "waiting"),
+        (in_progress, "under way"),
+        (retrying, "to be tried again"),
+    ];
+    if let Some((count, what)) = left.into_iter().find(|(count, _)| *count > 0) {
+        return Err(format!("tells of {count} streams {what}"));
+    }
+    let unsure = told.nodes.iter().find(|node| node.status.eq_ignore_ascii_case("unknown"));
+    if let Some(node) = unsure {
+        return Err(format!("knows nothing of {} yet", node.node));
+    }
+    if told.nodes.len() < running {
+        return Err(format!("knows of {} nodes only", told.nodes.len()));
+    }
+    Ok(())
+}
+
+/// The state of a feed in its cluster, in the language's words.
+///
+/// # Errors
+/// Why nobody tells, in a sentence.
+pub(crate) async fn state(run: &Run, name: &str) -> Result<String, String> {
+    let Some(id) = known(run, name).id else { return Ok("closed".to_owned()) };
+    let node = spokesman(run, &feed(run, name).from).ok_or("the cluster has no node")?;
+    Ok(told_by(run, &node, id).await?.status.to_lowercase())
+}
+
+/// Waits until a feed is drained; gives up when the run is to end.
+pub(crate) async fn until_drained(run: &Run, name: &str) {
+    while drained(run, name).await.is_err() && !run.is_over() {
+        run.pause(LOOK_EVERY).await;
+    }
+}
+
+/// Waits until a feed is drained for the first time, and tells the board. Whoever waits for that holds up the end of the run.
+pub(crate) async fn tell_when_drained(run: Arc<Run>, name: String) {
+    while drained(&run, &name).await.is_err() {
+        run.pause(LOOK_EVERY).await;
+    }
+    run.board.fire(Event::Drained(name), run.now());
+}
+
+/// Looks whether the feeds of a cluster have come to rest: those that steps have paused or deleted do rest.
+///
+/// # Errors
+/// What is left to be done, in a sentence.
+pub(crate) async fn at_rest(run: &Run, cluster: &str) -> Result<(), String> {
+    let of_cluster = run.scenario.feeds.iter().filter(|feed| feed.from == cluster);
+    for feed in of_cluster {
+        if works(run, feed) {
+            drained(run, &feed.name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What every feed of a run is known as.
+pub(crate) type All = BTreeMap<String, Known>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(json: Value) -> Told {
+        serde_json::from_value(json).expect("as nodes tell it")
+    }
+
+    fn stats(waiting: u64) -> Value {
+        json!({
+            "pendingEvaluation": 0, "pendingProcessing": waiting, "inProgress": 0, "retrying": 0, "success": 9,
+            "unqualified": 3, "estimatedCompletion": "Thu, 14 Mar 2024 09:41:00 GMT",
+        })
+    }
+
+    #[test]
+    fn a_feed_is_drained_when_every_node_that_runs_is_known_to_have_nothing_left() {
+        let nodes = json!([{ "node": "10.1.0.11", "status": "OK" }, { "node": "10.1.0.12", "status": "OK" }]);
+        let feed = |waiting, generation: u64| {
+            told(
+                json!({ "id": 1, "status": "OK", "generation": generation, "stats": stats(waiting), "nodes": nodes }),
+            )
+        };
+        assert_eq!(judge(&feed(0, 2), 2, 2), Ok(()));
+        assert_eq!(judge(&feed(4, 2), 2, 2), Err("tells of 4 streams waiting".to_owned()));
+        assert_eq!(judge(&feed(0, 1), 2, 2), Err("has not heard of the last change".to_owned()));
+        assert_eq!(judge(&feed(0, 2), 2, 3), Err("knows of 2 nodes only".to_owned()));
+        let unsure = json!([{ "node": "10.1.0.11", "status": "Unknown" }]);
+        let unsure = told(json!({ "id": 1, "stats": stats(0), "nodes": unsure }));
+        assert_eq!(judge(&unsure, 0, 1), Err("knows nothing of 10.1.0.11 yet".to_owned()));
+        assert!(judge(&told(json!({ "id": 1 })), 0, 1).is_err(), "silence is no answer");
+    }
+
+    #[test]
+    fn a_scope_is_told_as_nodes_read_it() {
+        assert_eq!(scope(&Domains::default()), json!({ "kind": "global", "exclude": [] }));
+        let entry = |text| crate::language::domains::Entry::new(text).expect("an entry");
+        let some = Domains {
+            include: Some(vec![entry("acme.example")]),
+            exclude: vec![entry("tmp.*")],
+            untenanted: false,
+        };
+        let told = json!({
+            "kind": "domains", "domains": ["acme.example"], "exclude": ["tmp.*"], "untenanted": false,
+        });
+        assert_eq!(scope(&some), told);
+    }
+}

@@ -241,7 +241,8 @@ fn build(spec: &WorldSpec, handle: &SimHandle, harness: HostId) -> Result<SimWor
         handle.set_link(*from, *to, model);
         handle.set_link(*to, *from, model);
     }
-    Ok(SimWorld::new(handle.clone(), handle.env(harness), clients, nodes, disks))
+    let zones = zones.into_iter().map(|(name, zone)| (name.to_owned(), zone)).collect();
+    Ok(SimWorld::new(handle.clone(), handle.env(harness), clients, nodes, disks, zones))
 }
 
 fn add_node(

@@ -35,6 +35,8 @@ pub(super) struct SimWorld {
     pub(super) damage: Mutex<Vec<Damage>>,
     /// Faults of the simulation behind an action, by the number of the action.
     faults: Mutex<BTreeMap<u64, Vec<u64>>>,
+    /// The zone of each cluster's hosts.
+    zones: BTreeMap<String, u32>,
 }
 
 impl SimWorld {
@@ -44,6 +46,7 @@ impl SimWorld {
         clients: Vec<(HostId, Env)>,
         nodes: Vec<SimulatedNode>,
         disks: Vec<SimulatedDisk>,
+        zones: BTreeMap<String, u32>,
     ) -> Self {
         let (client_hosts, clients) = clients.into_iter().unzip();
         Self {
@@ -55,6 +58,7 @@ impl SimWorld {
             disks: Mutex::new(disks),
             damage: Mutex::default(),
             faults: Mutex::default(),
+            zones,
         }
     }
 
@@ -263,6 +267,10 @@ impl World for SimWorld {
 
     fn tasks(&self, node: &NodeRef) -> Option<BTreeMap<&'static str, u64>> {
         self.node(node).ok().map(|node| self.handle.tasks(node.host))
+    }
+
+    fn carried(&self, from: &str, to: &str) -> Option<u64> {
+        Some(self.handle.carried(*self.zones.get(from)?, *self.zones.get(to)?))
     }
 
     fn image(&self, disk: &DiskRef) -> Box<dyn Image> {

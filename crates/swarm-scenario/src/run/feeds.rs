@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use swarm_cluster::{Life, NodeRef};
 
 use super::manage::{ask, note, spokesman};
-use super::watch::LOOK_EVERY;
+use super::watch::{self, FeedStatus, LOOK_EVERY};
 use super::{Run, faults, lock};
 use crate::language::domains::Domains;
 use crate::language::model::{Event, Feed, FeedFields, FeedMode, FeedVerb};
@@ -44,26 +44,6 @@ pub(crate) struct Known {
 struct Told {
     id: Option<u64>,
     generation: u64,
-    status: String,
-    stats: Option<Stats>,
-    nodes: Vec<NodeTold>,
-}
-
-/// How many streams stand where.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Stats {
-    pending_evaluation: u64,
-    pending_processing: u64,
-    in_progress: u64,
-    retrying: u64,
-}
-
-/// What a cluster tells of a feed on one node.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct NodeTold {
-    node: String,
     status: String,
 }
 
@@ -351,41 +331,40 @@ pub(crate) async fn drained(run: &Run, name: &str) -> Result<(), String> {
     let known = known(run, name);
     let id = known.id.ok_or_else(|| format!("the feed {name} is not defined"))?;
     let nodes = run.world.nodes(&feed(run, name).from);
-    let running: Vec<NodeRef> =
-        nodes.into_iter().filter(|node| run.world.life(node) != Life::Off).collect();
-    if running.is_empty() {
-        return Err(format!("no node of {} runs", feed(run, name).from));
+    let running = nodes.into_iter().filter(|node| run.world.life(node) != Life::Off);
+    let mut statuses: Vec<(NodeRef, Vec<FeedStatus>)> = Vec::new();
+    for node in running {
+        let status = watch::status(run, &node).await.map_err(|why| format!("{node} {why}"))?;
+        statuses.push((node, status.feeds));
     }
-    for node in &running {
-        let told = told_by(run, node, id).await?;
-        judge(&told, known.generation, running.len())
-            .map_err(|why| format!("{name}: {node} {why}"))?;
+    let Some((node, _)) = statuses.first() else {
+        return Err(format!("no node of {} runs", feed(run, name).from));
+    };
+    judge(id, &statuses).map_err(|why| format!("feed {name}: {why}"))?;
+    // All of them work by the same definitions, so that one is enough to know which.
+    if told_by(run, node, id).await?.generation < known.generation {
+        return Err(format!("feed {name}: {node} has not heard of the last change"));
     }
     Ok(())
 }
 
-/// What a node's word is against a feed's being drained.
-fn judge(told: &Told, generation: u64, running: usize) -> Result<(), String> {
-    if told.generation < generation {
-        return Err("has not heard of the last change".to_owned());
+/// What the words of nodes are against a feed's being drained.
+fn judge(id: u64, statuses: &[(NodeRef, Vec<FeedStatus>)]) -> Result<(), String> {
+    let mut tables = BTreeSet::new();
+    for (node, feeds) in statuses {
+        let Some(feed) = feeds.iter().find(|feed| feed.id == id) else {
+            return Err(format!("{node} does not know it"));
+        };
+        if feed.pending > 0 {
+            return Err(format!("{node} has {} streams left to do", feed.pending));
+        }
+        if feed.state.eq_ignore_ascii_case("unknown") {
+            return Err(format!("{node} has not begun"));
+        }
+        tables.insert(&feed.table);
     }
-    let Some(stats) = told.stats else { return Err("tells no numbers".to_owned()) };
-    let Stats { pending_evaluation, pending_processing, in_progress, retrying } = stats;
-    let left = [
-        (pending_evaluation, "to be evaluated"),
-        (pending_processing, "waiting"),
-        (in_progress, "under way"),
-        (retrying, "to be tried again"),
-    ];
-    if let Some((count, what)) = left.into_iter().find(|(count, _)| *count > 0) {
-        return Err(format!("tells of {count} streams {what}"));
-    }
-    let unsure = told.nodes.iter().find(|node| node.status.eq_ignore_ascii_case("unknown"));
-    if let Some(node) = unsure {
-        return Err(format!("knows nothing of {} yet", node.node));
-    }
-    if told.nodes.len() < running {
-        return Err(format!("knows of {} nodes only", told.nodes.len()));
+    if tables.len() > 1 {
+        return Err("nodes work by different definitions".to_owned());
     }
     Ok(())
 }
@@ -436,33 +415,39 @@ pub(crate) type All = BTreeMap<String, Known>;
 mod tests {
     use super::*;
 
-    fn told(json: Value) -> Told {
-        serde_json::from_value(json).expect("as nodes tell it")
-    }
-
-    fn stats(waiting: u64) -> Value {
-        json!({
-            "pendingEvaluation": 0, "pendingProcessing": waiting, "inProgress": 0, "retrying": 0, "success": 9,
-            "unqualified": 3, "estimatedCompletion": "Thu, 14 Mar 2024 09:41:00 GMT",
-        })
+    fn status(node: u32, state: &str, pending: u64, table: &str) -> (NodeRef, Vec<FeedStatus>) {
+        let feed = |id| FeedStatus {
+            id,
+            state: state.to_owned(),
+            pending: if id == 1 { pending } else { 99 },
+            table: table.to_owned(),
+        };
+        (NodeRef { cluster: "main".to_owned(), node }, vec![feed(0), feed(1)])
     }
 
     #[test]
-    fn a_feed_is_drained_when_every_node_that_runs_is_known_to_have_nothing_left() {
-        let nodes = json!([{ "node": "10.1.0.11", "status": "OK" }, { "node": "10.1.0.12", "status": "OK" }]);
-        let feed = |waiting, generation: u64| {
-            told(
-                json!({ "id": 1, "status": "OK", "generation": generation, "stats": stats(waiting), "nodes": nodes }),
-            )
-        };
-        assert_eq!(judge(&feed(0, 2), 2, 2), Ok(()));
-        assert_eq!(judge(&feed(4, 2), 2, 2), Err("tells of 4 streams waiting".to_owned()));
-        assert_eq!(judge(&feed(0, 1), 2, 2), Err("has not heard of the last change".to_owned()));
-        assert_eq!(judge(&feed(0, 2), 2, 3), Err("knows of 2 nodes only".to_owned()));
-        let unsure = json!([{ "node": "10.1.0.11", "status": "Unknown" }]);
-        let unsure = told(json!({ "id": 1, "stats": stats(0), "nodes": unsure }));
-        assert_eq!(judge(&unsure, 0, 1), Err("knows nothing of 10.1.0.11 yet".to_owned()));
-        assert!(judge(&told(json!({ "id": 1 })), 0, 1).is_err(), "silence is no answer");
+    fn a_feed_is_drained_when_no_node_that_runs_has_anything_left_by_the_same_definitions() {
+        let well = || status(1, "OK", 0, "7-a");
+        for (other, told) in [
+            (status(2, "OK", 0, "7-a"), None),
+            (status(2, "Processing", 4, "7-a"), Some("main/2 has 4 streams left to do")),
+            (status(2, "Unknown", 0, "7-a"), Some("main/2 has not begun")),
+            (status(2, "OK", 0, "6-b"), Some("nodes work by different definitions")),
+        ] {
+            assert_eq!(judge(1, &[well(), other]).err().as_deref(), told);
+        }
+        let silent = (NodeRef { cluster: "main".to_owned(), node: 2 }, Vec::new());
+        assert_eq!(judge(1, &[well(), silent]), Err("main/2 does not know it".to_owned()));
+    }
+
+    #[test]
+    fn a_definition_is_told_as_nodes_tell_it() {
+        let told: Told = serde_json::from_value(json!({
+            "id": 3, "name": "to-dr", "generation": 2, "status": "Config error", "paused": false,
+            "nodes": [{ "node": "10.1.0.11", "status": "OK", "reason": null, "stale": false }],
+        }))
+        .expect("as nodes tell it");
+        assert_eq!((told.id, told.generation, told.status.as_str()), (Some(3), 2, "Config error"));
     }
 
     #[test]

@@ -41,6 +41,19 @@ pub(crate) struct Status {
     members: Vec<Member>,
     requests: u64,
     health: Health,
+    #[serde(default)]
+    pub(crate) feeds: Vec<FeedStatus>,
+}
+
+/// How a feed stands on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct FeedStatus {
+    pub(crate) id: u64,
+    pub(crate) state: String,
+    /// Streams that the feed has not come to an end with there.
+    pub(crate) pending: u64,
+    /// Version of the definitions that the node works by.
+    pub(crate) table: String,
 }
 
 /// What a node tells of its health processor.
@@ -359,6 +372,7 @@ mod tests {
             volumes: vec![volume],
             members: members.collect(),
             requests: 0,
+            feeds: Vec::new(),
             health: Health { actions: 0, recoveries: Vec::new(), counters: BTreeMap::new() },
         }
     }

@@ -64,7 +64,8 @@ fn feed(
     }
     let from = if table.require("from") { known("from") } else { None };
     let (to, fields) = (known("to"), fields(reader, &table));
-    if !table.has("to") && !(table.has("hosts") && table.has("cluster_name")) {
+    let leads_somewhere = table.has("to") || (table.has("hosts") && table.has("cluster_name"));
+    if !leads_somewhere {
         let what = format!("{what} goes `to` a cluster, or to `hosts` of a `cluster_name`");
         reader.problem(table.span(), what);
     }

@@ -270,14 +270,18 @@ mod tests {
         for fault in FAULTS {
             assert!(verbs.contains(fault.verb), "no seed draws {}", fault.verb);
         }
-        // What asks for something of its own: another link, groups, a workload, an order of the administration.
+        // What asks for something of its own: another link, groups, a workload, a feed, an order of the administration.
         let left_out =
             ["restart", "partition", "truncate", "skip", "set", "suspend-recovery", "mount-stale"];
         let breaks = words::VERBS.iter().filter(|verb| verb.word.built && !verb.effect.is_empty());
         for verb in breaks.map(|verb| verb.word.word) {
             let is_order = ["start", "heal", "insert-disk", "cancel-retire", "resume-recovery"];
+            let needs_feed = verb.ends_with("-feed");
             assert!(
-                verbs.contains(verb) || left_out.contains(&verb) || is_order.contains(&verb),
+                verbs.contains(verb)
+                    || left_out.contains(&verb)
+                    || is_order.contains(&verb)
+                    || needs_feed,
                 "{verb} is never drawn"
             );
         }

@@ -208,9 +208,12 @@ async fn switch_off(
     power: Power,
     node: &NodeRef,
 ) -> Result<(), String> {
-    // Another step may have been there first.
-    if run.world.life(node) == Life::Off {
-        return Ok(());
+    // Another step may have been there first; and what stands still hears of no order to stop.
+    let ends_itself = matches!(power, Power::Stop | Power::Restart(_) | Power::Pause);
+    match run.world.life(node) {
+        Life::Off => return Ok(()),
+        Life::Paused if ends_itself => return Ok(()),
+        Life::Paused | Life::Running => {}
     }
     let number = run.number(node);
     {

@@ -171,7 +171,7 @@ fn pick(line: &mut Line, sends: &Sends, now: Instant) -> Vec<(Work, bool)> {
         // Whoever waits for a stream at a target that is left alone gets one attempt.
         let sent_for = sends.of(line.feed.id).into_iter();
         picked.extend(
-            sent_for.filter_map(|id| line.lanes.take(id, threads)).map(|work| (work, true)),
+            sent_for.filter_map(|id| line.lanes.take(id, now, threads)).map(|work| (work, true)),
         );
     }
     picked

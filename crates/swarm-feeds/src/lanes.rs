@@ -252,9 +252,10 @@ impl Lanes {
         self.begin(id)
     }
 
-    /// Begins to work on this stream, if it waits and fewer than so many are under way, whenever it is due.
-    pub fn take(&mut self, id: StreamId, threads: usize) -> Option<Work> {
-        if self.busy.len() < threads { self.begin(id) } else { None }
+    /// Begins to work on this stream, if it waits, is due, and fewer than so many are under way: whatever its turn.
+    pub fn take(&mut self, id: StreamId, now: Instant, threads: usize) -> Option<Work> {
+        let is_due = self.waiting.get(&id).is_some_and(|there| there.due <= now);
+        if is_due && self.busy.len() < threads { self.begin(id) } else { None }
     }
 
     /// A stream that was under way has come to a final outcome, or is gone.

@@ -70,7 +70,8 @@ pub fn of_answer(op: Op, answer: Answer) -> Delivery {
         (429 | 503, Some(retry_after)) => Delivery::Target(TargetTrouble::Busy { retry_after }),
         (502..=504, _) => Delivery::Target(TargetTrouble::Refused),
         (507, _) => Delivery::Target(TargetTrouble::Full),
-        (404 | 412 | 429, _) => transient(answer.status),
+        // What came through garbled is answered 400 as well: it need not be so the next time.
+        (400 | 404 | 412 | 429, _) => transient(answer.status),
         (400..=499 | 501, _) => permanent(answer.status),
         _ => transient(answer.status),
     }
@@ -136,7 +137,7 @@ mod tests {
             (412, Delivery::Context, object(412, Transient), 412),
             (401, auth(401), auth(401), 401),
             (403, auth(403), auth(403), 403),
-            (400, object(400, Permanent), object(400, Permanent), 400),
+            (400, object(400, Transient), object(400, Transient), 400),
             (413, object(413, Permanent), object(413, Permanent), 413),
             (431, object(431, Permanent), object(431, Permanent), 431),
             (501, object(501, Permanent), object(501, Permanent), 501),

@@ -180,9 +180,14 @@ fn a_full_target_is_given_deletes_and_a_send_takes_its_own_stream() {
     assert_eq!(lanes.next_delete(at(0), 2).map(|work| work.id), Some(id(2)));
     assert_eq!(lanes.next_delete(at(0), 2), None);
     lanes.offer(offer(3, Lane::Fresh, 900));
-    assert_eq!(lanes.take(id(3), 1), None, "the other is under way");
-    assert_eq!(lanes.take(id(3), 2).map(|work| work.id), Some(id(3)));
-    assert_eq!((lanes.take(id(3), 9), lanes.next_due()), (None, Some(at(0))));
+    assert_eq!(
+        lanes.take(id(3), at(899), 2),
+        None,
+        "one attempt is not made again before it is due"
+    );
+    assert_eq!(lanes.take(id(3), at(900), 1), None, "the other is under way");
+    assert_eq!(lanes.take(id(3), at(900), 2).map(|work| work.id), Some(id(3)));
+    assert_eq!((lanes.take(id(3), at(900), 9), lanes.next_due()), (None, Some(at(0))));
     assert!(lanes.knows(id(3), Version(1)) && !lanes.knows(id(3), Version(2)));
 }
 

@@ -284,7 +284,7 @@ fn answers_mean_what_they_say() {
         }
     }
     tell(&["10.2.0.1"], answer, async |setup: Setup| {
-        let refused = Delivery::Object { status: 400, trouble: ObjectTrouble::Permanent };
+        let refused = Delivery::Object { status: 400, trouble: ObjectTrouble::Transient };
         let cases = [
             (412, Delivery::Context),
             (400, refused),

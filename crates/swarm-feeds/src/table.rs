@@ -62,8 +62,10 @@ pub struct Feed {
     pub created: Change,
     /// When it was changed last.
     pub changed: Change,
-    /// How often everything was to be evaluated anew.
+    /// How often everything was to be evaluated anew, as far as the node knew that asked for it last.
     pub generation: u64,
+    /// The change that asked for it last; `None` while it is as it was created.
+    pub begun: Option<Change>,
     /// What it carries, and where.
     pub definition: Definition,
 }
@@ -78,6 +80,11 @@ impl Feed {
         digest.add(&self.created.number.to_le_bytes());
         digest.add(&self.created.node.to_le_bytes());
         digest.add(&self.generation.to_le_bytes());
+        // Two nodes that have not heard of each other count the same, and mean another order.
+        if let Some(begun) = self.begun {
+            digest.add(&begun.number.to_le_bytes());
+            digest.add(&begun.node.to_le_bytes());
+        }
         // Zero says in the journal that there is no slot.
         FeedMark(digest.end().max(1))
     }
@@ -192,7 +199,8 @@ impl Table {
         };
         self.name_is_free(&definition.name, id)?;
         let created = self.next(by);
-        let feed = Feed { id, created, changed: created, generation: 0, definition };
+        let (changed, begun) = (created, None);
+        let feed = Feed { id, created, changed, generation: 0, begun, definition };
         let before = self.clone();
         self.file(Entry::Live(Box::new(feed)), id, created);
         self.short_enough_or(before)?;
@@ -292,6 +300,7 @@ impl Table {
                     created: feed.created,
                     changed: feed.changed,
                     generation: feed.generation,
+                    begun: feed.begun,
                     definition: feed.definition.raw(),
                 }),
                 Entry::Gone { created } => stored.gone.push((id.0, created.number, created.node)),
@@ -313,9 +322,9 @@ impl Table {
         for (id, number, node) in stored.gone {
             table.entries.insert(FeedId(id), Entry::Gone { created: Change { number, node } });
         }
-        for StoredFeed { id, created, changed, generation, definition } in stored.feeds {
+        for StoredFeed { id, created, changed, generation, begun, definition } in stored.feeds {
             let (id, definition) = (FeedId(id), definition::check_alone(definition)?);
-            let feed = Feed { id, created, changed, generation, definition };
+            let feed = Feed { id, created, changed, generation, begun, definition };
             table.entries.insert(id, Entry::Live(Box::new(feed)));
         }
         Ok(table)
@@ -329,8 +338,12 @@ impl Table {
     ) -> Result<(), TableError> {
         let mut feed = Box::new(self.get(id).ok_or(TableError::Unknown(id))?.clone());
         feed.changed = self.next(by);
+        let generation = feed.generation;
         change(&mut feed);
         let changed = feed.changed;
+        if feed.generation != generation {
+            feed.begun = Some(changed);
+        }
         self.file(Entry::Live(feed), id, changed);
         Ok(())
     }
@@ -382,6 +395,8 @@ struct StoredFeed {
     created: Change,
     changed: Change,
     generation: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Change>,
     definition: RawFeed,
 }
 

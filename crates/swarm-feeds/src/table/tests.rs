@@ -125,6 +125,24 @@ fn only_what_asks_for_a_new_evaluation_changes_the_mark() {
 }
 
 #[test]
+fn two_nodes_that_have_not_heard_of_each_other_never_ask_for_one_evaluation() {
+    let mut here = Table::default();
+    let id = here.create(definition("a"), by(1, 10)).expect("room");
+    let mut there = here.clone();
+    here.restart(id, by(1, 20)).expect("it is there");
+    there.restart(id, by(2, 20)).expect("it is there");
+    assert_ne!(mark(&here, id), mark(&there, id));
+    // A change that wins, of a node that knew of no restart, takes it back; the next restart is another one.
+    let restarted = mark(&here, id);
+    let mut late = Table::decode(&there.encode()).expect("a table");
+    late.pause(id, true, by(2, 30)).expect("it is there");
+    here.merge(&late);
+    here.restart(id, by(1, 40)).expect("it is there");
+    assert_ne!(mark(&here, id), restarted);
+    assert_eq!(Table::decode(&here.encode()).expect("a table"), here);
+}
+
+#[test]
 fn marks_are_the_same_on_every_machine() {
     let mut table = Table::default();
     let id = table.create(definition("a"), by(1, 1_772_323_199_987)).expect("room");

@@ -1,4 +1,4 @@
-//! Writes: the replicas and the commit. How a write begins is in [`begin`].
+//! Writes: the replicas and the commit. How a write begins is in `begin`.
 //!
 //! A write is staged on this node and on its peers while the body arrives, and published at the end only. The version is
 //! taken at the commit, above everything known. Where it turns out that a newer version was stored meanwhile, what was

@@ -209,10 +209,15 @@ pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
             }
             run.pause(LOOK_EVERY).await;
             for disk in given_up_here.clone() {
-                // Whatever hindered it has passed.
+                // Whatever hindered it has passed; its errors may still have it retired.
                 if is_ok(&run, &disk).await {
-                    lock(&run.tally).given_up.remove(&disk);
+                    {
+                        let mut tally = lock(&run.tally);
+                        tally.given_up.remove(&disk);
+                        tally.suspected.insert(disk.clone());
+                    }
                     given_up_here.remove(&disk);
+                    left.insert(disk);
                 }
             }
             for disk in left.clone() {

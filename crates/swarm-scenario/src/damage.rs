@@ -426,6 +426,19 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_a_stream_is_what_no_disk_has_so_new_any_more() {
+        let mut ledger = DamageLedger::default();
+        ledger.took(taken(5, 50, 0, false), BTreeMap::new());
+        assert!(!ledger.took_last_of(&STREAM, stamp(5)), "another disk has it");
+        ledger.took(taken(5, 60, 1, true), BTreeMap::new());
+        assert!(ledger.took_last_of(&STREAM, stamp(5)) && ledger.took_last_of(&STREAM, stamp(4)));
+        assert!(!ledger.took_last_of(&STREAM, stamp(6)), "it never had that");
+        assert!(!ledger.took_last_of(&[6; 16], stamp(5)), "of other streams");
+        ledger.took(taken(9, 70, 2, false), none_left(9, 2));
+        assert!(ledger.took_last_of(&[6; 16], stamp(9)), "nothing whole is left of that version");
+    }
+
+    #[test]
     fn a_rotten_journal_counts_from_the_next_stop() {
         let mut ledger = DamageLedger::default();
         let hit = Hit { versions: BTreeSet::new(), journal: true, unfiled: false };

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm_client::Request;
+use swarm_cluster::DiskFault;
 use swarm_types::Stamp;
 
-use super::copies::{Disk, Known};
+use super::copies::{Disk, Known, NotRead};
 use super::watch::LOOK_EVERY;
 use super::{Run, carried, feeds, lock, protection, setup};
-use crate::language::model::{Feed, Via};
+use crate::language::model::{DiskVerb, Feed, Step, Verb, Via};
 use crate::ledger::ObjectNumber;
 use crate::oracle::fed::{self, Finding, Line, Side};
 use crate::oracle::honest::{self, Claim};
@@ -44,8 +45,8 @@ fn gather(run: &Run, cluster: &str) -> Cluster {
                 side.take(&disk.volume);
                 disks.push(disk);
             }
-            Err(super::copies::NotRead::Nothing) => {}
-            Err(super::copies::NotRead::Unknown) => is_unread = true,
+            Err(NotRead::Nothing) => {}
+            Err(NotRead::Unknown) => is_unread = true,
         }
     }
     Cluster { disks, side, is_unread }
@@ -137,10 +138,29 @@ pub(crate) fn judge_claims(run: &Run, object: ObjectNumber, done: &[u32], stamp:
 /// What is wrong with a claim of a cluster; `None` if it is true, or nobody can tell.
 fn false_claim(run: &Run, cluster: &str, claim: Claim) -> Option<String> {
     let feed: &Feed = feeds::with_number(run, cluster, claim.feed)?;
-    let carried = lock(&run.carried);
-    let is_true = carried.is_true(feed, &claim, feeds::propagates(run, feed))?;
-    let to = feed.to.as_deref().unwrap_or("");
-    (!is_true).then(|| format!("feed {} is done, and {to} has never had it", feed.name))
+    let to = feed.to.as_deref()?;
+    let is_true = lock(&run.carried).is_true(feed, &claim, feeds::propagates(run, feed))?;
+    let is_false = !is_true && !may_have_had(run, to, &claim);
+    is_false.then(|| format!("feed {} is done, and {to} has never had it", feed.name))
+}
+
+/// Whether a cluster may have had what its journals did not tell: damage hides what a journal says, and a disk that lies about
+/// syncs has what it was given without having it.
+fn may_have_had(run: &Run, cluster: &str, claim: &Claim) -> bool {
+    let lies =
+        |step: &Step| matches!(step.verb, Verb::Disk(DiskVerb::Fault(_, DiskFault::LieAboutSyncs)));
+    let known = Known::of(run);
+    let mut disks = run.world.nodes(cluster).into_iter().flat_map(|node| run.world.disks(&node));
+    run.scenario.steps.iter().any(lies)
+        || disks.any(|disk| match known.read(run, &disk) {
+            Ok(held) => {
+                let filed = held.volume.filed.get(&claim.stream);
+                known.journals.contains_key(&disk)
+                    || filed.is_some_and(|filed| filed.version() >= claim.stamp)
+            }
+            Err(NotRead::Unknown) => true,
+            Err(NotRead::Nothing) => false,
+        })
 }
 
 /// Judges what disks of the sources claim since the last look.

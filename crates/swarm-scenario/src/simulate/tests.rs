@@ -2,6 +2,7 @@
 
 mod failing;
 mod faults;
+mod feeds;
 mod judged;
 mod orders;
 mod points;

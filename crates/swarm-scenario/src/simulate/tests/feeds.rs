@@ -1,0 +1,101 @@
+//! Whole runs in which feeds carry objects from one cluster to another.
+
+use crate::report::{RunReport, Verdict};
+use crate::testing::{assert_held, run_text};
+
+const WORLD: &str = r#"
+schema = 1
+title = "t"
+why = "w"
+limit = { sim = "6h", wall = "60s" }
+[cluster.main]
+nodes = 2
+volumes = { size = "64MiB" }
+settings = { "feeds.secondaryDelay" = 20 }
+[cluster.dr]
+nodes = 2
+volumes = { size = "64MiB" }
+[link.wan]
+between = ["main", "dr"]
+latency = { p50 = "20ms", p99 = "60ms" }
+[domain."acme.example"]
+on = "main"
+[bucket."acme.example/scans"]
+on = "main"
+[workload.ingest]
+on = "main"
+operations = 80
+clients = 4
+in = "acme.example/scans"
+mix = { write = 60, read = 15, delete = 15, update = 10 }
+kind = { named = 70, unnamed = 20, alias = 10 }
+keys = { count = 20, overwrite = "30%" }
+[feed.to-dr]
+from = "main"
+to = "dr"
+"#;
+
+const ALIKE: &str = r#"
+[[expect]]
+at = "end"
+that = "same objects"
+clusters = ["main", "dr"]
+[[expect]]
+at = "end"
+that = "holds every acknowledged object"
+cluster = "dr"
+of = "main"
+"#;
+
+fn run(more: &str) -> RunReport {
+    run_text(&format!("{WORLD}{more}"), 1)
+}
+
+#[test]
+fn what_is_written_and_deleted_at_one_site_is_so_at_the_other() {
+    let report = run(ALIKE);
+    assert_held(&report);
+    let feed = &report.feeds[0];
+    assert!(feed.changes > 40 && feed.rpo[2].is_some() && feed.bytes > Some(40 * 4096), "{feed:?}");
+    assert!(report.line().contains(", rpo p99 "), "{}", report.line());
+}
+
+#[test]
+fn a_feed_that_rests_is_behind_until_it_goes_on() {
+    let step = r#"
+[[step]]
+at = "0s"
+do = "pause-feed"
+feed = "to-dr"
+for = "5m"
+as = "rest"
+[[expect]]
+during = "rest"
+that = "metric"
+of = "to-dr"
+metric = "backlog"
+is = ">= 10"
+[[expect]]
+after = "rest ends"
+within = "10m"
+that = "feed drained"
+feed = "to-dr"
+"#;
+    let report = run(&format!("{step}{ALIKE}"));
+    assert_held(&report);
+    assert!(report.feeds[0].rpo[2] > Some(std::time::Duration::from_secs(60)), "{}", report.line());
+}
+
+#[test]
+fn a_feed_that_was_deleted_demands_nothing_and_its_target_lacks_what_came_later() {
+    let steps = r#"
+[[step]]
+at = "0s"
+do = "delete-feed"
+feed = "to-dr"
+"#;
+    let report = run(&format!("{steps}{ALIKE}"));
+    assert_eq!(report.verdict, Verdict::Failed, "{}", report.line());
+    assert!(report.violations.is_empty(), "{:?}", report.violations);
+    assert!(report.expectations.iter().all(|expectation| !expectation.held));
+}

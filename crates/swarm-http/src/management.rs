@@ -18,7 +18,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use swarm_env::hyper_rt::{self, EnvTimer};
 use swarm_env::{Env, Stream};
-use swarm_node::feeds::NodeFeed;
+use swarm_feeds::stats::NodeFeed;
 use swarm_node::{Node, NodeStatus, Queue, VolumeStatus, Walks};
 use swarm_types::FeedId;
 use tower::ServiceExt as _;

@@ -2,8 +2,7 @@
 //! it needs of this node ([`swarm_feeds::Home`], [`swarm_feeds::Streams`]) and of the others ([`swarm_feeds::Peers`]), the
 //! table of feeds as the nodes of a cluster share it, and what is told of them.
 //!
-//! The engine reaches its node through handles that do not keep the node alive. What it is made of is in `swarm-feeds`, of
-//! which the parts that a front end needs are named here.
+//! The engine reaches its node through handles that do not keep the node alive. What it is made of is in `swarm-feeds`.
 
 mod home;
 mod peers;
@@ -15,7 +14,8 @@ pub(crate) mod wire;
 use std::sync::Arc;
 
 use swarm_env::Env;
-use swarm_feeds::Brief;
+use swarm_feeds::table::Table;
+use swarm_feeds::{Brief, Feeds};
 use swarm_store::Tombstone;
 use swarm_types::{ClusterName, ObjectKind, Stamp, StreamId};
 
@@ -23,16 +23,6 @@ use crate::pending::Pending;
 use crate::settings::Settings;
 use crate::{Node, WeakNode};
 
-pub use swarm_feeds::definition::{
-    Definition, DefinitionError, Login, Mode, Password, RawAuth, RawFeed, RawProxy,
-};
-pub use swarm_feeds::scope::RawScope;
-pub use swarm_feeds::stats::{ClusterFeed, Counters, FeedState, Gauges, NodeFeed, NodeView};
-pub use swarm_feeds::table::{FEEDS_MAX, Feed, Table, TableError, TableVersion};
-pub use swarm_feeds::{
-    Feeds, Importer, Rest, Retrieval, SendOrder, SendRefused, SendTicket, Shown, Verdict, blockade,
-    scope, stats, wire as protocol,
-};
 pub use table::{ChangeFeedsError, FeedChange};
 
 use home::OwnNode;

@@ -1,12 +1,12 @@
 //! The datagrams of peers: what each of them asks for, and doing it. Every message may be lost, late or doubled, and each
 //! is safe under all three.
 
+use swarm_feeds::table::TableVersion;
 use swarm_plan::lookup::Answer;
 use swarm_store::Tombstone;
 use swarm_types::{NodeId, StreamId};
 
 use crate::Node;
-use crate::feeds::TableVersion;
 use crate::lookup::Heard;
 use crate::slots::DISK_TIMEOUT;
 use crate::wire::{self, Beacon, BuryWire, Decoded, DoneWire, Message, ReplicaWire};

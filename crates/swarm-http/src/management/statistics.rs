@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use swarm_feeds::stats::NodeFeed;
 use swarm_node::Node;
-use swarm_node::feeds::NodeFeed;
 use swarm_types::FeedId;
 
 /// A feed as it stands on one node.
@@ -102,7 +102,7 @@ pub(super) fn metrics(
 mod tests {
     use std::time::Duration;
 
-    use swarm_node::feeds::{Counters, FeedState, Gauges};
+    use swarm_feeds::stats::{Counters, FeedState, Gauges};
 
     use super::*;
 

@@ -26,6 +26,8 @@ use crate::wire::{Frame, Message};
 /// A node that does not get the newest table works by the one that it has after this long: as long as a change may take to
 /// reach all nodes (Understanding Feeds).
 const FETCHED_WITHIN: Duration = Duration::from_secs(60);
+/// Tables fetched at a time: a peer that has gone silent does not keep this node from asking another.
+const FETCHES_MAX: usize = 3;
 /// How long a peer may take to give out its table.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -81,8 +83,8 @@ struct Known {
     bytes: Bytes,
     /// What the others have told.
     peers: BTreeMap<NodeId, Heard>,
-    /// Somebody is fetching.
-    fetching: bool,
+    /// Whose tables are being fetched.
+    fetching: BTreeSet<NodeId>,
     /// News are not listened to yet: how long a change travels is drawn (`feeds.propagation`).
     travelling: bool,
     /// Volumes with a table that cannot be read: it is left alone.
@@ -126,8 +128,14 @@ impl Tables {
         self.lock().own
     }
 
-    /// Takes note of what a peer tells. True if its table is to be fetched, and nobody is about to.
-    fn hear(&self, peer: NodeId, told: TableVersion, now: Instant) -> bool {
+    /// Takes note of what a peer tells. True if its table is to be fetched now; `travels` if the news take their time.
+    fn hear(
+        &self,
+        peer: NodeId,
+        told: TableVersion,
+        now: Instant,
+        travels: impl FnOnce() -> bool,
+    ) -> bool {
         let mut known = self.lock();
         if known.own == told && known.peers.is_empty() {
             return false;
@@ -143,9 +151,12 @@ impl Tables {
             (heard.told, heard.since) = (told, now);
         }
         known.note_agreement();
+        if known.travelling || known.fetching.len() >= FETCHES_MAX {
+            return false;
+        }
         // Whoever says nothing any more is not asked again and again.
-        let begin = !known.fetching && known.behind().any(|(behind, _)| behind == peer);
-        known.fetching |= begin;
+        let begin = known.behind().any(|(behind, _)| behind == peer) && known.fetching.insert(peer);
+        known.travelling = begin && travels();
         begin
     }
 
@@ -162,12 +173,15 @@ impl Tables {
         newer.next().is_some()
     }
 
-    /// Whose table to fetch next; with none left the fetching is over. `tried` says who was asked in vain.
-    fn next(&self, tried: &BTreeSet<NodeId>, now: Instant) -> Option<NodeId> {
+    /// Whose table to fetch after that of `done`. `tried` says who was asked in vain.
+    fn next(&self, done: NodeId, tried: &BTreeSet<NodeId>, now: Instant) -> Option<NodeId> {
         let mut known = self.lock();
+        known.fetching.remove(&done);
         let there = known.behind().filter(|(_, heard)| now < heard.at + FETCHED_WITHIN);
-        let next = there.map(|(peer, _)| peer).find(|peer| !tried.contains(peer));
-        known.fetching = next.is_some();
+        let mut peers = there.map(|(peer, _)| peer);
+        let next = peers.find(|peer| !tried.contains(peer) && !known.fetching.contains(peer));
+        drop(peers);
+        known.fetching.extend(next);
         next
     }
 
@@ -365,19 +379,20 @@ impl Node {
 
     /// Compares notes with a peer whose table has this version.
     pub(crate) fn compare_tables(&self, peer: NodeId, version: TableVersion) {
-        if !self.inner.feeds.tables.hear(peer, version, self.env().now()) {
-            return;
+        // One that is starting asks at once.
+        let longest = || self.inner.settings().feeds_propagation;
+        let travels = || !longest().is_zero() && self.inner.phase() == Phase::Open;
+        if self.inner.feeds.tables.hear(peer, version, self.env().now(), travels) {
+            drop(self.env().spawn("feed-table", self.clone().fetch_tables(peer)));
         }
-        let node = self.clone();
-        drop(self.env().spawn("feed-table", node.fetch_tables()));
     }
 
-    /// Fetches the tables that are not known here.
-    async fn fetch_tables(self) {
+    /// Fetches a table that is not known here, and then others.
+    async fn fetch_tables(self, mut peer: NodeId) {
         let tables = &self.inner.feeds.tables;
         self.let_news_travel().await;
         let mut tried = BTreeSet::new();
-        while let Some(peer) = tables.next(&tried, self.env().now()) {
+        loop {
             match self.fetch_table(peer).await {
                 Ok(table) => {
                     self.take_table(&table).await;
@@ -388,21 +403,23 @@ impl Node {
                     tried.insert(peer);
                 }
             }
+            match tables.next(peer, &tried, self.env().now()) {
+                Some(next) => peer = next,
+                None => return,
+            }
         }
     }
 
-    /// Waits as long as a change takes to reach this node, by the dice. One that is starting asks at once.
+    /// Waits as long as a change takes to reach this node, by the dice.
     async fn let_news_travel(&self) {
-        let longest = self.inner.settings().feeds_propagation;
-        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        if millis == 0 || self.inner.phase() != Phase::Open {
+        if !self.inner.feeds.tables.lock().travelling {
             return;
         }
-        let tables = &self.inner.feeds.tables;
-        tables.lock().travelling = true;
-        let way = Duration::from_millis(self.env().random_below("feed table", millis));
+        let longest = self.inner.settings().feeds_propagation;
+        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        let way = Duration::from_millis(self.env().random_below("feed table", millis.max(1)));
         self.env().sleep(way).await;
-        tables.lock().travelling = false;
+        self.inner.feeds.tables.lock().travelling = false;
     }
 
     async fn fetch_table(&self, peer: NodeId) -> std::io::Result<Table> {

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use swarm_env::Env;
+use swarm_feeds::definition::{DefinitionError, RawFeed};
+use swarm_feeds::stats::FeedState;
+use swarm_feeds::table::{Table, TableError};
 use swarm_node::api::WriteReply;
-use swarm_node::feeds::{
-    ChangeFeedsError, DefinitionError, FeedChange, FeedState, RawFeed, Table, TableError,
-};
+use swarm_node::feeds::{ChangeFeedsError, FeedChange};
 use swarm_node::{Node, VolumeState};
+use swarm_sim::{DiskModel, LinkModel};
 use swarm_types::{FeedId, StreamId};
 
 use crate::cluster::{Cluster, Form, Put, Shape, named, post};
@@ -76,6 +79,11 @@ impl Story {
         (1..=self.nodes).filter(|node| self.cluster.client().node(*node).is_some()).collect()
     }
 
+    /// Any node.
+    fn via(&self, env: &Env) -> u8 {
+        u8::try_from(dice(env, u64::from(self.nodes))).expect("few nodes") + 1
+    }
+
     fn node(&self, number: u8) -> Node {
         self.cluster.client().node(number).expect("it runs")
     }
@@ -119,6 +127,11 @@ impl Story {
             assert!(self.west.body(id).is_some(), "{id} is not there");
         }
     }
+}
+
+/// Draws below a bound.
+fn dice(env: &Env, bound: u64) -> u64 {
+    env.random_below("story", bound)
 }
 
 /// The node whose replica goes first.
@@ -380,4 +393,92 @@ fn the_statistics_of_all_nodes_add_up_to_all_streams() {
     let feed = &told[&FeedId(0)];
     assert_eq!(feed.gauges.success, filed as u64);
     assert_eq!(feed.nodes.values().filter(|view| view.stale).count(), 1);
+}
+
+#[test]
+fn disks_bring_their_tables_along_and_are_given_newer_ones() {
+    let shape = Shape { disks_per_node: 2, ..Shape::of(3, 23) };
+    let mut story = Story::shaped(&shape).fed();
+    story.store(0..8);
+    story.drain();
+    // Node 3 alone knows of a change, dies, and one of its disks goes to node 1.
+    let others = [1, 2].map(|node| story.cluster.host(node)).to_vec();
+    let alone = vec![story.cluster.host(3)];
+    let cut = story.cluster.world().cut(vec![others, alone]).done();
+    assert_eq!(story.change(3, FeedChange::Pause(FeedId(0))), Ok(FeedId(0)));
+    let newest = story.table(3);
+    story.cluster.power_off(3);
+    story.cluster.client().forget(3);
+    story.cluster.run_for(SECOND);
+    assert!(story.cluster.world().heal(cut).done());
+    let (disk, host) = (story.cluster.disk(3, 1), story.cluster.host(1));
+    assert!(story.cluster.world().pull_disk(disk).done().is_some());
+    assert_ne!(story.table(2), newest);
+    assert!(story.cluster.world().insert_disk(disk, host).done().is_some());
+    story.cluster.run_for(5 * SECOND);
+    assert_eq!([1, 2].map(|node| story.table(node)), [newest.clone(), newest.clone()]);
+    // A blank disk remembers it alone.
+    let host = story.cluster.host(2);
+    let fresh =
+        story.cluster.world().deliver_disk(host, "main/2/9".into(), 64 << 20, DiskModel::SSD);
+    let _ = fresh.done();
+    story.cluster.run_for(5 * SECOND);
+    for node in [1, 2] {
+        story.cluster.power_off(node);
+        story.cluster.client().forget(node);
+    }
+    for nth in 0..2 {
+        let disk = story.cluster.disk(2, nth);
+        assert!(story.cluster.world().pull_disk(disk).done().is_some());
+    }
+    story.cluster.start(2);
+    assert_eq!(story.table(2), newest);
+}
+
+/// Nodes lose their power and their processes, the network loses and doubles, the other cluster goes away and comes back.
+#[test]
+fn whatever_becomes_of_the_nodes_the_other_cluster_has_it_all_in_the_end() {
+    for seed in 100..112 {
+        let settings = [
+            ("feeds.secondaryDelay", "20"),
+            ("health.cycleTime", "60"),
+            ("health.visitsPerSecond", "1000"),
+            ("health.replicationMulticastFrequency", "100"),
+        ];
+        let mut story = Story::with_settings(4, seed, &settings).fed();
+        let env = story.cluster.env();
+        let calm = LinkModel::default();
+        let rough =
+            LinkModel { loss_ppm: 20_000, duplicate_ppm: 50_000, reorder_ppm: 100_000, ..calm };
+        story.cluster.world().set_link(1, 1, rough);
+        for round in 0..12 {
+            for _ in 0..4 {
+                let (via, name) = (story.via(&env), format!("o{}", dice(&env, 12)));
+                let client = story.cluster.client();
+                let put = Put { body: vec![round; 3000].into(), ..post(named(&name), b"") };
+                let delete = dice(&env, 4) == 0;
+                story.cluster.block_on(async move {
+                    if delete {
+                        drop(client.delete(via, &named(&name)).await);
+                    } else {
+                        drop(client.put(via, &put).await);
+                    }
+                });
+            }
+            story.west.is_away(dice(&env, 4) == 0);
+            let victim = story.via(&env);
+            story.cluster.run_for(Duration::from_millis(dice(&env, 3000)));
+            story.cluster.power_off(victim);
+            story.cluster.client().forget(victim);
+            story.cluster.run_for(Duration::from_millis(dice(&env, 20_000)));
+            story.cluster.start(victim);
+        }
+        story.cluster.world().set_link(1, 1, calm);
+        story.west.is_away(false);
+        story.cluster.run_for(10 * MINUTE);
+        story.drain();
+        story.is_mirrored();
+        assert!(story.west.versions() > 2 && story.west.deletes() > 0, "seed {seed}");
+        assert!((2..=4).all(|node| story.table(node) == story.table(1)), "seed {seed}");
+    }
 }

@@ -96,6 +96,7 @@ pub(crate) struct Doors {
     sends: Arc<Semaphore>,
     scsp: Arc<Semaphore>,
     management: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
 }
 
 impl Doors {
@@ -106,11 +107,12 @@ impl Doors {
             sends: door(scsp::SENDS_AT_A_TIME),
             scsp: door(SCSP_CONNECTIONS),
             management: door(MANAGEMENT_CONNECTIONS),
+            batches: door(scsp::BATCHES),
         }
     }
 
     /// Who is inside.
-    pub(crate) fn queues(&self) -> [Queue; 4] {
+    pub(crate) fn queues(&self) -> [Queue; 5] {
         let inside = |door: &Semaphore, limit: usize| {
             let depth = limit.saturating_sub(door.available_permits());
             (depth as u64, limit as u64)
@@ -119,9 +121,11 @@ impl Doors {
         let (sends, sends_limit) = inside(&self.sends, scsp::SENDS_AT_A_TIME);
         let (scsp, scsp_limit) = inside(&self.scsp, SCSP_CONNECTIONS);
         let (management, management_limit) = inside(&self.management, MANAGEMENT_CONNECTIONS);
+        let (batches, batches_limit) = inside(&self.batches, scsp::BATCHES);
         [
             Queue::work("scsp requests", requests, at_a_time),
             Queue::work("scsp sends", sends, sends_limit),
+            Queue::work("feed batches", batches, batches_limit),
             Queue::kept("scsp connections", scsp, scsp_limit),
             Queue::kept("management connections", management, management_limit),
         ]
@@ -146,7 +150,7 @@ fn serve_scsp(node: &Node, listener: Box<dyn Listener>, doors: &Doors) {
             env: env.clone(),
             gate: Arc::new(auth::Gate::new(&env, node.settings().administrators.clone())),
         })
-        .service(scsp::Scsp::new(node.clone(), rules(node), Arc::clone(&doors.sends)));
+        .service(scsp::Scsp::new(node.clone(), rules(node), doors));
     // Retiring Volumes: a node whose volumes are all retired stops responding. An open connection hears it once more.
     let asked = node.downgrade();
     let answers = move || {

@@ -30,9 +30,11 @@ use tokio::sync::Semaphore;
 use tower::Service;
 
 pub(crate) use call::{Call, Verb};
+pub(crate) use retrieve::BATCHES;
 use send::Report;
 pub(crate) use send::SENDS_AT_A_TIME;
 
+use crate::Doors;
 use crate::codec::{Body, BodySource, Broken, Response};
 use crate::status::{self, Fault};
 
@@ -81,8 +83,8 @@ impl Service<Call> for Scsp {
 }
 
 impl Scsp {
-    pub(crate) fn new(node: Node, rules: Rules, sends: Arc<Semaphore>) -> Self {
-        let batches = Arc::new(Semaphore::new(retrieve::BATCHES));
+    pub(crate) fn new(node: Node, rules: Rules, doors: &Doors) -> Self {
+        let (batches, sends) = (Arc::clone(&doors.batches), Arc::clone(&doors.sends));
         Self { node, rules: Arc::new(rules), batches, sends }
     }
 

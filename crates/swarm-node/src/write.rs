@@ -280,13 +280,15 @@ impl Replicas {
         let last = places.last().map_or(here.volume, |place| place.volume);
         let (kind, length) = (meta.kind, meta.length);
         let publish = Publish::new(stamp, meta, hints_at(here.volume));
-        let at = |place: &ReplicaAt| Publish {
-            hints: hints_at(place.volume),
-            first: place.volume == last,
-            ..publish.clone()
-        };
-        let at_peer: Vec<Publish> = places[1..].iter().map(at).collect();
-        let at_home = at(&here);
+        let at_peer: Vec<Publish> = places[1..]
+            .iter()
+            .map(|place| Publish {
+                hints: hints_at(place.volume),
+                first: place.volume == last,
+                ..publish.clone()
+            })
+            .collect();
+        let at_home = Publish { first: here.volume == last, ..publish };
         let at_peers = join_all(
             self.peers
                 .into_iter()

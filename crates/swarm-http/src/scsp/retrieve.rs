@@ -21,7 +21,7 @@ use crate::codec::{Body, BodySource, Broken, FieldBlock, Response};
 use crate::status::{self, Fault};
 
 /// Batches that are fetched at a time: each feed of each node of a source has one, so this is several sources (our choice).
-pub(super) const BATCHES: usize = 256;
+pub(crate) const BATCHES: usize = 256;
 /// How often whoever waits for a batch is told that it goes on.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 

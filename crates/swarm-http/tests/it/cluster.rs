@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swarm_env::{Env, Stream};
@@ -30,11 +30,15 @@ pub(crate) struct Cluster {
     world: SimHandle,
     harness: HostId,
     hosts: Vec<HostId>,
+    slots: Vec<Slot>,
 }
 
 type Slot = Arc<Mutex<Option<Node>>>;
 
 const ONE_REPLICA: &str = "min:1 max:16 default:1";
+
+/// Where the node of the other cluster is.
+pub(crate) const EAST: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
 
 /// Another cluster.
 pub(crate) struct East {
@@ -122,17 +126,19 @@ impl Cluster {
         let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
         let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let settings: BTreeMap<String, String> = settings.iter().map(text).collect();
-        let mut hosts = Vec::new();
+        let (mut hosts, mut slots) = (Vec::new(), Vec::new());
         for number in 1..=nodes {
             let name = format!("main/{number}");
             let host = world.add_node(&name, Ipv4Addr::new(10, 1, 0, number), 1);
             world.add_disk(host, format!("{name}/1").as_str().into(), DISK, DiskModel::SSD);
             let settings = settings.clone();
-            world.set_boot(host, move |env| boot(env, "main", settings.clone(), Slot::default()));
+            let slot = Slot::default();
+            slots.push(Arc::clone(&slot));
+            world.set_boot(host, move |env| boot(env, "main", settings.clone(), Arc::clone(&slot)));
             assert!(world.start(host).done(), "a node that was off starts");
             hosts.push(host);
         }
-        let mut cluster = Self { sim, world, harness, hosts };
+        let mut cluster = Self { sim, world, harness, hosts, slots };
         cluster.run_for(Duration::from_secs(2));
         cluster
     }
@@ -149,7 +155,7 @@ impl Cluster {
 
     /// Starts a cluster `east` of one node, 10.2.0.1, in the same world.
     pub(crate) fn and_east(&mut self) -> East {
-        let host = self.world.add_node("east/1", Ipv4Addr::new(10, 2, 0, 1), 2);
+        let host = self.world.add_node("east/1", EAST, 2);
         self.world.add_disk(host, "east/1/1".into(), DISK, DiskModel::SSD);
         let slot = Slot::default();
         let east = East { host, slot: Arc::clone(&slot) };
@@ -185,11 +191,44 @@ impl Cluster {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let node = east.slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (world, host) = (self.world.clone(), east.host);
-        let node = node.expect("it has started");
+        self.on_host(east.host, &east.slot, work)
+    }
+
+    /// Runs something on a node.
+    pub(crate) fn on<T, F>(&mut self, node: u8, work: impl FnOnce(Node) -> F + Send + 'static) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let nth = usize::from(node) - 1;
+        let (host, slot) = (self.hosts[nth], Arc::clone(&self.slots[nth]));
+        self.on_host(host, &slot, work)
+    }
+
+    fn on_host<T, F>(
+        &mut self,
+        host: HostId,
+        slot: &Slot,
+        work: impl FnOnce(Node) -> F + Send + 'static,
+    ) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (node, world) = (lock(slot).clone().expect("it has started"), self.world.clone());
         let work = async move { world.spawn_on(host, "test", work(node)).await };
         self.sim.block_on(self.harness, work).expect("the node lived on")
+    }
+
+    /// Asks the node of `east` once.
+    pub(crate) fn ask_east(&mut self, line: &str, headers: &[&str], body: &[u8]) -> Answer {
+        let bytes = request(line, headers, body);
+        let to_head = line.starts_with("HEAD ");
+        let east = SocketAddr::from((EAST, SCSP));
+        self.talk_at(east, move |mut talk| async move {
+            talk.say(&bytes).await;
+            talk.hear(to_head).await
+        })
     }
 
     /// A cluster of one node, where nothing has two replicas, with the domain `d.example` and its bucket `b`.
@@ -222,6 +261,7 @@ impl Cluster {
     pub(crate) fn power_off(&mut self, node: u8) {
         let host = self.hosts[usize::from(node) - 1];
         assert!(self.world.power_off(host).done().is_some(), "it was on");
+        *lock(&self.slots[usize::from(node) - 1]) = None;
     }
 
     pub(crate) fn start(&mut self, node: u8) {
@@ -320,8 +360,15 @@ impl Cluster {
         F: Future<Output = T> + Send,
         T: Send + 'static,
     {
+        self.talk_at((Ipv4Addr::new(10, 1, 0, node), port).into(), work)
+    }
+
+    fn talk_at<F, T>(&mut self, to: SocketAddr, work: impl FnOnce(Talk) -> F + Send + 'static) -> T
+    where
+        F: Future<Output = T> + Send,
+        T: Send + 'static,
+    {
         let env = self.world.env(self.harness);
-        let to: SocketAddr = (Ipv4Addr::new(10, 1, 0, node), port).into();
         let output = self.sim.block_on(self.harness, async move {
             let stream = env.net().connect(to).await.expect("the node listens");
             work(Talk { env, stream, buffer: Vec::new() }).await
@@ -342,7 +389,11 @@ async fn boot(env: Env, cluster: &str, settings: BTreeMap<String, String>, slot:
     let node = Node::start(env, config).await.expect("a node that starts");
     let http = HttpConfig { scsp_port: SCSP, management_port: MANAGEMENT };
     Server::start(&node, http).await.expect("ports that are free");
-    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
+    *lock(&slot) = Some(node);
+}
+
+fn lock(slot: &Slot) -> MutexGuard<'_, Option<Node>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One connection.

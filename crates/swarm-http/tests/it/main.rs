@@ -7,6 +7,7 @@ mod feeds;
 mod import;
 mod legacy;
 mod management;
+mod mirrors;
 mod objects;
 mod refusals;
 mod send;

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use md5::{Digest, Md5};
+use swarm_env::Env;
 use swarm_feeds::Context;
 use swarm_feeds::wire::{Deletion, Identity, Import, Place, Route};
 use swarm_node::api::{Address, Nonce, Refusal, Reply, WriteReply};
-use swarm_node::{ImportRequest, Node, names};
+use swarm_node::{ImportRequest, Node, NodeState, names};
 use swarm_plan::feeds::Held;
 use swarm_types::{
     ClusterName, Etag, HeaderList, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, Version,
@@ -613,6 +614,92 @@ fn one_node_that_is_left_takes_what_arrives_and_the_others_get_theirs_later() {
         .count();
     assert_eq!(holders, 2);
     assert_eq!(cluster.get(3, &by_uuid(&client)).as_deref(), Ok(&b"client's"[..]));
+}
+
+/// Brings everything in an order of its own, each until it is said that it is here.
+async fn deliver_all(client: Client, env: Env, things: Vec<Delivery>) {
+    let below = |bound: u64| env.random_u64("deliver") % bound;
+    let mut left = things;
+    while !left.is_empty() {
+        let next = usize::try_from(below(left.len() as u64)).expect("small");
+        let via = u8::try_from(below(3)).expect("small") + 1;
+        let answer = if client.node(via).is_none() {
+            Err(Lost)
+        } else {
+            match &left[next] {
+                Delivery::Put(thing) => brought(&client, via, thing).await,
+                Delivery::Delete(deletion) => deleted(&client, via, deletion).await,
+            }
+        };
+        if matches!(answer, Ok(Ok(()) | Err(Refusal::Conflict))) {
+            left.swap_remove(next);
+        } else {
+            env.sleep(Duration::from_millis(below(200))).await;
+        }
+    }
+}
+
+/// What feeds bring.
+#[derive(Clone)]
+enum Delivery {
+    Put(Box<Thing>),
+    Delete(Deletion),
+}
+
+/// Takes one node after the other away in the middle of something.
+async fn nemesis(client: Client, env: Env) {
+    let below = |bound: u64| env.random_u64("nemesis") % bound;
+    for _ in 0..6 {
+        env.sleep(Duration::from_micros(below(60_000))).await;
+        let victim = u8::try_from(below(3)).expect("small") + 1;
+        if below(2) == 0 {
+            client.kill(victim).await
+        } else {
+            client.power_off(victim).await
+        }
+        env.sleep(Duration::from_millis(below(400))).await;
+        client.start(victim).await;
+        while client.node(victim).is_none_or(|node| node.state() != NodeState::Ok) {
+            env.sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// The flood of a feed that comes back after an outage: several nodes of the source bring everything, in any order, while nodes
+/// here come and go. What was said to be here is here in the end, and the newest stands.
+#[test]
+fn whatever_is_brought_while_nodes_come_and_go_the_newest_stands_in_the_end() {
+    let names = ["w", "x", "y", "z"];
+    let put = |thing| Delivery::Put(Box::new(thing));
+    for seed in 0..40 {
+        let mut cluster = Cluster::fed(1000 + seed);
+        let mut all: Vec<Delivery> = Vec::new();
+        for (nth, name) in (0..).zip(names) {
+            let body = |version: u64| format!("{version} of {name}");
+            all.extend((1..5).map(|version| put(object(name, 10 * version, &body(version)))));
+            // Deleted in the end, in between, or not at all; or written again a millisecond later.
+            let at = [None, Some(25), Some(45), Some(39)][nth];
+            all.extend(at.map(|ms| Delivery::Delete(object(name, 0, "x").deletion(ms))));
+        }
+        all.push(put(immutable(3, "once")));
+        let env = cluster.env();
+        let feeds = (0..3).map(|_| deliver_all(cluster.client(), env.clone(), all.clone()));
+        let everybody = join(join_all(feeds.collect::<Vec<_>>()), nemesis(cluster.client(), env));
+        cluster.block_on(async move {
+            everybody.await;
+        });
+        cluster.run_for(Duration::from_secs(25));
+        for (name, is_there) in names.into_iter().zip([true, true, false, true]) {
+            let read = cluster.everybody_reads(name);
+            let newest = format!("4 of {name}");
+            let expected = if is_there { Ok(Bytes::from(newest)) } else { Err(Refusal::NotFound) };
+            assert_eq!(read, expected, "seed {seed}: {name}");
+        }
+        for via in 1..=3 {
+            let read = cluster.get(via, &Address::Unnamed(uuid(3)));
+            assert_eq!(read.as_deref(), Ok(&b"once"[..]), "seed {seed}");
+        }
+    }
 }
 
 /// A ticket is leave for one object on one node, and nobody else's word counts.

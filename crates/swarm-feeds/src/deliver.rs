@@ -289,9 +289,10 @@ impl Feeds {
             }
             Ended::Delivered(Delivery::Target(trouble)) => {
                 let (status, wait) = (trouble.status(), Duration::ZERO);
-                // The object is not blamed. Only where a SEND asked for this attempt it is noted, so that a HEAD shows the
-                // same (SCSP SEND).
-                let asked_for = job.send.is_some();
+                // The object is not blamed. Only where a SEND asked for this attempt, or has joined it, it is noted, so that a
+                // HEAD shows the same (SCSP SEND).
+                let joined = state.sends.wants(job.feed.id, job.work.id);
+                let asked_for = job.send.or(joined).is_some();
                 let slot = asked_for
                     .then(|| self.note(state, look, of, Settled::Failed { status, wait }))
                     .flatten();

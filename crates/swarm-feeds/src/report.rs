@@ -77,21 +77,24 @@ impl Feeds {
         .collect()
     }
 
-    /// The same, with what the other holders of the stream say: success is success, whichever replica brought it about.
+    /// The same, with what the other holders of the stream say: success is success, whichever replica brought it about, and of
+    /// attempts the last one counts. So it is the same whoever is asked.
     pub async fn status_everywhere(&self, id: StreamId, stamp: Stamp) -> BTreeMap<FeedId, Shown> {
         let mut all = self.status(id, stamp);
         let Some(look) = self.look(id) else { return all };
-        for (feed, shown) in all.iter_mut().filter(|(_, shown)| shown.status != 0) {
-            let mark = self.state().lines.get(feed).map(|line| line.mark);
+        let open: Vec<_> = all
+            .iter()
+            .filter(|(_, shown)| shown.status != 0)
+            .map(|(feed, own)| (*feed, *own))
+            .collect();
+        for (feed, own) in open {
+            let mark = self.state().lines.get(&feed).map(|line| line.mark);
             let Some(mark) = mark else { continue };
-            let about = About { id, stamp: look.filed.stamp, feed: *feed, mark };
+            let about = About { id, stamp: look.filed.stamp, feed, mark };
             let told = self.peers().ask(To::holders(&look.filed.holders), about).await;
-            let success = told.into_iter().find_map(|told| match told {
-                Told::Done(slot) if slot.outcome == FeedOutcome::Success => Some(slot),
-                _ => None,
-            });
-            if let Some(slot) = success {
-                *shown = Shown { status: slot.status, at: Some(slot.at) };
+            match with_told(own, &told) {
+                Some(shown) => drop(all.insert(feed, shown)),
+                None => drop(all.remove(&feed)),
             }
         }
         all
@@ -165,4 +168,56 @@ fn gauges(streams: u64, durable: SlotCounts, busy: usize, waiting: usize) -> Gau
     let pending_processing = count(waiting).saturating_sub(retrying).min(rest - in_progress);
     let pending_evaluation = rest - in_progress - pending_processing;
     Gauges { pending_evaluation, pending_processing, in_progress, retrying, success, unqualified }
+}
+
+/// What is shown where this node has come to no final outcome and others say this; `None` where they have found that the feed
+/// does not select it.
+fn with_told(own: Shown, told: &[Told]) -> Option<Shown> {
+    let slots = told.iter().filter_map(|told| match told {
+        Told::Done(slot) => Some(slot),
+        _ => None,
+    });
+    let Some(last) = slots.max_by_key(|slot| (slot.outcome.is_final(), slot.at)) else {
+        return Some(own);
+    };
+    match last.outcome {
+        FeedOutcome::Unqualified => None,
+        FeedOutcome::Retrying { .. } if own.at >= Some(last.at) => Some(own),
+        _ => Some(Shown { status: last.status, at: Some(last.at) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swarm_types::{FeedMark, FeedSlot, Timestamp};
+
+    use super::*;
+
+    fn slot(outcome: FeedOutcome, status: u16, secs: i64) -> Told {
+        let at = Timestamp::from_secs(secs);
+        Told::Done(FeedSlot { feed: FeedId(0), mark: FeedMark(1), outcome, status, at })
+    }
+
+    fn failed(secs: i64) -> Told {
+        let next_at = Timestamp::from_secs(secs + 60);
+        slot(FeedOutcome::Retrying { attempts: 1, next_at }, 503, secs)
+    }
+
+    fn shown(status: u16, secs: i64) -> Shown {
+        Shown { status, at: Some(Timestamp::from_secs(secs)) }
+    }
+
+    #[test]
+    fn success_anywhere_is_success_and_of_attempts_the_last_one_counts() {
+        let done = slot(FeedOutcome::Success, 0, 5);
+        let tried = shown(500, 8);
+        assert_eq!(with_told(tried, &[]), Some(tried));
+        assert_eq!(with_told(tried, &[Told::Doing, Told::NotMine]), Some(tried));
+        assert_eq!(with_told(tried, &[failed(9), done, Told::Doing]), Some(shown(0, 5)));
+        assert_eq!(with_told(tried, &[failed(7), failed(9)]), Some(shown(503, 9)));
+        assert_eq!(with_told(tried, &[failed(7)]), Some(tried));
+        assert_eq!(with_told(Shown::NOT_YET, &[failed(7)]), Some(shown(503, 7)));
+        let unqualified = slot(FeedOutcome::Unqualified, 0, 1);
+        assert_eq!(with_told(Shown::NOT_YET, &[failed(7), unqualified]), None);
+    }
 }

@@ -329,6 +329,13 @@ impl Pair {
         self.manage(&format!("GET /api/storage/clusters/_self/feeds/{feed}"), "").await
     }
 
+    /// Whether a feed is blocked on all nodes.
+    pub(crate) async fn is_blocked_everywhere(&self, feed: u32) -> bool {
+        let shown = self.shown(feed).await;
+        let nodes = shown["nodes"].as_array().expect("a list");
+        nodes.iter().filter(|node| node["status"] == "Blocked").count() == NODES as usize
+    }
+
     /// Cuts the network between the clusters. The number of the fault.
     pub(crate) async fn cut(&self) -> u64 {
         let cut = Cut::Partition(vec![self.world.nodes("main"), self.world.nodes("dr")]);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use swarm_node::feeds::{FeedChange, RawFeed};
+use swarm_feeds::definition::RawFeed;
+use swarm_node::feeds::FeedChange;
 
 use crate::cluster::{ADMIN, Answer, CONTEXT, Cluster, EAST, East};
 

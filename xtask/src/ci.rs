@@ -21,7 +21,7 @@ const TRACE_SCENARIO: &str = "rolling-restart";
 const SCENARIO_SEEDS: &str = "0..3";
 
 /// Seeds of scenarios that are drawn.
-const DRAWN_SEEDS: &str = "0..50";
+const DRAWN_SEEDS: &str = "0..60";
 
 /// A run of the gate has no more operations.
 const OPERATIONS_MAX: u64 = 3_000;

@@ -50,8 +50,8 @@ pub trait Home: Send + Sync + 'static {
         publish: Publish,
     ) -> BoxFuture<'_, Made>;
 
-    /// Files a tombstone where the id is filed, else on the emptiest volume, and drops older records elsewhere. True when
-    /// it is durable, or something newer is.
+    /// Files a tombstone where the id is filed, else on the emptiest volume, and drops older records elsewhere; what is
+    /// remembered on a volume that is being emptied goes to another one too. True when it is durable, or something newer is.
     fn bury(&self, id: StreamId, tombstone: Tombstone) -> BoxFuture<'_, bool>;
 
     /// Whether a delete that could be forgotten by now has to be remembered for a while yet: a feed has not carried it over.

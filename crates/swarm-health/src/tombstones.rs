@@ -65,7 +65,7 @@ impl Health {
             }
             return;
         }
-        let mut remember = keepers(&survey, record.stamp, self.home().node());
+        let mut remember = keepers(&survey, record.stamp);
         let spare = self.peers().members().into_iter().filter(|member| member.takes_copies);
         let spare: Vec<NodeId> =
             spare.map(|member| member.node).filter(|node| !remember.contains(node)).collect();
@@ -73,6 +73,15 @@ impl Health {
         let asked: BTreeSet<NodeId> = spare.into_iter().take(lacking).collect();
         if !asked.is_empty() {
             remember.extend(self.peers().bury(asked, record.id, tombstone.clone()).await);
+        }
+        // Where others are too few, another volume of this node is as good as another node.
+        let is_here = remember.contains(&self.home().node());
+        if remember.len() < REMEMBERED_BY
+            && !is_here
+            && self.home().bury(record.id, tombstone.clone()).await
+        {
+            survey.add(self.report(&question));
+            remember.extend(keepers(&survey, record.stamp));
         }
         if remember.len() >= REMEMBERED_BY {
             self.forget(volume, record).await;
@@ -98,14 +107,13 @@ fn behind(survey: &Survey, delete: Stamp) -> BTreeSet<NodeId> {
         .collect()
 }
 
-/// Other nodes that remember the delete, and go on doing so: two volumes that are emptied at once may not count on each other.
-fn keepers(survey: &Survey, delete: Stamp, here: NodeId) -> BTreeSet<NodeId> {
+/// Nodes that remember the delete, and go on doing so: two volumes that are emptied at once may not count on each other.
+fn keepers(survey: &Survey, delete: Stamp) -> BTreeSet<NodeId> {
     let copies = survey.copies().into_iter();
     copies
         .filter(|(_, copy)| {
             copy.stamp >= delete && !matches!(copy.form, CopyForm::Tombstone { leaves: true, .. })
         })
         .map(|(place, _)| place.node)
-        .filter(|node| *node != here)
         .collect()
 }

@@ -12,7 +12,7 @@ use swarm_plan::membership::VolumeState;
 use swarm_plan::outcome::Made;
 use swarm_policy::Lifecycle;
 use swarm_store::{
-    AppendError, Publish, PublishError, Record, RecordState, Staged, Tombstone, Volume,
+    AppendError, Publish, PublishError, Record, RecordState, Service, Staged, Tombstone, Volume,
 };
 use swarm_types::{ObjectMeta, Stamp, StreamId, Timestamp, VolumeId};
 use tokio::sync::Notify;
@@ -266,8 +266,13 @@ impl Volumes {
             retry_at: None,
         };
         let is_filed = loop {
+            // A volume that is being emptied and remembers it already will not for long.
+            let stays = |found: &Found| {
+                found.record.stamp < stamp || found.volume.service() == Service::InService
+            };
             let volume = self
                 .find(id)
+                .filter(stays)
                 .map(|found| found.volume)
                 .or_else(|| self.best_volume(Some(id), 0, 0).map(|(_, v)| v));
             let any = || self.slots.mounted_where(VolumeState::takes_tombstones).into_iter().next();

@@ -190,7 +190,7 @@ retry = {{ times = 3, on = ["503", "timeout", "reset", "refused"] }}
 /// A step at this second: mostly against the node that the file is about.
 fn step(dice: &mut Dice, node: u64, at: u64) -> String {
     let fault = &FAULTS[usize::try_from(dice.below(FAULTS.len() as u64)).unwrap_or_default()];
-    let wide = if fault.wide { dice.below(8) == 0 } else { false };
+    let wide = fault.wide && dice.below(8) == 0;
     let target = match (fault.on, dice.below(8)) {
         (On::Nodes, _) if wide => "all of main".to_owned(),
         (On::Disks, _) if wide => "all disks of main".to_owned(),

@@ -537,7 +537,10 @@ impl Home for Seat {
     fn bury(&self, id: StreamId, tombstone: Tombstone) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             let volumes = Home::volumes(self);
-            let filed = volumes.iter().find(|(volume, _)| volume.find(id).is_some());
+            let filed = volumes.iter().find(|(volume, state)| {
+                let stays = |stamp| stamp < tombstone.stamp || state.takes_streams();
+                volume.find(id).is_some_and(|record| stays(record.stamp))
+            });
             let takes = volumes.iter().find(|(_, state)| state.takes_streams());
             let Some((volume, _)) = filed.or(takes) else { return false };
             let done = matches!(

@@ -87,3 +87,25 @@ fn a_retiring_volume_hands_its_tombstones_on() {
         assert!(filed.iter().all(|(.., record)| record.is_tombstone()));
     });
 }
+
+/// Two nodes are left, and each has a volume that retires: what stays in service on both remembers the delete.
+#[test]
+fn a_retiring_volume_hands_its_tombstones_to_another_of_its_node_where_others_are_too_few() {
+    let plan = Plan { volumes: 2, ..Plan::of(&["", ""]) };
+    plan.run(|town| async move {
+        town.env().sleep(Duration::from_secs(1)).await;
+        for node in [1, 2] {
+            let delete = tombstone(stamp(6), town.env().wall());
+            town.volumes(node)[0].bury(stream(1), delete).await.unwrap();
+            town.serve(node, 0, retire(RetirePace::Fast)).await;
+        }
+        town.wait(HOUR).await;
+        for node in [1, 2] {
+            assert_eq!(town.state(node, 0), VolumeState::Retired);
+        }
+        let filed = town.filed(stream(1));
+        let nodes: Vec<u8> = filed.iter().map(|(nth, ..)| *nth).collect();
+        assert_eq!(nodes, [1, 2]);
+        assert!(filed.iter().all(|(.., record)| record.is_tombstone()));
+    });
+}

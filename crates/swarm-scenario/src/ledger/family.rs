@@ -212,32 +212,13 @@ mod tests {
     use swarm_types::{Etag, Instant, Stamp, Version};
 
     use super::*;
-    use crate::ledger::legal::{Illegal, Scope, Seen, Window, judge, legal_outcomes, out_of_order};
+    use crate::ledger::legal::{
+        Illegal, Seen, Untroubled, Window, judge, legal_outcomes, out_of_order,
+    };
     use crate::reach::NodeNumber;
 
     const MAIN: NodeNumber = NodeNumber(0);
     const DR: NodeNumber = NodeNumber(1);
-
-    /// Nothing was ever wrong in the cluster that is read.
-    struct Whole;
-
-    impl Scope for Whole {
-        fn sees(&self, _: usize) -> bool {
-            true
-        }
-
-        fn sees_all(&self) -> bool {
-            true
-        }
-
-        fn knew(&self, _: usize, _: usize) -> bool {
-            true
-        }
-
-        fn knew_all(&self, _: usize) -> bool {
-            true
-        }
-    }
 
     fn way(from: &str, to: &str) -> (String, String) {
         (from.to_owned(), to.to_owned())
@@ -295,14 +276,14 @@ mod tests {
         fn legal(&self, object: ObjectNumber) -> (Vec<u32>, bool) {
             let window = Window { started: at(900), ended: at(901) };
             let history = self.ledger.history(object);
-            let (contents, absent) = legal_outcomes(&history, window, &Whole);
+            let (contents, absent) = legal_outcomes(&history, window, &Untroubled::default());
             (contents.into_iter().collect(), absent)
         }
 
         fn judged(&self, object: ObjectNumber, content: u32, version: u64) -> Result<(), Illegal> {
             let window = Window { started: at(900), ended: at(901) };
             let seen = Seen::Content { content, stamp: stamp(version) };
-            judge(&self.ledger.history(object), window, &Whole, seen)
+            judge(&self.ledger.history(object), window, &Untroubled::default(), seen)
         }
     }
 
@@ -395,7 +376,7 @@ mod tests {
         story.write(story.main, 1, 30);
         story.write(story.dr, 5, 20);
         let history = story.ledger.history(story.dr);
-        assert_eq!(out_of_order(&history, 0, &Whole), None);
+        assert_eq!(out_of_order(&history, 0, &Untroubled::default()), None);
     }
 
     #[test]

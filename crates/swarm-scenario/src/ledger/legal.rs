@@ -34,6 +34,32 @@ pub(crate) trait Scope {
     }
 }
 
+/// Nothing was ever wrong where somebody asks; but lifepoints may have ended these writes.
+#[derive(Debug, Default)]
+pub(crate) struct Untroubled(pub(crate) BTreeSet<usize>);
+
+impl Scope for Untroubled {
+    fn sees(&self, _: usize) -> bool {
+        true
+    }
+
+    fn sees_all(&self) -> bool {
+        true
+    }
+
+    fn knew(&self, _: usize, _: usize) -> bool {
+        true
+    }
+
+    fn knew_all(&self, _: usize) -> bool {
+        true
+    }
+
+    fn may_have_ended(&self, write: usize) -> bool {
+        self.0.contains(&write)
+    }
+}
+
 /// What a read saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {

@@ -5,29 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use swarm_types::{Etag, Version};
 
-use super::legal::{Illegal, Scope, Seen, Window, judge, legal_outcomes, out_of_order};
+use super::legal::{Illegal, Scope, Seen, Untroubled, Window, judge, legal_outcomes, out_of_order};
 use super::*;
-
-/// Nothing was ever wrong.
-struct Whole;
-
-impl Scope for Whole {
-    fn sees(&self, _: usize) -> bool {
-        true
-    }
-
-    fn sees_all(&self) -> bool {
-        true
-    }
-
-    fn knew(&self, _: usize, _: usize) -> bool {
-        true
-    }
-
-    fn knew_all(&self, _: usize) -> bool {
-        true
-    }
-}
 
 /// The halves of a cluster know nothing of each other. A read goes through one of them, or through a cluster that is
 /// whole again.
@@ -92,36 +71,11 @@ fn through(node: usize, mut entry: Entry) -> Entry {
     entry
 }
 
-/// The same, where the lifepoints of these writes may have ended them.
-struct Ended(Vec<usize>);
-
-impl Scope for Ended {
-    fn sees(&self, _: usize) -> bool {
-        true
-    }
-
-    fn sees_all(&self) -> bool {
-        true
-    }
-
-    fn knew(&self, _: usize, _: usize) -> bool {
-        true
-    }
-
-    fn knew_all(&self, _: usize) -> bool {
-        true
-    }
-
-    fn may_have_ended(&self, write: usize) -> bool {
-        self.0.contains(&write)
-    }
-}
-
 const LATE: Window = Window { started: Instant(1_000_000_000), ended: Instant(1_001_000_000) };
 
 /// What a read long after all of it may see.
 fn late(history: &[Entry]) -> (Vec<u32>, bool) {
-    let (contents, absent) = legal_outcomes(history, LATE, &Whole);
+    let (contents, absent) = legal_outcomes(history, LATE, &Untroubled::default());
     (contents.into_iter().collect(), absent)
 }
 
@@ -168,7 +122,7 @@ fn what_its_lifepoint_has_ended_may_be_gone_and_hides_what_it_replaced() {
             false,
         ),
     ] {
-        let (seen, none) = legal_outcomes(&history, LATE, &Ended(ended));
+        let (seen, none) = legal_outcomes(&history, LATE, &Untroubled(ended.into_iter().collect()));
         assert_eq!((seen.into_iter().collect::<Vec<_>>(), none), (contents, absent), "{what}");
     }
 }
@@ -247,27 +201,48 @@ fn what_a_late_read_may_see() {
 fn a_read_concurrent_with_a_change_may_see_either() {
     let history = [write(1, 0, 1, 10), write(2, 5, 20, 11)];
     let during = Window { started: at(6), ended: at(7) };
-    assert_eq!(legal_outcomes(&history, during, &Whole), (BTreeSet::from([1, 2]), false));
+    assert_eq!(
+        legal_outcomes(&history, during, &Untroubled::default()),
+        (BTreeSet::from([1, 2]), false)
+    );
     let history = [write(1, 0, 1, 10), delete(5, 20)];
-    assert_eq!(legal_outcomes(&history, during, &Whole), (BTreeSet::from([1]), true));
+    assert_eq!(
+        legal_outcomes(&history, during, &Untroubled::default()),
+        (BTreeSet::from([1]), true)
+    );
 }
 
 #[test]
 fn the_version_of_a_write_of_unknown_fate_is_taken_from_the_read() {
     let history = [lost_write(1, 0, 1), write(2, 2, 3, 20), delete(4, 5)];
     let seen = |version| {
-        judge(&history, LATE, &Whole, Seen::Content { content: 1, stamp: stamp(version) })
+        judge(
+            &history,
+            LATE,
+            &Untroubled::default(),
+            Seen::Content { content: 1, stamp: stamp(version) },
+        )
     };
     // The delete covers the newer write and what is older: it has the last word.
     assert_eq!(seen(10), Err(Illegal::Resurrected { delete: 2 }));
     assert_eq!(seen(30), Ok(()));
     assert_eq!(
-        judge(&history[..2], LATE, &Whole, Seen::Content { content: 1, stamp: stamp(10) }),
+        judge(
+            &history[..2],
+            LATE,
+            &Untroubled::default(),
+            Seen::Content { content: 1, stamp: stamp(10) }
+        ),
         Err(Illegal::Stale { newer: 1 })
     );
     let history = [lost_write(1, 0, 1), write(2, 2, 3, 20), delete(4, 5)];
     assert_eq!(
-        judge(&history[..1], LATE, &Whole, Seen::Content { content: 1, stamp: stamp(10) }),
+        judge(
+            &history[..1],
+            LATE,
+            &Untroubled::default(),
+            Seen::Content { content: 1, stamp: stamp(10) }
+        ),
         Ok(())
     );
 }
@@ -277,16 +252,29 @@ fn each_illegal_answer_has_its_own_name() {
     let refused = entry(Act::Write { content: 3, length: 1 }, 3, 4, Outcome::Refused(409));
     let history = [write(1, 0, 1, 10), refused, delete(5, 6), write(2, 7, 8, 20)];
     let seen = |content, version| {
-        judge(&history, LATE, &Whole, Seen::Content { content, stamp: stamp(version) })
+        judge(
+            &history,
+            LATE,
+            &Untroubled::default(),
+            Seen::Content { content, stamp: stamp(version) },
+        )
     };
     assert_eq!(seen(7, 1), Err(Illegal::NeverWritten));
     assert_eq!(seen(3, 1), Err(Illegal::Refused { write: 1 }));
     assert_eq!(seen(2, 21), Err(Illegal::OtherVersion { write: 3 }));
     assert_eq!(seen(1, 10), Err(Illegal::Resurrected { delete: 2 }));
-    assert_eq!(judge(&history, LATE, &Whole, Seen::Absent), Err(Illegal::Lost { write: 3 }));
+    assert_eq!(
+        judge(&history, LATE, &Untroubled::default(), Seen::Absent),
+        Err(Illegal::Lost { write: 3 })
+    );
     let history = [write(1, 0, 1, 10), write(2, 2, 3, 20)];
     assert_eq!(
-        judge(&history, LATE, &Whole, Seen::Content { content: 1, stamp: stamp(10) }),
+        judge(
+            &history,
+            LATE,
+            &Untroubled::default(),
+            Seen::Content { content: 1, stamp: stamp(10) }
+        ),
         Err(Illegal::Stale { newer: 1 })
     );
 }
@@ -336,20 +324,23 @@ fn a_write_need_not_know_what_was_replaced_out_of_its_reach() {
 #[test]
 fn an_acknowledged_write_that_loses_to_one_it_could_know_is_out_of_order() {
     let history = [write(1, 0, 1, 20), write(2, 2, 3, 19)];
-    assert_eq!(out_of_order(&history, 1, &Whole), Some(0));
+    assert_eq!(out_of_order(&history, 1, &Untroubled::default()), Some(0));
     let history = [write(1, 0, 1, 20), delete(2, 3), write(2, 4, 5, 20)];
-    assert_eq!(out_of_order(&history, 2, &Whole), Some(0));
+    assert_eq!(out_of_order(&history, 2, &Untroubled::default()), Some(0));
     let history = [write(1, 0, 9, 20), write(2, 2, 3, 19)];
-    assert_eq!(out_of_order(&history, 1, &Whole), None);
+    assert_eq!(out_of_order(&history, 1, &Untroubled::default()), None);
 }
 
 #[test]
 fn what_was_answered_when_another_was_sent_is_before_it() {
     let history = [write(1, 195, 196, 195), delete(183, 195)];
-    assert_eq!(judge(&history, LATE, &Whole, Seen::Absent), Err(Illegal::Lost { write: 0 }));
+    assert_eq!(
+        judge(&history, LATE, &Untroubled::default(), Seen::Absent),
+        Err(Illegal::Lost { write: 0 })
+    );
     // A message takes time, so that nothing happens at the instant at which it is asked for.
     let history = [write(1, 195, 196, 195), delete(183, 196)];
-    assert_eq!(judge(&history, LATE, &Whole, Seen::Absent), Ok(()));
+    assert_eq!(judge(&history, LATE, &Untroubled::default(), Seen::Absent), Ok(()));
 }
 
 /// One register with a clock, as every correct cluster looks from outside: operations take effect at one instant after they
@@ -396,21 +387,21 @@ proptest! {
     #[test]
     fn a_correct_cluster_is_never_accused((history, state) in arbitrary_run()) {
         let seen = state.map_or(Seen::Absent, |(content, stamp)| Seen::Content { content, stamp });
-        prop_assert_eq!(judge(&history, LATE, &Whole, seen), Ok(()));
+        prop_assert_eq!(judge(&history, LATE, &Untroubled::default(), seen), Ok(()));
         for number in 0..history.len() {
-            prop_assert_eq!(out_of_order(&history, number, &Whole), None);
+            prop_assert_eq!(out_of_order(&history, number, &Untroubled::default()), None);
         }
     }
 
     #[test]
     fn what_nobody_wrote_is_never_legal((history, _) in arbitrary_run()) {
         let seen = Seen::Content { content: 99, stamp: stamp(1) };
-        prop_assert_eq!(judge(&history, LATE, &Whole, seen), Err(Illegal::NeverWritten));
+        prop_assert_eq!(judge(&history, LATE, &Untroubled::default(), seen), Err(Illegal::NeverWritten));
     }
 
     #[test]
     fn something_is_always_legal((history, _) in arbitrary_run()) {
-        let (contents, absent) = legal_outcomes(&history, LATE, &Whole);
+        let (contents, absent) = legal_outcomes(&history, LATE, &Untroubled::default());
         prop_assert!(absent || !contents.is_empty());
     }
 }

@@ -1,8 +1,7 @@
 //! What clients of two clusters see of the same objects: compared, judged by what was acknowledged, and written again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use swarm_types::Stamp;
 
@@ -11,14 +10,11 @@ use super::operate::{Ask, Done, Ended, Order, perform};
 use super::snapshot::Seen as Remembered;
 use super::{Run, lock};
 use crate::language::domains::Domains;
-use crate::language::model::{Feed, Retry, RetryOn, Via};
-use crate::ledger::legal::{self, Illegal, Scope, Seen, Window};
+use crate::language::model::Feed;
+use crate::ledger::legal::{self, Illegal, Seen, Untroubled, Window};
 use crate::ledger::{Act, ObjectNumber};
 use crate::wire;
 
-const PATIENCE: Duration = Duration::from_secs(30);
-/// An answer that says nothing is asked for again elsewhere.
-const TRIES: u32 = 3;
 /// Objects asked for together.
 const READERS: usize = 4;
 
@@ -62,29 +58,8 @@ fn pairs(run: &Run, one: &str, other: &str, feeds: &[(&Feed, Domains)]) -> Vec<P
     pairs.into_values().collect()
 }
 
-fn order(run: &Run, object: ObjectNumber, ask: Ask) -> Order {
-    let cluster = lock(&run.ledger).object(object).cluster.clone();
-    let on = vec![
-        RetryOn::Status(500),
-        RetryOn::Status(503),
-        RetryOn::Timeout,
-        RetryOn::Reset,
-        RetryOn::Refused,
-    ];
-    Order {
-        object,
-        ask,
-        client: object.0,
-        first: run.first_node(&cluster, &Via::AnyNode),
-        retry: Retry { times: TRIES, on },
-        patience: PATIENCE,
-        auth: None,
-        headers: Vec::new(),
-    }
-}
-
 async fn look(run: &Arc<Run>, object: ObjectNumber) -> Look {
-    let done = perform(run, &order(run, object, Ask::Fetch { with_body: false })).await;
+    let done = perform(run, &Order::of_anybody(run, object, Ask::Fetch { with_body: false })).await;
     match done.status {
         Some(404) => Ok(None),
         Some(200) => {
@@ -161,31 +136,6 @@ pub(crate) async fn same(run: &Arc<Run>, one: &str, other: &str) -> Verdict {
     }
 }
 
-/// Nothing was ever wrong, but that lifepoints may have ended some writes.
-struct Everything(BTreeSet<usize>);
-
-impl Scope for Everything {
-    fn sees(&self, _: usize) -> bool {
-        true
-    }
-
-    fn sees_all(&self) -> bool {
-        true
-    }
-
-    fn knew(&self, _: usize, _: usize) -> bool {
-        true
-    }
-
-    fn knew_all(&self, _: usize) -> bool {
-        true
-    }
-
-    fn may_have_ended(&self, write: usize) -> bool {
-        self.0.contains(&write)
-    }
-}
-
 /// Whether clients of a cluster see what was acknowledged in another, as far as feeds carry it.
 pub(crate) async fn holds_all(run: &Arc<Run>, cluster: &str, of: &str) -> Verdict {
     let feeds: Vec<(&Feed, Domains)> =
@@ -204,7 +154,7 @@ pub(crate) async fn holds_all(run: &Arc<Run>, cluster: &str, of: &str) -> Verdic
             Act::Write { content, .. } => ledger.may_have_ended(*object, content, window.ended),
             Act::Delete => false,
         });
-        let scope = Everything(ended.map(|(number, _)| number).collect());
+        let scope = Untroubled(ended.map(|(number, _)| number).collect());
         let judged = match seen {
             Ok(Some((content, stamp))) => {
                 let seen = Seen::Content { content: *content, stamp: *stamp };
@@ -275,7 +225,8 @@ async fn restore_one(run: &Arc<Run>, content: u32, from: ObjectNumber, to: Objec
         return false;
     }
     // Whatever is read there is judged as every read; what is written is what the snapshot has.
-    let done: Done = perform(run, &order(run, from, Ask::Fetch { with_body: true })).await;
+    let done: Done =
+        perform(run, &Order::of_anybody(run, from, Ask::Fetch { with_body: true })).await;
     let is_it = wire::operation(&done.headers).is_some_and(|(_, seen)| seen == content);
     if done.ended != Ended::Acknowledged || !is_it {
         return false;
@@ -287,7 +238,8 @@ async fn restore_one(run: &Arc<Run>, content: u32, from: ObjectNumber, to: Objec
         (ledger.body(to, content), target, lifepoints.unwrap_or_default())
     };
     let (Some(body), Some(target)) = (body, target) else { return false };
-    let mut order = order(run, to, Ask::Store { method: "POST", target, body, half_sent: None });
+    let mut order =
+        Order::of_anybody(run, to, Ask::Store { method: "POST", target, body, half_sent: None });
     order.headers.push(("Content-Type".to_owned(), "application/octet-stream".to_owned()));
     let lifepoints = lifepoints.into_iter().map(|value| (super::obeyed::HEADER.to_owned(), value));
     order.headers.extend(lifepoints);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm_client::Request;
-use swarm_cluster::{Life, NodeRef};
+use swarm_cluster::{DiskRef, Life, NodeRef};
 
 use super::{Run, faults, lock, tally};
 use crate::oracle::queues::{self, Moment};
@@ -81,10 +81,11 @@ fn surplus_tasks(run: &Run) -> Vec<String> {
         .into_iter()
         .filter_map(|node| {
             let (before, mut now) = (idle.get(&node)?.clone(), run.world.tasks(&node)?);
-            // A disk that cannot be mounted is tried again for as long as it is plugged in.
-            let disks = run.world.disks(&node);
-            if disks.iter().any(|disk| broken.contains(&disk.to_string())) {
-                now.remove(MOUNT_AGAIN);
+            // A disk that cannot be mounted is tried again for as long as it is plugged in, by one task.
+            if let Some(tries) = now.get_mut(MOUNT_AGAIN) {
+                let disks = run.world.disks(&node);
+                let is_broken = |disk: &&DiskRef| broken.contains(&disk.to_string());
+                *tries = tries.saturating_sub(disks.iter().filter(is_broken).count() as u64);
             }
             Some((node, before, now))
         })

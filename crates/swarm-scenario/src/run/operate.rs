@@ -12,7 +12,7 @@ use swarm_types::{HeaderList, Instant};
 
 use super::{Run, answers, carried, fed, lock, obeyed, watch};
 use crate::body::BodySpec;
-use crate::language::model::{Request as Wanted, Retry, RetryOn};
+use crate::language::model::{Request as Wanted, Retry, RetryOn, Via};
 use crate::ledger::legal::{Seen, Window};
 use crate::ledger::{Act, ObjectNumber, Outcome};
 use crate::oracle::honest;
@@ -43,6 +43,23 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// What somebody wants who comes to the object's cluster by any node, and asks elsewhere for what an answer leaves open.
+    pub(crate) fn of_anybody(run: &Run, object: ObjectNumber, ask: Ask) -> Self {
+        let cluster = lock(&run.ledger).object(object).cluster.clone();
+        let unclear = [500, 503].map(RetryOn::Status).into_iter();
+        let broken = [RetryOn::Timeout, RetryOn::Reset, RetryOn::Refused];
+        Self {
+            object,
+            ask,
+            client: object.0,
+            first: run.first_node(&cluster, &Via::AnyNode),
+            retry: Retry { times: 3, on: unclear.chain(broken).collect() },
+            patience: Duration::from_secs(30),
+            auth: None,
+            headers: Vec::new(),
+        }
+    }
+
     /// True for a request that is legal and asks for nothing that is not built: whatever the file may have put into one
     /// of its own steps, this carries only what clients always send.
     fn is_ordinary(&self) -> bool {

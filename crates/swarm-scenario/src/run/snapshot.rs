@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::look::Verdict;
 use super::operate::{Ask, Order, perform};
 use super::{Run, lock};
-use crate::language::model::{Retry, RetryOn, Via};
 use crate::ledger::ObjectNumber;
 use crate::wire;
 
-const PATIENCE: Duration = Duration::from_secs(30);
-/// An answer that says nothing is asked for again elsewhere.
-const TRIES: u32 = 3;
 /// Objects asked for together.
 const READERS: usize = 4;
 
@@ -44,11 +39,11 @@ pub(crate) async fn take(run: &Arc<Run>, cluster: &str) -> Snapshot {
     let readers: Vec<_> = (0..READERS)
         .map(|reader| {
             let mine: Vec<_> = all.iter().skip(reader).step_by(READERS).copied().collect();
-            let (run_of_task, cluster) = (Arc::clone(run), cluster.to_owned());
+            let run_of_task = Arc::clone(run);
             run.env().spawn("snapshot", async move {
                 let mut seen = Snapshot::new();
                 for object in mine {
-                    seen.insert(object, look(&run_of_task, &cluster, object).await);
+                    seen.insert(object, look(&run_of_task, object).await);
                 }
                 seen
             })
@@ -61,24 +56,8 @@ pub(crate) async fn take(run: &Arc<Run>, cluster: &str) -> Snapshot {
     snapshot
 }
 
-async fn look(run: &Arc<Run>, cluster: &str, object: ObjectNumber) -> Seen {
-    let on = vec![
-        RetryOn::Status(500),
-        RetryOn::Status(503),
-        RetryOn::Timeout,
-        RetryOn::Reset,
-        RetryOn::Refused,
-    ];
-    let order = Order {
-        object,
-        ask: Ask::Fetch { with_body: false },
-        client: object.0,
-        first: run.first_node(cluster, &Via::AnyNode),
-        retry: Retry { times: TRIES, on },
-        patience: PATIENCE,
-        auth: None,
-        headers: Vec::new(),
-    };
+async fn look(run: &Arc<Run>, object: ObjectNumber) -> Seen {
+    let order = Order::of_anybody(run, object, Ask::Fetch { with_body: false });
     let done = perform(run, &order).await;
     match done.status {
         Some(404) => Seen::Absent,

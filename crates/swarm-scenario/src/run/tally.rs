@@ -204,7 +204,7 @@ pub(crate) fn watch_errors(run: &Arc<Run>, disks: &[DiskRef]) {
         let mut given_up_here: BTreeSet<DiskRef> = BTreeSet::new();
         loop {
             let is_done = left.is_empty() && given_up_here.is_empty();
-            if is_done || run.is_over() {
+            if is_done || run.is_rested() {
                 return;
             }
             run.pause(LOOK_EVERY).await;

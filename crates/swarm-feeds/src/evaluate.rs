@@ -24,7 +24,7 @@ const CONTEXTS_MAX: usize = 4_096;
 /// A bucket, and its domain: there is nothing deeper.
 const DEPTH: usize = 2;
 
-/// For so long it is believed that a context is gone, or that nobody answers: many streams ask at once.
+/// For so long it is believed that a context is deleted or gone, or that nobody answers: many streams ask at once.
 const NOT_FOUND_FOR: Duration = Duration::from_secs(5);
 
 /// Contexts that were looked up.
@@ -54,7 +54,7 @@ impl Contexts {
     pub(crate) fn forget(&mut self, stream: StreamId) {
         self.known.retain(|_, (_, context)| match context {
             Context::Found(found) => found.stream != stream,
-            Context::Gone | Context::Unknown => false,
+            Context::Deleted(_) | Context::Gone | Context::Unknown => false,
         });
     }
 
@@ -144,17 +144,27 @@ impl Feeds {
         let timeout = self.shared.settings.context_timeout;
         let mut above = Vec::new();
         for _ in 0..DEPTH {
-            let found = match contexts.get(alias, self.env().now(), timeout).ok_or(alias)? {
-                Context::Found(found) => found,
-                Context::Gone => return Ok(Belongs::Gone),
-                Context::Unknown => return Ok(Belongs::Unknown),
-            };
-            above.push(found.clone());
-            if found.kind == ObjectKind::Domain {
-                return Ok(Belongs::Domain { name: found.name.clone(), above });
+            let (kind, name, parent) =
+                match contexts.get(alias, self.env().now(), timeout).ok_or(alias)? {
+                    Context::Found(found) => {
+                        above.push(found.clone());
+                        (found.kind, Some(&found.name), found.parent)
+                    }
+                    // A delete belongs where what it deleted was, whatever became of that since.
+                    Context::Deleted(gone) if filed.is_tombstone() => {
+                        (gone.kind, gone.name.as_ref(), gone.parent)
+                    }
+                    Context::Deleted(_) | Context::Gone => return Ok(Belongs::Gone),
+                    Context::Unknown => return Ok(Belongs::Unknown),
+                };
+            match (kind, name, parent) {
+                (ObjectKind::Domain, Some(name), _) => {
+                    return Ok(Belongs::Domain { name: name.clone(), above });
+                }
+                (ObjectKind::Domain, None, _) => return Ok(Belongs::Gone),
+                (.., Some(parent)) => alias = parent,
+                (.., None) => break,
             }
-            let Some(parent) = found.parent else { break };
-            alias = parent;
         }
         Ok(Belongs::Unknown)
     }

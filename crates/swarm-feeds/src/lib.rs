@@ -44,7 +44,7 @@ pub use home::{
     Brief, Broken, Filed, Home, MayWork, NotKept, Page, Pull, SlotCounts, Streams, What,
 };
 pub use legacy::Destination;
-pub use peers::{About, Brought, Context, Done, FoundContext, Peers, To};
+pub use peers::{About, Brought, Context, DeletedContext, Done, FoundContext, Peers, To};
 pub use post::PostTarget;
 pub use pull::RetrieveTarget;
 pub use retrieve::{Imported, Importer, Retrieval};

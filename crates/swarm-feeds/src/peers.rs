@@ -70,6 +70,8 @@ pub struct About {
 pub enum Context {
     /// It is there.
     Found(FoundContext),
+    /// It was deleted, and the delete is remembered: it still tells where the deletes belong of what was in it.
+    Deleted(DeletedContext),
     /// Everybody was asked, and nobody has it.
     Gone,
     /// Not everybody answered.
@@ -87,6 +89,25 @@ pub struct FoundContext {
     pub name: String,
     /// Alias UUID of its parent; [`Uuid::ROOT`] of a domain.
     pub parent: Option<Uuid>,
+}
+
+/// A domain or a bucket that was deleted, as far as its delete tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedContext {
+    /// The stream that it was filed under.
+    pub stream: StreamId,
+    /// Domain or bucket.
+    pub kind: ObjectKind,
+    /// Its name within its parent: that of a domain; others are not remembered.
+    pub name: Option<String>,
+    /// Alias UUID of its parent.
+    pub parent: Option<Uuid>,
+}
+
+impl From<FoundContext> for DeletedContext {
+    fn from(FoundContext { stream, kind, name, parent }: FoundContext) -> Self {
+        Self { stream, kind, name: Some(name), parent }
+    }
 }
 
 /// A version of a domain or a bucket, with its body, which is short.

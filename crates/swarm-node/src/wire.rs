@@ -4,7 +4,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
-use swarm_feeds::FoundContext;
+use swarm_feeds::{DeletedContext, FoundContext};
 use swarm_plan::lookup::{Form, Holding, Room};
 use swarm_plan::membership::{NodeState, VolumeState};
 use swarm_types::{
@@ -261,6 +261,8 @@ pub(crate) enum Frame {
     FeedStatsWanted,
     /// So.
     FeedStats(Vec<StatsWire>),
+    /// That domain or bucket was deleted, as far as is known here.
+    ContextDeleted(DeletedContextWire),
 }
 
 /// A domain or a bucket.
@@ -269,6 +271,15 @@ pub(crate) struct ContextWire {
     stream: [u8; 16],
     kind: KindWire,
     name: String,
+    parent: Option<[u8; 16]>,
+}
+
+/// A domain or a bucket that was deleted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeletedContextWire {
+    stream: [u8; 16],
+    kind: KindWire,
+    name: Option<String>,
     parent: Option<[u8; 16]>,
 }
 
@@ -551,6 +562,20 @@ impl ContextWire {
             name: self.name,
             parent: self.parent.map(Uuid::from_bytes),
         }
+    }
+}
+
+impl From<DeletedContext> for DeletedContextWire {
+    fn from(DeletedContext { stream, kind, name, parent }: DeletedContext) -> Self {
+        let (stream, parent) = (*stream.as_bytes(), parent.map(|uuid| *uuid.as_bytes()));
+        Self { stream, kind: kind.into(), name, parent }
+    }
+}
+
+impl From<DeletedContextWire> for DeletedContext {
+    fn from(DeletedContextWire { stream, kind, name, parent }: DeletedContextWire) -> Self {
+        let (stream, parent) = (stream_id(stream), parent.map(Uuid::from_bytes));
+        Self { stream, kind: kind.into(), name, parent }
     }
 }
 

@@ -537,8 +537,9 @@ async fn read(node: Node, nonce: Option<Nonce>, address: Address) -> Result<Repl
 }
 
 async fn delete(node: Node, nonce: Option<Nonce>, address: Address) -> Result<Reply<()>, Refusal> {
-    let request =
-        DeleteRequest { target: target(address), nonce, recursive: false, fresh_contexts: false };
+    let recursive = matches!(address, Address::Domain | Address::Bucket(_));
+    let target = target(address);
+    let request = DeleteRequest { target, nonce, recursive, fresh_contexts: false };
     Ok(match node.delete(request).await? {
         Reply::Redirect(redirect) => Reply::Redirect(redirect),
         Reply::Served(_) => Reply::Served(()),

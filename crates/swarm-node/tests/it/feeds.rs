@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use swarm_env::Env;
 use swarm_feeds::definition::{DefinitionError, RawFeed};
+use swarm_feeds::scope::RawScope;
 use swarm_feeds::stats::FeedState;
 use swarm_feeds::table::{Table, TableError};
-use swarm_node::api::WriteReply;
+use swarm_node::api::{Address, WriteReply};
 use swarm_node::feeds::{ChangeFeedsError, FeedChange};
 use swarm_node::{Node, VolumeState};
 use swarm_sim::{DiskModel, LinkModel};
@@ -156,6 +157,32 @@ fn what_clients_write_and_delete_arrives_once_and_at_once() {
     // The first version of the one that was replaced may have gone too.
     assert!((versions..=versions + 1).contains(&story.west.asked("POST")));
     assert_eq!(story.west.asked("DELETE"), 1);
+}
+
+/// A delete belongs where what it deleted was, whatever became of the bucket and the domain since.
+#[test]
+fn deletes_arrive_though_their_bucket_and_their_domain_were_deleted_after_them() {
+    for seed in 30..34 {
+        let mut story = Story::of(4, seed);
+        let scope = RawScope { domains: vec!["d".to_owned()], ..RawScope::default() };
+        let feed = RawFeed { scope: Some(scope), ..to_west() };
+        assert_eq!(story.change(1, FeedChange::Create(feed)), Ok(FeedId(0)));
+        story.store(0..2);
+        story.drain();
+        assert_eq!(story.west.versions(), 4);
+        assert_eq!(story.change(1, FeedChange::Pause(FeedId(0))), Ok(FeedId(0)));
+        // Longer than a context is believed to be where it was.
+        story.cluster.run_for(11 * MINUTE);
+        let gone = [named("o0"), named("o1"), Address::Bucket("b".to_owned()), Address::Domain];
+        for address in gone {
+            story.cluster.delete(2, &address).expect("deleted");
+        }
+        story.cluster.run_for(MINUTE);
+        assert_eq!(story.west.deletes(), 0);
+        assert_eq!(story.change(3, FeedChange::Resume(FeedId(0))), Ok(FeedId(0)));
+        story.drain();
+        assert_eq!((story.west.versions(), story.west.deletes()), (0, 4), "seed {seed}");
+    }
 }
 
 #[test]

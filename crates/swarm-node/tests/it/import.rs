@@ -507,7 +507,9 @@ fn what_belongs_to_a_context_that_is_missing_waits_for_it() {
     }
     assert_eq!(cluster.bring_delete(2, &bucket(BUCKET, DOMAIN, 2).deletion(50)), Ok(()));
     for via in 1..=3 {
-        assert_eq!(cluster.context(via, BUCKET), Context::Gone, "through {via}");
+        let Context::Deleted(was) = cluster.context(via, BUCKET) else { panic!("through {via}") };
+        // What it was in is remembered, its name need not be.
+        assert_eq!((was.kind, was.parent), (ObjectKind::Bucket, Some(uuid(DOMAIN))));
     }
     assert!(missing(cluster.bring(3, &object("dog", 60, "woof"))));
 }
@@ -550,7 +552,8 @@ fn two_contexts_of_one_name_are_both_kept_and_the_first_one_answers() {
     assert!((1..=3).any(|node| cluster.status(node).counters.contains_key("context collisions")));
     // Its delete is not ours.
     assert_eq!(cluster.bring_delete(1, &theirs.deletion(2 * HOUR)), Ok(()));
-    assert_eq!(cluster.context(2, DOMAIN), Context::Gone);
+    let Context::Deleted(was) = cluster.context(2, DOMAIN) else { panic!("it is remembered") };
+    assert_eq!(was.name.as_deref(), Some("d"));
     assert_eq!(cluster.everybody_reads("x").as_deref(), Ok(&b"ours"[..]));
     cluster.put(2, &post(named("x"), b"still ours")).expect("stored");
 }
@@ -563,7 +566,9 @@ fn a_context_that_was_deleted_and_created_again_takes_the_place_of_the_first() {
     assert_eq!(cluster.bring(2, &again), Ok(()));
     let Context::Found(found) = cluster.context(1, 0xd2) else { panic!("it is there") };
     assert_eq!(found.stream, names::domain_stream("d"));
-    assert_eq!(cluster.context(1, DOMAIN), Context::Gone);
+    // Whoever has not heard of the second still knows what the first was called.
+    let Context::Deleted(was) = cluster.context(1, DOMAIN) else { panic!("it is gone") };
+    assert_eq!(was.name.as_deref(), Some("d"));
     assert_eq!(cluster.bring(3, &domain(DOMAIN, 1)), Err(Refusal::Conflict));
     // After its delete the name is free for whoever comes later.
     assert_eq!(cluster.bring_delete(1, &again.deletion(600)), Ok(()));

@@ -241,9 +241,9 @@ impl Feeds {
         let end = self.judge(&mut state, job, look, ended, draw);
         let State { lines, sends, .. } = &mut *state;
         let Some(line) = lines.get_mut(&feed) else { return Vec::new() };
-        let version = look.map_or(job.work.version, |look| look.filed.stamp.version);
+        let stamp = look.map_or(job.work.stamp, |look| look.filed.stamp);
         let left = match end.verdict {
-            Some(verdict) => sends.settle(feed, id, version.max(job.work.version), verdict),
+            Some(verdict) => sends.settle(feed, id, stamp.max(job.work.stamp), verdict),
             None => sends.wants(feed, id).is_some(),
         };
         match end.again {

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_types::{Instant, StreamId, Version};
+use swarm_types::{Instant, Stamp, StreamId};
 
 /// Where a stream waits; earlier lanes go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,8 +68,8 @@ impl Limits {
 pub struct Offer {
     /// The stream.
     pub id: StreamId,
-    /// Its version: an older one than is known is no news, a newer one takes its place.
-    pub version: Version,
+    /// Its version: an older one than is known is no news, a newer one takes its place, be it of the same millisecond.
+    pub stamp: Stamp,
     /// Where it waits.
     pub lane: Lane,
     /// Not before then is it worked on.
@@ -115,7 +115,7 @@ pub struct Work {
     /// The stream.
     pub id: StreamId,
     /// The version that was offered; the index may have a newer one by now.
-    pub version: Version,
+    pub stamp: Stamp,
     /// When the work came up here.
     pub since: Instant,
     /// Whether the replica here goes first.
@@ -129,7 +129,7 @@ pub struct Work {
 /// A waiting stream.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
-    version: Version,
+    stamp: Stamp,
     due: Instant,
     since: Instant,
     lane: Lane,
@@ -141,7 +141,7 @@ struct Waiting {
 /// A stream under way.
 #[derive(Debug)]
 struct Busy {
-    version: Version,
+    stamp: Stamp,
     since: Instant,
     first: bool,
     load: Load,
@@ -150,15 +150,17 @@ struct Busy {
 }
 
 /// What a waiting stream takes at most, in the map and in its lane: the nodes of a tree may be less than half full.
-const WAITING_BYTES: usize = {
-    let entry = size_of::<(StreamId, Waiting)>() + size_of::<(Instant, StreamId)>();
-    TREE_FACTOR * entry
-};
+const WAITING_BYTES: usize =
+    in_tree(size_of::<(StreamId, Waiting)>()) + in_tree(size_of::<(Instant, StreamId)>());
 /// What a stream under way takes at most.
-const BUSY_BYTES: usize = TREE_FACTOR * size_of::<(StreamId, Busy)>();
-/// A node of the library's trees has room for eleven entries and holds five at least; its own fields, and the nodes above
-/// it, take less than one entry more for each.
-const TREE_FACTOR: usize = 3;
+const BUSY_BYTES: usize = in_tree(size_of::<(StreamId, Busy)>());
+/// What a tree of the library takes at most for each entry of this size: a node has room for eleven, and holds five at least.
+const fn in_tree(entry: usize) -> usize {
+    (11 * entry + NODE_BYTES).div_ceil(5)
+}
+/// What a node takes beside its entries: its own fields, what the allocator adds, and its share of the twelve pointers that one
+/// node in six has.
+const NODE_BYTES: usize = 48;
 /// One pick in so many begins with the last lane.
 const OTHER_WAY_ROUND: u64 = 16;
 
@@ -192,8 +194,8 @@ impl Lanes {
     /// is due earlier itself. A stream that waits already moves forward, never back.
     pub fn offer(&mut self, offer: Offer) -> Offered {
         if let Some(busy) = self.busy.get_mut(&offer.id) {
-            let known = busy.newer.map_or(busy.version, |newer| newer.version);
-            if offer.version <= known {
+            let known = busy.newer.map_or(busy.stamp, |newer| newer.stamp);
+            if offer.stamp <= known {
                 return Offered::Known;
             }
             busy.newer = Some(offer);
@@ -201,7 +203,7 @@ impl Lanes {
         }
         match self.waiting.get(&offer.id).copied() {
             None => self.place(offer, false),
-            Some(there) if offer.version < there.version => Offered::Known,
+            Some(there) if offer.stamp < there.stamp => Offered::Known,
             Some(there) => self.bring_forward(there, offer),
         }
     }
@@ -215,10 +217,10 @@ impl Lanes {
 
     /// Whether this version of a stream, or a newer one, waits or is under way.
     #[must_use]
-    pub fn knows(&self, id: StreamId, version: Version) -> bool {
-        let busy = self.busy.get(&id).map(|busy| busy.newer.map_or(busy.version, |it| it.version));
-        let waiting = self.waiting.get(&id).map(|waiting| waiting.version);
-        busy.max(waiting).is_some_and(|known| known >= version)
+    pub fn knows(&self, id: StreamId, stamp: Stamp) -> bool {
+        let busy = self.busy.get(&id).map(|busy| busy.newer.map_or(busy.stamp, |it| it.stamp));
+        let waiting = self.waiting.get(&id).map(|waiting| waiting.stamp);
+        busy.max(waiting).is_some_and(|known| known >= stamp)
     }
 
     /// Whether a transfer of this stream is under way.
@@ -268,8 +270,8 @@ impl Lanes {
     /// A stream that was under way is to be worked on again, not before then. A newer version that came meanwhile does not
     /// wait for that. `doubtful` as in [`Work`].
     pub fn retry(&mut self, id: StreamId, due: Instant, doubtful: bool) {
-        if let Some(Busy { version, since, first, load, newer }) = self.busy.remove(&id) {
-            let again = Offer { id, version, lane: Lane::Retry, due, since, first, load };
+        if let Some(Busy { stamp, since, first, load, newer }) = self.busy.remove(&id) {
+            let again = Offer { id, stamp, lane: Lane::Retry, due, since, first, load };
             match newer {
                 Some(newer) => self.place(newer, false),
                 None => self.place(again, doubtful),
@@ -278,8 +280,8 @@ impl Lanes {
     }
 
     /// A stream that waits with this version, or an older one, need not be worked on any more.
-    pub fn forget(&mut self, id: StreamId, version: Version) {
-        if self.waiting.get(&id).is_some_and(|there| there.version <= version) {
+    pub fn forget(&mut self, id: StreamId, stamp: Stamp) {
+        if self.waiting.get(&id).is_some_and(|there| there.stamp <= stamp) {
             self.remove(id);
         }
     }
@@ -340,7 +342,7 @@ impl Lanes {
 
     /// Takes over what an offer has that the waiting stream has not: a newer version, an earlier lane, an earlier date.
     fn bring_forward(&mut self, there: Waiting, offer: Offer) -> Offered {
-        let news = offer.version > there.version;
+        let news = offer.stamp > there.stamp;
         let (lane, due) = (offer.lane.min(there.lane), offer.due.min(there.due));
         if !news && (lane, due) == (there.lane, there.due) {
             return Offered::Known;
@@ -361,7 +363,7 @@ impl Lanes {
 
     /// Files a stream that does not wait yet.
     fn place(&mut self, offer: Offer, doubtful: bool) -> Offered {
-        let Offer { id, version, lane, due, since, first, load } = offer;
+        let Offer { id, stamp, lane, due, since, first, load } = offer;
         let queues = &self.queues[lane as usize];
         if queues.iter().map(BTreeSet::len).sum::<usize>() >= self.limits.of(lane) {
             self.overflowed = Some(self.overflowed.map_or(lane, |before| before.min(lane)));
@@ -371,7 +373,7 @@ impl Lanes {
             }
         }
         self.queues[lane as usize][load as usize].insert((due, id));
-        self.waiting.insert(id, Waiting { version, due, since, lane, first, load, doubtful });
+        self.waiting.insert(id, Waiting { stamp, due, since, lane, first, load, doubtful });
         Offered::Taken
     }
 
@@ -399,10 +401,10 @@ impl Lanes {
     }
 
     fn begin(&mut self, id: StreamId) -> Option<Work> {
-        let Waiting { version, since, first, load, doubtful, .. } = self.remove(id)?;
+        let Waiting { stamp, since, first, load, doubtful, .. } = self.remove(id)?;
         self.picks += 1;
-        self.busy.insert(id, Busy { version, since, first, load, newer: None });
-        Some(Work { id, version, since, first, load, doubtful })
+        self.busy.insert(id, Busy { stamp, since, first, load, newer: None });
+        Some(Work { id, stamp, since, first, load, doubtful })
     }
 
     fn remove(&mut self, id: StreamId) -> Option<Waiting> {

@@ -270,10 +270,9 @@ impl Line {
             self.walk_again_at(due.max(now + self.feed.definition.retry_wait));
             return Offered::Taken;
         }
-        let version = brief.stamp.version;
         let offer = Offer {
             id: brief.id,
-            version,
+            stamp: brief.stamp,
             lane,
             due,
             since,

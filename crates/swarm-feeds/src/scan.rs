@@ -157,7 +157,7 @@ impl Feeds {
         else {
             return false;
         };
-        if line.lanes.knows(brief.id, brief.stamp.version) && !(walked.is_none() && brief.first) {
+        if line.lanes.knows(brief.id, brief.stamp) && !(walked.is_none() && brief.first) {
             return true;
         }
         if let Some(volume) = walked

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use swarm_types::{FeedId, FeedOutcome, FeedSlot, Instant, StreamId, Timestamp, Version};
+use swarm_types::{FeedId, FeedOutcome, FeedSlot, Instant, Stamp, StreamId, Timestamp};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -22,7 +22,7 @@ pub struct SendOrder {
     /// The stream, of which this node has a replica.
     pub id: StreamId,
     /// The version that was current when the request came. A newer one counts too.
-    pub version: Version,
+    pub stamp: Stamp,
     /// To which feeds.
     pub feeds: Vec<FeedId>,
     /// Whether it is sent although the target has acknowledged it.
@@ -134,7 +134,7 @@ pub(crate) struct Sends {
 }
 
 struct Waiter {
-    version: Version,
+    stamp: Stamp,
     force: bool,
     verdict: mpsc::Sender<(FeedId, Verdict)>,
 }
@@ -158,12 +158,29 @@ impl Sends {
         &mut self,
         feed: FeedId,
         id: StreamId,
-        version: Version,
+        stamp: Stamp,
         verdict: Verdict,
+    ) -> bool {
+        self.settle_those(feed, id, verdict, |waiter| waiter.stamp <= stamp)
+    }
+
+    /// Tells all who wait for a feed.
+    pub(crate) fn settle_all(&mut self, feed: FeedId, verdict: Verdict) {
+        for id in self.of(feed) {
+            self.settle_those(feed, id, verdict, |_| true);
+        }
+    }
+
+    fn settle_those(
+        &mut self,
+        feed: FeedId,
+        id: StreamId,
+        verdict: Verdict,
+        is_served: impl Fn(&Waiter) -> bool,
     ) -> bool {
         let Some(waiters) = self.waiters.get_mut(&(feed, id)) else { return false };
         waiters.retain(|waiter| {
-            let served = waiter.version <= version;
+            let served = is_served(waiter);
             if served {
                 // There is room for one verdict of each feed.
                 let told = waiter.verdict.try_send((feed, verdict));
@@ -181,19 +198,12 @@ impl Sends {
         left
     }
 
-    /// Tells all who wait for a feed.
-    pub(crate) fn settle_all(&mut self, feed: FeedId, verdict: Verdict) {
-        for id in self.of(feed) {
-            self.settle(feed, id, Version(u64::MAX), verdict);
-        }
-    }
-
     /// Has the streams worked on that a feed has forgotten since it was asked for them.
     pub(crate) fn offer_again(&self, line: &mut Line, now: Instant) {
         for id in self.of(line.feed.id) {
             let newest = self.waiters.get(&(line.feed.id, id)).into_iter().flatten();
-            if let Some(version) = newest.map(|waiter| waiter.version).max() {
-                line.lanes.offer(urgent(id, version, now));
+            if let Some(stamp) = newest.map(|waiter| waiter.stamp).max() {
+                line.lanes.offer(urgent(id, stamp, now));
             }
         }
     }
@@ -212,9 +222,9 @@ impl Sends {
 }
 
 /// What is worked on before all others. Whether this replica goes first, it says itself; how large it is, nobody asks.
-fn urgent(id: StreamId, version: Version, now: Instant) -> Offer {
+fn urgent(id: StreamId, stamp: Stamp, now: Instant) -> Offer {
     let (lane, load) = (Lane::Urgent, Load::Small);
-    Offer { id, version, lane, due: now, since: now, first: false, load }
+    Offer { id, stamp, lane, due: now, since: now, first: false, load }
 }
 
 impl Feeds {
@@ -253,9 +263,9 @@ impl Feeds {
                 }
                 _ => {
                     left += 1;
-                    line.lanes.offer(urgent(order.id, order.version, now));
-                    let (version, force) = (order.version, order.force);
-                    let waiter = Waiter { version, force, verdict: verdict.clone() };
+                    line.lanes.offer(urgent(order.id, order.stamp, now));
+                    let (stamp, force) = (order.stamp, order.force);
+                    let waiter = Waiter { stamp, force, verdict: verdict.clone() };
                     sends.waiters.entry((*feed, order.id)).or_default().push(waiter);
                 }
             }

@@ -65,9 +65,9 @@ impl Feeds {
             line.walk_again_soon();
         }
         line.rate.count(1, now);
-        line.lanes.forget(id, stamp.version);
+        line.lanes.forget(id, stamp);
         if sends.wants(slot.feed, id) == Some(false) {
-            sends.settle(slot.feed, id, stamp.version, Verdict::of(&slot));
+            sends.settle(slot.feed, id, stamp, Verdict::of(&slot));
         }
     }
 

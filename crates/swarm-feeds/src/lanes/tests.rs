@@ -5,6 +5,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use swarm_types::{Etag, Version};
+
+/// A version, the first of its millisecond.
+fn stamp(ms: u64) -> Stamp {
+    Stamp { version: Version(ms), etag: Etag::from_bytes([1; 16]) }
+}
+
+/// A later one of the same millisecond.
+fn second(ms: u64) -> Stamp {
+    Stamp { etag: Etag::from_bytes([2; 16]), ..stamp(ms) }
+}
 
 fn id(number: u64) -> StreamId {
     let mut bytes = [0; 16];
@@ -17,8 +28,8 @@ fn at(secs: u64) -> Instant {
 }
 
 fn offer(number: u64, lane: Lane, due: u64) -> Offer {
-    let (id, version, due) = (id(number), Version(1), at(due));
-    Offer { id, version, lane, due, since: at(0), first: true, load: Load::Small }
+    let (id, stamp, due) = (id(number), stamp(1), at(due));
+    Offer { id, stamp, lane, due, since: at(0), first: true, load: Load::Small }
 }
 
 fn lanes() -> Lanes {
@@ -82,20 +93,39 @@ fn a_stream_is_never_under_way_twice_and_a_newer_version_follows() {
     let work = lanes.next(at(0), 8).expect("it is due");
     assert_eq!(lanes.offer(offer(1, Lane::Backlog, 0)), Offered::Known);
     assert_eq!(lanes.next(at(0), 8), None);
-    let newer = Offer { version: Version(2), ..offer(1, Lane::Fresh, 0) };
+    let newer = Offer { stamp: stamp(2), ..offer(1, Lane::Fresh, 0) };
     assert_eq!(lanes.offer(newer), Offered::Taken);
     assert_eq!(lanes.offer(newer), Offered::Known);
     assert_eq!(lanes.next(at(0), 8), None);
     lanes.done(work.id);
-    assert_eq!(lanes.next(at(0), 8).map(|work| work.version), Some(Version(2)));
+    assert_eq!(lanes.next(at(0), 8).map(|work| work.stamp), Some(stamp(2)));
 
-    lanes.offer(Offer { version: Version(3), ..newer });
+    lanes.offer(Offer { stamp: stamp(3), ..newer });
     lanes.retry(id(1), at(3600), false);
-    let next = lanes.next(at(0), 8).map(|work| work.version);
-    assert_eq!(next, Some(Version(3)), "the failure was of the older");
+    let next = lanes.next(at(0), 8).map(|work| work.stamp);
+    assert_eq!(next, Some(stamp(3)), "the failure was of the older");
     lanes.retry(id(1), at(60), true);
     assert_eq!((lanes.next(at(59), 8), lanes.waiting()), (None, 1));
     assert!(lanes.next(at(60), 8).is_some_and(|work| work.doubtful));
+}
+
+#[test]
+fn of_two_versions_in_one_millisecond_the_larger_etag_is_the_newer() {
+    let mut lanes = lanes();
+    let newer = Offer { stamp: second(1), ..offer(1, Lane::Fresh, 0) };
+    lanes.offer(offer(1, Lane::Fresh, 0));
+    assert!(lanes.knows(id(1), stamp(1)) && !lanes.knows(id(1), second(1)));
+    let work = lanes.next(at(0), 8).expect("it is due");
+    assert_eq!(lanes.offer(newer), Offered::Taken, "the older one is under way");
+    assert_eq!(lanes.offer(offer(1, Lane::Fresh, 0)), Offered::Known);
+    lanes.done(work.id);
+    assert_eq!(lanes.next(at(0), 8).map(|work| work.stamp), Some(second(1)));
+    lanes.done(id(1));
+
+    lanes.offer(offer(2, Lane::Fresh, 0));
+    assert_eq!(lanes.offer(Offer { id: id(2), ..newer }), Offered::Taken, "the older one waits");
+    lanes.forget(id(2), stamp(1));
+    assert_eq!(lanes.next(at(0), 8).map(|work| work.stamp), Some(second(1)));
 }
 
 #[test]
@@ -165,10 +195,10 @@ fn a_stream_keeps_its_place_where_a_better_one_is_not_free() {
 fn a_newer_version_does_not_lose_the_place_that_the_older_had() {
     let mut lanes = lanes();
     lanes.offer(offer(1, Lane::Urgent, 0));
-    let later = Offer { version: Version(2), first: false, ..offer(1, Lane::Fresh, 300) };
+    let later = Offer { stamp: stamp(2), first: false, ..offer(1, Lane::Fresh, 300) };
     assert_eq!(lanes.offer(later), Offered::Taken);
     let work = lanes.next(at(0), 1);
-    assert_eq!(work.map(|work| (work.version, work.first)), Some((Version(2), false)));
+    assert_eq!(work.map(|work| (work.stamp, work.first)), Some((stamp(2), false)));
 }
 
 #[test]
@@ -188,16 +218,16 @@ fn a_full_target_is_given_deletes_and_a_send_takes_its_own_stream() {
     assert_eq!(lanes.take(id(3), at(900), 1), None, "the other is under way");
     assert_eq!(lanes.take(id(3), at(900), 2).map(|work| work.id), Some(id(3)));
     assert_eq!((lanes.take(id(3), at(900), 9), lanes.next_due()), (None, Some(at(0))));
-    assert!(lanes.knows(id(3), Version(1)) && !lanes.knows(id(3), Version(2)));
+    assert!(lanes.knows(id(3), stamp(1)) && !lanes.knows(id(3), stamp(2)));
 }
 
 #[test]
 fn what_another_has_done_is_forgotten_and_an_edit_makes_retries_due() {
     let mut lanes = lanes();
     lanes.offer(offer(1, Lane::Fresh, 300));
-    lanes.forget(id(1), Version(0));
+    lanes.forget(id(1), stamp(0));
     assert_eq!(lanes.waiting(), 1, "that was an older version");
-    lanes.forget(id(1), Version(1));
+    lanes.forget(id(1), stamp(1));
     assert_eq!(lanes.waiting(), 0);
     lanes.offer(offer(2, Lane::Retry, 3600));
     lanes.offer(offer(3, Lane::Fresh, 3600));
@@ -250,10 +280,10 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     let lane = prop::sample::select(Lane::ALL.to_vec());
     let load = prop::sample::select(vec![Load::Delete, Load::Small, Load::Big]);
-    let offered = (0..24u64, 1..4u64, lane, 0..20u64, any::<bool>(), load).prop_map(
-        |(number, version, lane, due, first, load)| {
-            let version = Version(version);
-            Act::Offer(Offer { version, first, load, ..offer(number, lane, due) })
+    let offered = (0..24u64, 1..3u64, any::<bool>(), lane, 0..20u64, any::<bool>(), load).prop_map(
+        |(number, ms, is_second, lane, due, first, load)| {
+            let stamp = if is_second { second(ms) } else { stamp(ms) };
+            Act::Offer(Offer { stamp, first, load, ..offer(number, lane, due) })
         },
     );
     prop_oneof![
@@ -265,9 +295,9 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 /// Notes the newest version of a stream that was worked on.
-fn begin(begun: &mut BTreeMap<StreamId, Version>, work: Work) {
-    let version = begun.entry(work.id).or_default();
-    *version = work.version.max(*version);
+fn begin(begun: &mut BTreeMap<StreamId, Stamp>, work: Work) {
+    let stamp = begun.entry(work.id).or_insert(work.stamp);
+    *stamp = work.stamp.max(*stamp);
 }
 
 proptest! {
@@ -277,16 +307,16 @@ proptest! {
         let limits = Limits { urgent: 3, fresh: 5, backlog: 2, retry: 4 };
         let mut lanes = Lanes::new(limits);
         // The newest version of each stream that was offered, and those that came to an end or began.
-        let mut newest: BTreeMap<StreamId, Version> = BTreeMap::new();
-        let mut begun: BTreeMap<StreamId, Version> = BTreeMap::new();
+        let mut newest: BTreeMap<StreamId, Stamp> = BTreeMap::new();
+        let mut begun: BTreeMap<StreamId, Stamp> = BTreeMap::new();
         let mut under_way: Vec<Work> = Vec::new();
         let mut overflowed = false;
         for act in acts {
             match act {
                 Act::Offer(offer) => {
                     lanes.offer(offer);
-                    let known = newest.entry(offer.id).or_insert(offer.version);
-                    *known = offer.version.max(*known);
+                    let known = newest.entry(offer.id).or_insert(offer.stamp);
+                    *known = offer.stamp.max(*known);
                 }
                 Act::Next(now) => if let Some(work) = lanes.next(at(now), THREADS) {
                     prop_assert!(under_way.iter().all(|other| other.id != work.id));
@@ -319,8 +349,8 @@ proptest! {
         overflowed |= lanes.take_overflowed().is_some();
         prop_assert_eq!((lanes.waiting(), lanes.busy()), (0, 0));
         if !overflowed {
-            for (id, version) in newest {
-                prop_assert!(begun.get(&id) >= Some(&version), "{:?} {:?}", id, version);
+            for (id, stamp) in newest {
+                prop_assert!(begun.get(&id) >= Some(&stamp), "{:?} {:?}", id, stamp);
             }
         }
     }

@@ -9,7 +9,7 @@ use swarm_feeds::blockade::TargetTrouble;
 use swarm_feeds::definition::RawFeed;
 use swarm_feeds::result::Delivery;
 use swarm_feeds::{Filed, MayWork, SendOrder, Streams, Verdict};
-use swarm_types::{FeedId, FeedOutcome, Stamp, StreamId, Version};
+use swarm_types::{FeedId, FeedOutcome, Stamp, StreamId};
 
 use crate::kit::{
     HOUR, MINUTE, Mood, Plan, SECOND, Town, object, of_domains, stamp, stream, to, tombstone,
@@ -80,10 +80,10 @@ fn happens(town: &Town, written: &mut Written) {
         24 | 25 => {
             let node = 1 + usize::try_from(draw(&env, 3)).unwrap();
             let id = stream(u32::try_from(draw(&env, 150)).unwrap());
-            let version = written.get(&id).map_or(Version(1), |(stamp, _)| stamp.version);
+            let stamp = written.get(&id).map_or(stamp(1), |(stamp, _)| *stamp);
             let feeds = vec![FeedId(0), FeedId(1)];
             let force = draw(&env, 2) == 0;
-            let order = SendOrder { id, version, feeds, force, wait_while_paused: true };
+            let order = SendOrder { id, stamp, feeds, force, wait_while_paused: true };
             let mut ticket = town.feeds(node).send(&order).unwrap();
             let patience = Duration::from_secs(draw(&env, 100));
             let theirs = env.clone();

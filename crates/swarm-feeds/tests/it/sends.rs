@@ -6,7 +6,7 @@ use swarm_feeds::backoff::ObjectTrouble;
 use swarm_feeds::blockade::TargetTrouble;
 use swarm_feeds::result::Delivery;
 use swarm_feeds::{SendOrder, SendRefused, SendTicket, Verdict};
-use swarm_types::{FeedId, Version};
+use swarm_types::{Etag, FeedId, Stamp};
 
 use crate::kit::{
     Asked, HOUR, MINUTE, Mood, Plan, SECOND, Town, alias, named, object, of_domains, stamp, stream,
@@ -16,7 +16,7 @@ use crate::kit::{
 fn order(nth: u32) -> SendOrder {
     SendOrder {
         id: stream(nth),
-        version: Version(1_000),
+        stamp: stamp(1_000),
         feeds: vec![FeedId(0)],
         force: false,
         wait_while_paused: true,
@@ -78,11 +78,27 @@ fn a_send_joins_the_transfer_that_is_under_way() {
         town.write(&[1], &object(stream(1), stamp(2_000)));
         town.wait(SECOND).await;
         town.write(&[1], &object(stream(1), stamp(3_000)));
-        let newest = SendOrder { version: Version(3_000), ..order(1) };
+        let newest = SendOrder { stamp: stamp(3_000), ..order(1) };
         let begun = town.env().now();
         assert_eq!(status(&town, &newest, MINUTE).await, Some(0));
         assert!(town.env().now().since(begun) > 2 * SECOND, "the older was no answer");
         assert_eq!(town.west().holds(stream(1)), Some((stamp(3_000), false)));
+    });
+}
+
+#[test]
+fn a_send_is_not_served_by_an_older_version_of_the_same_millisecond() {
+    Plan::of(1).run(|town| async move {
+        town.create(to("west"));
+        town.west().set_mood(Mood::Fine(2 * SECOND));
+        town.wait(3 * SECOND).await;
+        town.write(&[1], &object(stream(1), stamp(1_000)));
+        town.wait(SECOND).await;
+        let newer = Stamp { etag: Etag::from_bytes([2; 16]), ..stamp(1_000) };
+        town.write(&[1], &object(stream(1), newer));
+        let newest = SendOrder { stamp: newer, ..order(1) };
+        assert_eq!(status(&town, &newest, MINUTE).await, Some(0));
+        assert_eq!(town.west().holds(stream(1)), Some((newer, false)));
     });
 }
 

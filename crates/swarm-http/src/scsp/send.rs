@@ -50,7 +50,7 @@ impl Scsp {
         let mut progress = Progress::new(&selected, &known, arguments.force);
         let order = SendOrder {
             id,
-            version: stamp.version,
+            stamp,
             feeds: progress.waiting.iter().copied().collect(),
             force: arguments.force,
             wait_while_paused: arguments.wait != Wait::Unbounded,

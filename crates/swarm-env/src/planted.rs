@@ -49,6 +49,29 @@ pub enum Bug {
     EraseLastSuspect,
     /// A copy made by the health processor has the body and not the client's headers.
     CopyWithoutHeaders,
+    /// An object that a feed's target did not take is noted as brought: what failed once is not tried again.
+    FeedSkipsFailed,
+    /// A paused feed does not keep deletes in mind.
+    DeletesLostWhilePaused,
+    /// `Feed-N-Status` is 0 as soon as a feed has begun to send, before its target has answered.
+    StatusZeroEarly,
+    /// What another cluster brings is given a version of this cluster's own: two that feed each other never come to rest.
+    EchoVersions,
+    /// A slot says of which feed it is, and not of which of its evaluations: what was brought once is never looked at again.
+    SuccessOutlivesFeed,
+    /// What another cluster brings is stored above a newer delete.
+    ImportOverTombstone,
+    /// The replicas that do not go first never act, also where the first one is lost.
+    FirstOnly,
+    /// A delete is forgotten in time though a feed has still to carry it over.
+    TombstoneDroppedEarly,
+    /// The names of headers are stored as they came over the wire, in lower case, and not as the client wrote them.
+    SpellingLost,
+    /// An import that could not store enough replicas takes back what it stored, as a client's write does: also what somebody
+    /// else was told is there.
+    ImportTakesBack,
+    /// A member that arrives before its bucket is given up: the bucket is not brought because of it.
+    ContextAfterMember,
 }
 
 impl Bug {
@@ -77,6 +100,17 @@ impl Bug {
         Self::RetireBeforeCopied,
         Self::EraseLastSuspect,
         Self::CopyWithoutHeaders,
+        Self::FeedSkipsFailed,
+        Self::DeletesLostWhilePaused,
+        Self::StatusZeroEarly,
+        Self::EchoVersions,
+        Self::SuccessOutlivesFeed,
+        Self::ImportOverTombstone,
+        Self::FirstOnly,
+        Self::TombstoneDroppedEarly,
+        Self::SpellingLost,
+        Self::ImportTakesBack,
+        Self::ContextAfterMember,
     ];
 
     /// The name that `--plant` takes.
@@ -106,6 +140,17 @@ impl Bug {
             Self::RetireBeforeCopied => "retire-before-copied",
             Self::EraseLastSuspect => "erase-last-suspect",
             Self::CopyWithoutHeaders => "copy-without-headers",
+            Self::FeedSkipsFailed => "feed-skips-failed",
+            Self::DeletesLostWhilePaused => "deletes-lost-while-paused",
+            Self::StatusZeroEarly => "status-zero-early",
+            Self::EchoVersions => "echo-versions",
+            Self::SuccessOutlivesFeed => "success-outlives-feed",
+            Self::ImportOverTombstone => "import-over-tombstone",
+            Self::FirstOnly => "first-only",
+            Self::TombstoneDroppedEarly => "tombstone-dropped-early",
+            Self::SpellingLost => "spelling-lost",
+            Self::ImportTakesBack => "import-takes-back",
+            Self::ContextAfterMember => "context-after-member",
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_env::Bug;
 use swarm_plan::feeds::{Settled, Turn, failures};
 use swarm_types::{FeedMark, FeedOutcome, FeedSlot, Instant, StreamId, Timestamp};
 
@@ -130,11 +131,18 @@ impl Feeds {
         job.work.doubtful || from_elsewhere || again || job.ask_before
     }
 
+    /// [`Bug::FeedSkipsFailed`]
+    fn skips(&self, delivery: Delivery) -> bool {
+        let failed =
+            matches!(delivery, Delivery::Object { .. } | Delivery::Unreadable | Delivery::Unknown);
+        failed && self.env().planted(Bug::FeedSkipsFailed)
+    }
+
     async fn carry(&self, job: &Job, look: &Look, belongs: &Belongs, probe: bool) -> Delivery {
         let parcel = parcel(look, belongs.place(look.filed.kind()));
         let at_once = job.send.is_some();
         let delivery = job.target.deliver(parcel.clone(), Manner { probe, at_once }).await;
-        if delivery != Delivery::Context {
+        if delivery != Delivery::Context || self.env().planted(Bug::ContextAfterMember) {
             return delivery;
         }
         for context in belongs.above() {
@@ -284,6 +292,7 @@ impl Feeds {
                 return final_end(Verdict::of(&slot));
             }
             Ended::Settled(settled) => settled,
+            Ended::Delivered(delivery) if self.skips(delivery) => Settled::Done,
             Ended::Delivered(Delivery::Unknown) => {
                 return End { again: Some(now + retry_wait), doubtful: true, ..End::default() };
             }
@@ -299,6 +308,9 @@ impl Feeds {
                 let shown = Shown { status, at: Some(self.env().wall()) };
                 let verdict = slot.as_ref().map_or(Verdict::Shown(shown), Verdict::of);
                 return End { again: Some(now), verdict: Some(verdict), ..End::default() };
+            }
+            Ended::Delivered(Delivery::Context) if self.env().planted(Bug::ContextAfterMember) => {
+                Settled::OutOfScope
             }
             Ended::NoContext => Delivery::Context.settled(failures_of(job, look), retry_wait, draw),
             Ended::Delivered(delivery) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use swarm_env::Bug;
 use swarm_plan::feeds::Told;
 use swarm_types::{FeedId, FeedOutcome, FeedSlots, Instant, Stamp, StreamId};
 
@@ -67,7 +68,11 @@ impl Feeds {
         let state = self.state();
         let open = state.lines.values().filter(|line| !line.is_closed());
         open.filter_map(|line| {
+            let is_sent = line.delivering.contains(&id);
             let shown = match look.filed.slots.get(line.feed.id, line.mark) {
+                _ if is_sent && self.env().planted(Bug::StatusZeroEarly) => {
+                    Shown { status: 0, at: Some(self.env().wall()) }
+                }
                 None => Shown::NOT_YET,
                 Some(slot) if slot.outcome == FeedOutcome::Unqualified => return None,
                 Some(slot) => Shown { status: slot.status, at: Some(slot.at) },
@@ -103,6 +108,9 @@ impl Feeds {
     /// Whether any feed has still to carry over a delete with these slots, so that it must not be forgotten.
     #[must_use]
     pub fn needs(&self, slots: &FeedSlots) -> bool {
+        if self.env().planted(Bug::TombstoneDroppedEarly) {
+            return false;
+        }
         let state = self.state();
         let mut open = state.lines.values().filter(|line| !line.is_closed());
         open.any(|line| {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_env::Bug;
 use swarm_plan::feeds::{Settled, settle};
 use swarm_types::{FeedId, FeedMark, Instant, StreamId, Timestamp, VolumeId};
 
@@ -158,6 +159,10 @@ impl Feeds {
             return false;
         };
         if line.lanes.knows(brief.id, brief.stamp) && !(walked.is_none() && brief.first) {
+            return true;
+        }
+        let rests = line.feed.definition.paused;
+        if rests && brief.tombstone && self.env().planted(Bug::DeletesLostWhilePaused) {
             return true;
         }
         if let Some(volume) = walked

@@ -1,5 +1,6 @@
 //! Whose turn it is: what replicas of one object tell and ask each other about a feed.
 
+use swarm_env::Bug;
 use swarm_plan::feeds::{Settled, Told, Turn, TurnFacts, settle, turn};
 use swarm_types::{FeedId, FeedMark, FeedOutcome, FeedSlot};
 
@@ -34,6 +35,9 @@ impl Feeds {
         whose = turn(facts);
         match whose {
             Turn::Adopt(_) => whose,
+            _ if !sent_for && self.env().planted(Bug::FirstOnly) => {
+                Turn::At(facts.now + facts.hold_off)
+            }
             _ if sent_for => Turn::Now { probe: true },
             Turn::Ask => Turn::Now { probe: true },
             _ => whose,

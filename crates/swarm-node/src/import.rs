@@ -14,7 +14,7 @@ use swarm_types::{Instant, NodeId, ObjectKind, Stamp, StreamId, Uuid};
 
 use crate::api::{Nonce, Redirect, Refusal, Reply};
 use crate::nonces::Purpose;
-use crate::write::{Draft, Rule, Winner, WriteSession, check_import};
+use crate::write::{Draft, Rule, Winner, WriteSession};
 use crate::{Node, names};
 
 /// Nodes that must remember a delete before it is there already, where so many can.
@@ -54,7 +54,7 @@ impl Node {
         let ImportRequest { import: Import { identity, stamp, meta }, nonce, stay, .. } = request;
         let place = self.place_of(&identity, stamp, &meta.cluster, meta.length).await?;
         let Whereabouts { id, asked, answers } = place;
-        check_import(meta.kind, stamp, &answers)?;
+        self.check_import(meta.kind, stamp, &answers)?;
         let needs_parent = matches!(meta.kind, ObjectKind::Named | ObjectKind::Bucket);
         if needs_parent && !self.has_parent(&identity).await {
             return Err(Refusal::MissingContext { context: described(&identity) });

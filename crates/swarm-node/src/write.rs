@@ -111,7 +111,7 @@ impl Draft {
                     return Err(Refusal::Unavailable { why });
                 }
                 self.answers = answers;
-                check_import(self.meta.kind, stamp, &self.answers)
+                node.check_import(self.meta.kind, stamp, &self.answers)
             }
             Rule::Next { .. } | Rule::Given { .. } => Ok(()),
         }
@@ -120,7 +120,7 @@ impl Draft {
     /// Its place among the versions.
     fn stamp(&self, env: &swarm_env::Env) -> Stamp {
         match self.rule {
-            Rule::Given { stamp, .. } => stamp,
+            Rule::Given { stamp, .. } => self.given(stamp, env),
             Rule::Next { etag, .. } => {
                 let newest = self.answers.newest().map(|newest| newest.stamp.version);
                 let known = newest.filter(|_| !env.planted(Bug::ClockOnlyVersion));
@@ -130,25 +130,28 @@ impl Draft {
         }
     }
 
+    /// The place that another cluster has given it, as long as no bug is planted.
+    fn given(&self, stamp: Stamp, env: &swarm_env::Env) -> Stamp {
+        let newest = self.answers.newest();
+        let is_over = newest.is_some_and(|held| !held.form.exists() && held.stamp >= stamp);
+        let is_raised = is_over && env.planted(Bug::ImportOverTombstone);
+        if !is_raised && !env.planted(Bug::EchoVersions) {
+            return stamp;
+        }
+        let known = newest.map(|newest| newest.stamp.version);
+        Stamp { version: next_version(env.wall(), known), ..stamp }
+    }
+
     /// What to answer.
-    fn judge(&self, made: &[Made]) -> WriteVerdict {
+    fn judge(&self, made: &[Made], env: &swarm_env::Env) -> WriteVerdict {
         match self.rule {
+            Rule::Given { .. } if env.planted(Bug::ImportTakesBack) => {
+                judge_write(self.meta.kind, self.copies, made)
+            }
             Rule::Next { .. } => judge_write(self.meta.kind, self.copies, made),
             // Whatever protection it is to have, it is stored: the health processor sees to the rest.
             Rule::Given { .. } => judge_write(self.meta.kind, 1, made).without_taking_back(),
         }
-    }
-}
-
-/// Whether a version that another cluster brings is wanted.
-pub(crate) fn check_import(
-    kind: ObjectKind,
-    stamp: Stamp,
-    answers: &Answers,
-) -> Result<(), Refusal> {
-    match judge_import(kind, stamp, Held::of(answers)) {
-        Verdict::Store | Verdict::StoreAgain => Ok(()),
-        Verdict::AlreadyThere | Verdict::Older => Err(Refusal::Conflict),
     }
 }
 
@@ -211,7 +214,7 @@ impl WriteSession {
         let (places, made) = staged.publish(&node, draft.id, stamp, meta).await;
         node.env().passes(Point::WritePublished);
 
-        match draft.judge(&made) {
+        match draft.judge(&made, node.env()) {
             WriteVerdict::Created(_) => {
                 let replicas = published(&places, &made);
                 node.tell_others(&draft, stamp, &replicas);
@@ -315,6 +318,23 @@ fn published(places: &[ReplicaAt], made: &[Made]) -> Vec<ReplicaAt> {
 }
 
 impl Node {
+    /// Whether a version that another cluster brings is wanted.
+    pub(crate) fn check_import(
+        &self,
+        kind: ObjectKind,
+        stamp: Stamp,
+        answers: &Answers,
+    ) -> Result<(), Refusal> {
+        let held = match Held::of(answers) {
+            Held::Tombstone(_) if self.env().planted(Bug::ImportOverTombstone) => Held::Nothing,
+            held => held,
+        };
+        match judge_import(kind, stamp, held) {
+            Verdict::Store | Verdict::StoreAgain => Ok(()),
+            Verdict::AlreadyThere | Verdict::Older => Err(Refusal::Conflict),
+        }
+    }
+
     /// Tells the holders of older versions to drop them, and everybody that a context has changed. Best effort: the
     /// newest version wins in any case.
     fn tell_others(&self, draft: &Draft, stamp: Stamp, replicas: &[ReplicaAt]) {

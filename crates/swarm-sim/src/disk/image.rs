@@ -3,6 +3,7 @@
 //! What faults do to these bytes is in `damage`.
 
 pub(crate) mod damage;
+mod medium;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use crate::dice::Dice;
 
 use damage::{Astray, Loss};
+use medium::Medium;
 
 /// Unit of the image, and of what a power cut drops, keeps or tears.
 pub(crate) const BLOCK: usize = 4096;
@@ -25,7 +27,7 @@ type Block = [u8; BLOCK];
 /// One disk's bytes.
 pub(crate) struct Image {
     capacity: u64,
-    durable: BTreeMap<u64, Arc<Block>>,
+    durable: Medium,
     /// Blocks as a reader sees them, where writes that are not durable have touched them.
     cache: BTreeMap<u64, Cached>,
     /// The writes that are not durable, in order.
@@ -56,7 +58,7 @@ struct Logged {
 #[derive(Clone)]
 pub struct DiskImage {
     capacity: u64,
-    blocks: BTreeMap<u64, Arc<Block>>,
+    blocks: Medium,
 }
 
 impl DiskImage {
@@ -78,9 +80,9 @@ impl DiskImage {
     }
 }
 
-fn copy(blocks: &BTreeMap<u64, Arc<Block>>, offset: u64, out: &mut [u8]) {
+fn copy(blocks: &Medium, offset: u64, out: &mut [u8]) {
     for (block, at, range) in pieces(offset, out.len()) {
-        match blocks.get(&block) {
+        match blocks.get(block) {
             Some(bytes) => out[range.clone()].copy_from_slice(&bytes[at..at + range.len()]),
             None => out[range].fill(0),
         }
@@ -115,7 +117,7 @@ impl Image {
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
             capacity,
-            durable: BTreeMap::new(),
+            durable: Medium::default(),
             cache: BTreeMap::new(),
             log: VecDeque::new(),
             damage: BTreeMap::new(),
@@ -131,13 +133,13 @@ impl Image {
 
     /// Bytes of the blocks that were ever written.
     pub(crate) fn held_bytes(&self) -> u64 {
-        (self.durable.len() * BLOCK) as u64
+        (self.durable.held() * BLOCK) as u64
     }
 
     /// Blocks that hold something, durable or not.
     pub(crate) fn held_blocks(&self) -> u64 {
-        let loose = self.cache.keys().filter(|block| !self.durable.contains_key(block)).count();
-        (self.durable.len() + loose) as u64
+        let loose = self.cache.keys().filter(|block| !self.durable.holds(**block)).count();
+        (self.durable.held() + loose) as u64
     }
 
     /// How many blocks these writes touch that hold nothing yet.
@@ -145,7 +147,7 @@ impl Image {
         let touched = writes.iter().flat_map(|(offset, bytes)| pieces(*offset, bytes.len()));
         let new: BTreeSet<u64> = touched
             .map(|(block, _, _)| block)
-            .filter(|block| !self.durable.contains_key(block) && !self.cache.contains_key(block))
+            .filter(|block| !self.durable.holds(*block) && !self.cache.contains_key(block))
             .collect();
         new.len() as u64
     }
@@ -166,7 +168,7 @@ impl Image {
                 continue;
             }
             let cached = self.cache.entry(block).or_insert_with(|| Cached {
-                bytes: match self.durable.get(&block) {
+                bytes: match self.durable.get(block) {
                     Some(bytes) => Arc::clone(bytes),
                     None => Arc::new([0; BLOCK]),
                 },
@@ -240,7 +242,7 @@ impl Image {
                     cached = true;
                     Some(&block.bytes)
                 }
-                None => self.durable.get(&block),
+                None => self.durable.get(block),
             };
             match bytes {
                 Some(bytes) => out.extend_from_slice(&bytes[at..at + range.len()]),
@@ -268,11 +270,10 @@ impl Image {
         if first >= end {
             return;
         }
-        let mut blocks: Vec<u64> =
-            self.durable.range(first..end).map(|(block, _)| *block).collect();
+        let mut blocks: Vec<u64> = self.durable.among(first..end).collect();
         blocks.extend(self.cache.range(first..end).map(|(block, _)| *block));
         for block in blocks {
-            self.durable.remove(&block);
+            self.durable.remove(block);
             self.cache.remove(&block);
             self.forgotten.remove(&block);
             self.unreadable.remove(&block);
@@ -296,9 +297,14 @@ impl Image {
     }
 }
 
-fn apply(durable: &mut BTreeMap<u64, Arc<Block>>, block: u64, at: usize, bytes: &[u8]) {
-    let target = durable.entry(block).or_insert_with(|| Arc::new([0; BLOCK]));
-    Arc::make_mut(target)[at..at + bytes.len()].copy_from_slice(bytes);
+fn apply(durable: &mut Medium, block: u64, at: usize, bytes: &[u8]) {
+    if let Some(held) = durable.get_mut(block) {
+        Arc::make_mut(held)[at..at + bytes.len()].copy_from_slice(bytes);
+        return;
+    }
+    let mut new = [0; BLOCK];
+    new[at..at + bytes.len()].copy_from_slice(bytes);
+    durable.insert(block, Arc::new(new));
 }
 
 /// How much of a piece of a block was written when the power went: whole sectors of the device.

@@ -45,7 +45,7 @@ impl Image {
         {
             for wrong in [block, instead] {
                 // What nobody wrote before is nobody's damage.
-                if wrong == block || self.durable.contains_key(&wrong) {
+                if wrong == block || self.durable.holds(wrong) {
                     self.damage.insert(wrong * BLOCK as u64, (BLOCK as u64, astray.fault));
                 }
             }
@@ -63,8 +63,8 @@ impl Image {
         let instead = match dice.below(2) {
             0 => anywhere,
             _ => {
-                let nth = dice.below(self.durable.len() as u64) as usize;
-                self.durable.keys().nth(nth).copied().unwrap_or(anywhere)
+                let nth = dice.below(self.durable.held() as u64) as usize;
+                self.durable.iter().nth(nth).map_or(anywhere, |(block, _)| block)
             }
         };
         (instead != block).then_some(instead)
@@ -95,7 +95,7 @@ impl Image {
     pub(super) fn forgotten_are_lost(&mut self, loss: &mut Loss) {
         for (block, fault) in std::mem::take(&mut self.forgotten) {
             let Some(cached) = self.cache.get(&block) else { continue };
-            let durable = self.durable.get(&block).map_or(&[0; BLOCK], |bytes| &**bytes);
+            let durable = self.durable.get(block).map_or(&[0; BLOCK], |bytes| &**bytes);
             let lost = cached.bytes.iter().zip(durable).filter(|(new, old)| new != old).count();
             loss.forgotten.push((fault, lost as u64));
         }
@@ -142,7 +142,7 @@ impl Image {
     /// Draws this share of the durable blocks that hold data, at least one if there is any.
     fn choose(&self, dice: &mut Dice, share_ppm: u32) -> Vec<u64> {
         let holding = self.durable.iter().filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0));
-        let mut candidates: Vec<u64> = holding.map(|(block, _)| *block).collect();
+        let mut candidates: Vec<u64> = holding.map(|(block, _)| block).collect();
         let share = candidates.len() as u64 * u64::from(share_ppm.min(1_000_000)) / 1_000_000;
         let wanted = (share.max(1) as usize).min(candidates.len());
         for chosen in 0..wanted {
@@ -154,7 +154,7 @@ impl Image {
     }
 
     fn rot_block(&mut self, dice: &mut Dice, block: u64, fault: u64) -> (u64, u64) {
-        let Some(bytes) = self.durable.get_mut(&block) else { return (block * BLOCK as u64, 0) };
+        let Some(bytes) = self.durable.get_mut(block) else { return (block * BLOCK as u64, 0) };
         // Around a byte that holds something: damage to zeros that nobody wrote would change nothing.
         let holding: Vec<usize> = (0..BLOCK).filter(|at| bytes[*at] != 0).collect();
         let at = holding[dice.below(holding.len() as u64) as usize];

@@ -20,8 +20,13 @@ mod worlds;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 
 use crate::report::Report;
+
+/// A tenth of a scenario is spent on memory: tasks, bodies and messages that live for a moment.
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 /// Benchmarks of swarm-sim.
 #[derive(Parser)]

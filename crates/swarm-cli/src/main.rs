@@ -10,6 +10,11 @@ mod scenario;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// A tenth of a scenario is spent on memory: tasks, bodies and messages that live for a moment.
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 /// Simulated Swarm clusters: scenarios that break them, and live ones to develop against.
 #[derive(Parser)]

@@ -88,14 +88,15 @@ const LAYERS: &[Layer] = &[
         "thiserror", "tokio", "toml", "tracing",
     ] },
     Layer { name: "swarm-cli", ours: &["swarm-scenario", "swarm-cluster", "swarm-client"], others: &[
-        "anyhow", "clap", "rand", "serde", "serde_json", "tempfile", "tokio", "toml", "tracing", "tracing-subscriber",
+        "anyhow", "clap", "mimalloc", "rand", "serde", "serde_json", "tempfile", "tokio", "toml", "tracing",
+        "tracing-subscriber",
     ] },
     Layer { name: "swarm-bench", ours: &[
         "swarm-types", "swarm-policy", "swarm-erasure", "swarm-plan", "swarm-env", "swarm-sim", "swarm-client",
         "swarm-store", "swarm-health", "swarm-feeds", "swarm-node", "swarm-http", "swarm-cluster", "swarm-scenario",
     ], others: &[
-        "anyhow", "bytes", "clap", "futures-util", "http", "http-body-util", "httparse", "hyper", "hyper-util", "serde",
-        "serde_json", "tempfile", "tokio", "tower",
+        "anyhow", "bytes", "clap", "futures-util", "http", "http-body-util", "httparse", "hyper", "hyper-util",
+        "mimalloc", "serde", "serde_json", "tempfile", "tokio", "tower",
     ] },
     // Tools.
     Layer { name: "swarm-tests", ours: &["swarm-client", "swarm-cluster", "swarm-scenario"], others: &["base64", "bytes"] },

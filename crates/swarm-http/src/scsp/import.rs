@@ -110,7 +110,7 @@ fn header_list(call: &Call) -> HeaderList {
 fn in_lower_case(headers: &HeaderList) -> HeaderList {
     let mut list = HeaderList::default();
     for header in headers.iter() {
-        list.push(&header.name.to_ascii_lowercase(), header.value.clone());
+        list.push(header.name.to_ascii_lowercase(), header.value.clone());
     }
     list
 }

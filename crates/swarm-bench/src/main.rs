@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo xtask bench sim` and `cargo xtask bench health`.
+//! Benchmarks: `cargo xtask bench sim`, `bench health` and `bench feeds`.
 //!
 //! Owns what is measured and the targets; the product measures nothing of itself. Wall time on a shared machine says
 //! little, so what can be is a ratio between two sides of one run, and each figure is the median or the best of several
@@ -11,6 +11,7 @@
 )]
 
 mod codec;
+mod feeds;
 mod healing;
 mod kernel;
 mod report;
@@ -42,6 +43,8 @@ enum Command {
     Sim(Wanted),
     /// What healing costs: walks, quiet stretches, recoveries.
     Health(Wanted),
+    /// What feeds cost: a backlog, SENDs.
+    Feeds(Wanted),
 }
 
 #[derive(clap::Args)]
@@ -82,10 +85,16 @@ const HEALTH: &[Group] = &[
     (RECOVERY, healing::recovery),
 ];
 
+const FEEDS: &[Group] = &[
+    (&[feeds::DRAIN], feeds::drain),
+    (&[feeds::SEND_MEDIAN, feeds::SEND_WORST, feeds::SEND_REST], feeds::send),
+];
+
 fn main() -> ExitCode {
     let run = match Cli::parse().command {
         Command::Sim(wanted) => wanted.run(SIM),
         Command::Health(wanted) => wanted.run(HEALTH),
+        Command::Feeds(wanted) => wanted.run(FEEDS),
     };
     match run {
         Ok(code) => code,

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use swarm_env::{BoxFuture, Env};
+use swarm_node::settings::configured_ha1;
 use swarm_node::{Login, LoginNonces};
 use tower::{Layer, Service};
 
@@ -27,6 +28,8 @@ pub(crate) type Administrators = BTreeMap<String, String>;
 /// Who may pass, and what a challenge is made of.
 pub(crate) struct Gate {
     administrators: Administrators,
+    /// What requests of administrators are signed with, by user.
+    ha1s: BTreeMap<String, String>,
     nonces: LoginNonces,
     /// Sent with every challenge and back by clients; it says nothing.
     opaque: String,
@@ -37,7 +40,11 @@ impl Gate {
         let opaque =
             (u128::from(env.random_u64("opaque")) << 64) | u128::from(env.random_u64("opaque"));
         let nonces = LoginNonces::new(env);
-        Self { administrators, nonces, opaque: format!("{opaque:032x}") }
+        let ha1s = administrators.iter().map(|(user, known)| {
+            (user.clone(), configured_ha1(known).unwrap_or_else(|| digest::ha1(user, known)))
+        });
+        let ha1s = ha1s.collect();
+        Self { administrators, ha1s, nonces, opaque: format!("{opaque:032x}") }
     }
 
     /// The administrator who sends this request, or what it is asked for instead.
@@ -68,12 +75,8 @@ impl Gate {
     }
 
     fn has_signed(&self, signed: &digest::Credentials, call: &Call) -> bool {
-        let Some(known) = self.administrators.get(&signed.user) else { return false };
-        let ha1 = match configured_ha1(known) {
-            Some(ha1) => ha1,
-            None => digest::ha1(&signed.user, known),
-        };
-        signed.is_about(call.head.target()) && signed.is_right(call.head.method(), &ha1)
+        let Some(ha1) = self.ha1s.get(&signed.user) else { return false };
+        signed.is_about(call.head.target()) && signed.is_right(call.head.method(), ha1)
     }
 
     fn judge(&self, nonce: &str) -> Login {
@@ -160,19 +163,12 @@ fn basic(value: &[u8]) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// A configured password is clear text or `HA1 = MD5(user ":" realm ":" password)` in 32 hexadecimal digits (DX Admin
-/// Guide).
+/// Whether a password is the configured one, be that clear text or not.
 fn right_password(user: &str, given: &str, known: &str) -> bool {
     match configured_ha1(known) {
         Some(ha1) => same(digest::ha1(user, given).as_bytes(), ha1.as_bytes()),
         None => same(given.as_bytes(), known.as_bytes()),
     }
-}
-
-/// The configured password as `HA1` in lower case, if it is no clear text.
-fn configured_ha1(known: &str) -> Option<String> {
-    let is_hash = known.len() == 32 && known.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash.then(|| known.to_ascii_lowercase())
 }
 
 /// Compares without telling by its time where the difference is.

@@ -115,6 +115,14 @@ impl Default for Settings {
     }
 }
 
+/// The password of an administrator as it was configured: clear text, or `HA1 = MD5(user ":" realm ":" password)` in 32
+/// hexadecimal digits (DX Admin Guide), which is returned in lower case.
+#[must_use]
+pub fn configured_ha1(password: &str) -> Option<String> {
+    let is_hash = password.len() == 32 && password.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| password.to_ascii_lowercase())
+}
+
 /// A setting that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("setting {name}: {why}")]
@@ -563,5 +571,14 @@ mod tests {
             .expect("well formed");
         assert_eq!(settings.administrators.get("admin").map(String::as_str), Some("a:b"));
         assert_eq!(settings.administrators.len(), 2);
+    }
+
+    #[test]
+    fn a_configured_hash_is_no_password() {
+        let hash = "0123456789ABCDEF0123456789abcdef";
+        assert_eq!(configured_ha1(hash), Some(hash.to_ascii_lowercase()));
+        for password in ["", "ourpwdofchoicehere", "0123456789abcdef0123456789abcdeg"] {
+            assert_eq!(configured_ha1(password), None, "{password}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use swarm_types::{ClusterName, StreamId};
 
 use super::streams::VolumeStreams;
 use crate::WeakNode;
-use crate::settings::Settings;
+use crate::settings::{Settings, configured_ha1};
 
 /// This node, as its feeds see it. It does not keep the node alive.
 pub(super) struct OwnNode {
@@ -38,14 +38,8 @@ impl OwnNode {
     }
 }
 
-/// A configured password is clear text or `HA1 = MD5(user ":" realm ":" password)` in 32 hexadecimal digits (DX Admin
-/// Guide).
 fn secret(configured: &str) -> Secret {
-    if configured.len() == 32 && configured.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        Secret::Ha1(configured.to_ascii_lowercase())
-    } else {
-        Secret::Clear(configured.to_owned())
-    }
+    configured_ha1(configured).map_or_else(|| Secret::Clear(configured.to_owned()), Secret::Ha1)
 }
 
 impl Home for OwnNode {
@@ -92,20 +86,6 @@ impl Home for OwnNode {
         match self.node.upgrade() {
             Some(node) => Box::new(node.inner.transfer()),
             None => Box::new(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_configured_hash_is_no_password() {
-        let hash = "0123456789ABCDEF0123456789abcdef";
-        assert!(matches!(secret(hash), Secret::Ha1(ha1) if ha1 == hash.to_ascii_lowercase()));
-        for password in ["", "ourpwdofchoicehere", "0123456789abcdef0123456789abcdeg"] {
-            assert!(matches!(secret(password), Secret::Clear(clear) if clear == password));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! it (WRITE with Replicate ROW). A message lost there leaves a node with the old one until the time-out.
 
 mod by_alias;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +16,8 @@ use swarm_types::{Instant, StreamId, Uuid};
 use crate::api::{Address, DomainChoice, Refusal, Target};
 use crate::wire::Message;
 use crate::{Node, names};
+
+pub(crate) use turns::{Turns, seat};
 
 /// Contexts remembered per node; beyond that the cache starts afresh.
 pub(crate) const CACHE_MAX: usize = 10_000;

@@ -14,7 +14,7 @@ use swarm_types::{Instant, NodeId, ObjectKind, Stamp, StreamId, Uuid};
 
 use crate::api::{Nonce, Redirect, Refusal, Reply};
 use crate::nonces::Purpose;
-use crate::write::{Draft, Rule, Winner, WriteSession};
+use crate::write::{Draft, Rule, Stay, Winner, WriteSession};
 use crate::{Node, names};
 
 /// Nodes that must remember a delete before it is there already, where so many can.
@@ -61,7 +61,9 @@ impl Node {
         }
         let sent_here =
             nonce.is_some_and(|nonce| self.inner.nonces.accepts(Purpose::Stream(id), nonce));
-        let winner = self.auction(&answers, 1, sent_here || stay).map_err(|few| {
+        let stay = if sent_here || stay { Stay::Always } else { Stay::IfNear };
+        let context = Some(id).filter(|_| meta.kind.is_context());
+        let winner = self.auction(&answers, 1, stay, context).map_err(|few| {
             if few.candidates > 0 {
                 Refusal::NoSpace
             } else {
@@ -274,11 +276,15 @@ impl Node {
     }
 }
 
+/// The other context that has the name of this one, or had it.
+pub(crate) fn other_of_the_name(alias: Option<Uuid>, answers: &Answers) -> Option<Holding> {
+    answers.newest().filter(|held| held.alias.is_some() && held.alias != alias)
+}
+
 /// The alias UUID of a context whose name another one has or had here.
 fn taken_by_another(identity: &Identity, answers: &Answers) -> Option<Uuid> {
     let alias = identity.uuid.filter(|_| identity.kind.is_context())?;
-    let other = answers.newest()?.alias?;
-    (other != alias).then_some(alias)
+    other_of_the_name(Some(alias), answers).map(|_| alias)
 }
 
 /// Whether a delete needs nobody any more who remembers it: all that have anything know of it, and enough of them.

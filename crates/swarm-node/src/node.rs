@@ -12,7 +12,7 @@ use swarm_store::RetirePace;
 use swarm_types::{ClusterName, DiskId, NodeId, VolumeId};
 
 use crate::changes::SettingsInForce;
-use crate::contexts::ContextCache;
+use crate::contexts::{ContextCache, Turns};
 use crate::feeds::FeedSide;
 use crate::health::HealthSide;
 use crate::links::Links;
@@ -114,6 +114,7 @@ pub(crate) struct Inner {
     pub(crate) health: HealthSide,
     pub(crate) feeds: FeedSide,
     pub(crate) contexts: ContextCache,
+    pub(crate) context_turns: Turns,
     pub(crate) links: Links,
     pub(crate) datagrams: Box<dyn Datagrams>,
     pub(crate) state_facts: StateFacts,
@@ -174,6 +175,7 @@ impl Node {
                 health: HealthSide::default(),
                 feeds,
                 contexts: ContextCache::default(),
+                context_turns: Turns::default(),
                 links: Links::default(),
                 datagrams,
                 state_facts: StateFacts::new(env.now()),

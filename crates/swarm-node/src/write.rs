@@ -29,10 +29,11 @@ use crate::Node;
 use crate::api::{Refusal, ReplicaAt, WriteKind, WriteReply};
 use crate::links::PeerReplica;
 use crate::node::Busy;
+use crate::import::other_of_the_name;
 use crate::slots::DISK_TIMEOUT;
 use crate::wire::{Message, ReplicaWire};
 
-pub(crate) use begin::Winner;
+pub(crate) use begin::{Stay, Winner};
 
 /// How long what a lookup told is good enough to choose a version by. A write whose body took longer asks again.
 const FACTS_FRESH_FOR: Duration = Duration::from_secs(1);
@@ -91,10 +92,11 @@ impl Draft {
         }
     }
 
-    /// Asks again where the body took long, and judges by what is there now.
+    /// Asks again where the body took long, and judges by what is there now. Of a context the last word is always asked for: the
+    /// name may have been given away since.
     async fn look_again(&mut self, node: &Node) -> Result<(), Refusal> {
-        let is_mutable = self.meta.kind.is_mutable();
-        let is_old = node.env().now().since(self.asked) > FACTS_FRESH_FOR;
+        let (is_mutable, is_context) = (self.meta.kind.is_mutable(), self.meta.kind.is_context());
+        let is_old = is_context || node.env().now().since(self.asked) > FACTS_FRESH_FOR;
         match self.rule {
             Rule::Next { kind, .. } if is_old && is_mutable => {
                 self.answers = node.ask(Some(self.id), None).await;
@@ -104,11 +106,14 @@ impl Draft {
             }
             Rule::Given { stamp, .. } if is_old => {
                 let answers = node.ask(Some(self.id), None).await;
-                let alias = |answers: &Answers| answers.existing().and_then(|held| held.alias);
-                let now = alias(&answers);
-                if self.meta.kind.is_context() && now != self.uuid && now != alias(&self.answers) {
-                    let why = "the name of the context was taken meanwhile";
-                    return Err(Refusal::Unavailable { why });
+                let other = |answers: &Answers| {
+                    let other = other_of_the_name(self.uuid, answers)?;
+                    Some((other.stamp, other.alias, other.form.exists()))
+                };
+                if is_context && other(&answers) != other(&self.answers) {
+                    // It belongs elsewhere by now. Whoever hears that a context is missing brings it at once, and begins anew.
+                    let context = self.meta.name.clone().unwrap_or_default();
+                    return Err(Refusal::MissingContext { context });
                 }
                 self.answers = answers;
                 node.check_import(self.meta.kind, stamp, &self.answers)
@@ -209,11 +214,14 @@ impl WriteSession {
         }
         draft.look_again(&node).await?;
         let stamp = draft.stamp(node.env());
+        let turns = &node.inner.context_turns;
+        let turn = if draft.meta.kind.is_context() { turns.take(draft.id).await } else { None };
         let meta = ObjectMeta { digest, ..draft.meta.clone() };
         let staged = Replicas { volume, local, peers };
         let (places, made) = staged.publish(&node, draft.id, stamp, meta).await;
         node.env().passes(Point::WritePublished);
 
+        drop(turn);
         match draft.judge(&made, node.env()) {
             WriteVerdict::Created(_) => {
                 let replicas = published(&places, &made);

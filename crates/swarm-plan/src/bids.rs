@@ -14,7 +14,7 @@ const UTILISATION_WEIGHT: u64 = 1000;
 /// Weight of each operation that the volume has in flight.
 const ACTIVITY_WEIGHT: u64 = 20;
 /// Added to the bids of an idle node: more than a full volume costs, so that it is left to sleep while anybody is awake.
-const IDLE_PREMIUM: u64 = 5000;
+pub const IDLE_PREMIUM: u64 = 5000;
 /// Bids of equal volumes differ by less than this, so that they take turns.
 pub const JITTER: u64 = 10;
 /// Free space that must be left beside a new stream, in sizes of that stream: room for defragmentation to move it.

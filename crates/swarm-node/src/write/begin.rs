@@ -6,12 +6,12 @@ use swarm_plan::bids::{Bid, ranked, spread};
 use swarm_plan::health::Subcluster;
 use swarm_plan::lookup::{Answers, Holding};
 use swarm_policy::{Lifecycle, Replicate, synchronous_copies, target_copies};
-use swarm_types::{HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, Uuid};
+use swarm_types::{HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, StreamId, Uuid};
 
 use super::{Draft, Rule, WriteSession, check_preconditions, header_block, or_create};
 use crate::Node;
 use crate::api::{Address, Nonce, Redirect, Refusal, Reply, WriteKind, WriteRequest};
-use crate::contexts::Place;
+use crate::contexts::{Place, seat};
 use crate::links::PeerReplica;
 use crate::node::Busy;
 use crate::nonces::Purpose;
@@ -23,6 +23,21 @@ pub(crate) enum Winner {
     /// Another node.
     Elsewhere(Redirect),
 }
+
+/// Whether this node takes a write that another would take for less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// Never: clients are sent to the cheapest bidder.
+    IfCheapest,
+    /// If it is hardly dearer.
+    IfNear,
+    /// If it bids at all.
+    Always,
+}
+
+/// By so much a bid may be dearer that is near: ten operations in flight, or a volume half full beside one a quarter full. What
+/// comes from another cluster has come a long way, and would be sent all of it once more.
+const NEAR: u64 = 200;
 
 /// Too few nodes bid for a write.
 pub(crate) struct TooFew {
@@ -50,7 +65,10 @@ impl Node {
 
         let copies = self.copies(&request.headers, request.replicate);
         let needed = copies.min(2);
-        let winner = self.auction(&answers, needed, sent_here).map_err(|few| {
+        let is_context = matches!(request.target.address, Address::Domain | Address::Bucket(_));
+        let context = place.id.filter(|_| is_context);
+        let stay = if sent_here { Stay::Always } else { Stay::IfCheapest };
+        let winner = self.auction(&answers, needed, stay, context).map_err(|few| {
             if few.candidates >= needed {
                 Refusal::NoSpace
             } else {
@@ -67,12 +85,13 @@ impl Node {
         self.stage_write(draft, needed, candidates, busy).await.map(Reply::Served)
     }
 
-    /// Chooses who takes a write. It is this node, if it bids at all, where it should `stay` here.
+    /// Chooses who takes a write. Who takes one of a `context` hangs on that alone, unless it is to stay in any case.
     pub(crate) fn auction(
         &self,
         answers: &Answers,
         needed: u32,
-        stay: bool,
+        stay: Stay,
+        context: Option<StreamId>,
     ) -> Result<Winner, TooFew> {
         let bids = ranked(&answers.write_bids(), self.env().random_u64("turn"));
         let found = u32::try_from(bids.len()).unwrap_or(u32::MAX);
@@ -80,8 +99,15 @@ impl Node {
             let candidates = u32::try_from(answers.candidates()).unwrap_or(u32::MAX);
             return Err(TooFew { found, candidates });
         }
-        let here = bids.iter().any(|bid| bid.node == self.inner.id);
-        let winner = if stay && here { self.inner.id } else { bids[0].node };
+        let here = bids.iter().find(|bid| bid.node == self.inner.id);
+        let seat = context.and_then(|id| seat(id, &bids));
+        let stays = |here: &Bid| match stay {
+            Stay::Always => true,
+            Stay::IfNear => seat.is_none() && here.cost <= bids[0].cost.saturating_add(NEAR),
+            Stay::IfCheapest => false,
+        };
+        let cheapest = seat.unwrap_or(bids[0].node);
+        let winner = if here.is_some_and(stays) { self.inner.id } else { cheapest };
         if winner == self.inner.id {
             return Ok(Winner::Here(self.in_other_subclusters(&bids)));
         }

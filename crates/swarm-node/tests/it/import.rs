@@ -1,5 +1,7 @@
 //! What another cluster brings: the same whatever comes first, together, twice or half.
 
+mod twins;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -2,7 +2,8 @@
 //!
 //! A write is staged on this node and on its peers while the body arrives, and published at the end only. The version is
 //! taken at the commit, above everything known. Where it turns out that a newer version was stored meanwhile, what was
-//! published is taken back before the client hears of a conflict.
+//! published is taken back before the client hears of a conflict. An object that has one version only is taken back by a delete,
+//! for feeds may have carried it away by then.
 //!
 //! What another cluster brings has its version already, and is never taken back: the same may have been brought twice at a
 //! time, and somebody else have been told that it is stored.
@@ -17,21 +18,22 @@ use futures_util::future::join_all;
 use md5::{Digest, Md5};
 use swarm_env::{Bug, Point};
 use swarm_plan::feeds::{Held, Verdict, judge_import};
+use swarm_plan::health::visit::ended;
 use swarm_plan::lookup::{Answers, longest};
 use swarm_plan::outcome::{Made, WriteVerdict, judge_write};
 use swarm_plan::version::next_version;
-use swarm_store::{Hints, Publish, Staged, Volume};
+use swarm_store::{Hints, Publish, Staged, Tombstone, Volume};
 use swarm_types::{
     Etag, HeaderList, Instant, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, VolumeId,
 };
 
 use crate::Node;
 use crate::api::{Refusal, ReplicaAt, WriteKind, WriteReply};
+use crate::import::other_of_the_name;
 use crate::links::PeerReplica;
 use crate::node::Busy;
-use crate::import::other_of_the_name;
 use crate::slots::DISK_TIMEOUT;
-use crate::wire::{Message, ReplicaWire};
+use crate::wire::{BuryWire, Message, ReplicaWire, TombstoneWire};
 
 pub(crate) use begin::{Stay, Winner};
 
@@ -212,16 +214,16 @@ impl WriteSession {
         if matches!(draft.rule, Rule::Given { digest: given, .. } if given != digest) {
             return Err(Refusal::DigestMismatch);
         }
-        draft.look_again(&node).await?;
-        let stamp = draft.stamp(node.env());
         let turns = &node.inner.context_turns;
         let turn = if draft.meta.kind.is_context() { turns.take(draft.id).await } else { None };
+        draft.look_again(&node).await?;
+        let stamp = draft.stamp(node.env());
         let meta = ObjectMeta { digest, ..draft.meta.clone() };
         let staged = Replicas { volume, local, peers };
         let (places, made) = staged.publish(&node, draft.id, stamp, meta).await;
+        drop(turn);
         node.env().passes(Point::WritePublished);
 
-        drop(turn);
         match draft.judge(&made, node.env()) {
             WriteVerdict::Created(_) => {
                 let replicas = published(&places, &made);
@@ -252,8 +254,7 @@ impl WriteSession {
                 Err(Refusal::Unknown { why: "no replica is known to be stored" })
             }
             WriteVerdict::TakeBackTooFew => {
-                // The client is told that the outcome is unknown, so it need not wait for this.
-                node.take_back(draft.id, stamp, &places, &made).await;
+                node.bury_again(draft.id, stamp, &draft.meta, &places, &made).await;
                 Err(Refusal::Unknown { why: "too few replicas could be stored" })
             }
         }
@@ -370,14 +371,7 @@ impl Node {
     /// Takes back what may have been published of a failed write, as far as its holders can be reached. A publish without
     /// an answer may still be carried out afterwards.
     async fn take_back(&self, id: StreamId, stamp: Stamp, places: &[ReplicaAt], made: &[Made]) {
-        let stored = |made: &Made| matches!(made, Made::Published | Made::Unknown);
-        let nodes: BTreeSet<NodeId> = places
-            .iter()
-            .zip(made)
-            .filter(|(_, made)| stored(made))
-            .map(|(place, _)| place.node)
-            .collect();
-        let mut peers = nodes.clone();
+        let mut peers = stored_on(places, made);
         let here = peers.remove(&self.inner.id);
         if here {
             self.inner.volumes.retract(id, stamp).await;
@@ -387,6 +381,38 @@ impl Node {
         };
         self.order(&peers, order).await;
     }
+
+    /// Takes back what may have been published of the only version of an object, by a delete that comes directly behind it: a
+    /// feed may have carried it to another cluster, and carries the delete there too; and a publish without an answer that is
+    /// carried out afterwards finds it.
+    async fn bury_again(
+        &self,
+        id: StreamId,
+        stamp: Stamp,
+        meta: &ObjectMeta,
+        places: &[ReplicaAt],
+        made: &[Made],
+    ) {
+        let mut peers = stored_on(places, made);
+        peers.remove(&self.inner.id);
+        let tombstone = Tombstone::of(meta, ended(stamp), self.env().wall());
+        let wire = TombstoneWire::fresh(&tombstone);
+        let order = |request| {
+            let tombstone = wire.clone();
+            Message::Bury(BuryWire { request, id: *id.as_bytes(), tombstone })
+        };
+        // Feeds begin with the one that is here.
+        let here = self.file_tombstone(id, Tombstone { first: true, ..tombstone });
+        let (_here, _there) = futures_util::future::join(here, self.order(&peers, order)).await;
+        self.inner.count("writes taken back");
+    }
+}
+
+/// The nodes where a replica is stored, or may be.
+fn stored_on(places: &[ReplicaAt], made: &[Made]) -> BTreeSet<NodeId> {
+    let stored = |made: &Made| matches!(made, Made::Published | Made::Unknown);
+    let replicas = places.iter().zip(made);
+    replicas.filter(|(_, made)| stored(made)).map(|(place, _)| place.node).collect()
 }
 
 /// Whether a PUT may create: only named objects, by the argument or by the setting (SCSP WRITE).

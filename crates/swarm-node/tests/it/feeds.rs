@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use swarm_env::Env;
 use swarm_feeds::definition::{DefinitionError, RawFeed};
 use swarm_feeds::scope::RawScope;
@@ -16,7 +17,7 @@ use swarm_node::{Node, VolumeState};
 use swarm_sim::{DiskModel, LinkModel};
 use swarm_types::{FeedId, StreamId};
 
-use crate::cluster::{Cluster, Form, Put, Shape, named, post};
+use crate::cluster::{Cluster, Form, Put, Shape, named, post, unnamed};
 use crate::west::{ADDRESS, West};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -508,4 +509,43 @@ fn whatever_becomes_of_the_nodes_the_other_cluster_has_it_all_in_the_end() {
         assert!(story.west.versions() > 2 && story.west.deletes() > 0, "seed {seed}");
         assert!((2..=4).all(|node| story.table(node) == story.table(1)), "seed {seed}");
     }
+}
+
+/// A client that hears that too few replicas could be stored must not find one in the other cluster for ever: the feed may have
+/// carried what was taken back here.
+#[test]
+fn what_a_write_has_taken_back_does_not_stay_in_the_other_cluster() {
+    let (mut taken_back, mut carried) = (0, 0);
+    for seed in 0..60 {
+        let mut story = Story::of(3, 500 + seed).fed();
+        story.drain();
+        let versions = story.west.versions();
+        let (writer, nemesis, env) =
+            (story.cluster.client(), story.cluster.client(), story.cluster.env());
+        let victim = story.via(&env);
+        let wait = Duration::from_micros(1_000 + 50 * seed);
+        let (written, ()) = story.cluster.block_on(async move {
+            let power = async {
+                env.sleep(wait).await;
+                nemesis.power_off(victim).await;
+            };
+            join(writer.put(victim % 3 + 1, &unnamed(false, b"once")), power).await
+        });
+        story.cluster.run_for(20 * SECOND);
+        let back = (1..=3)
+            .filter(|node| *node != victim)
+            .any(|node| story.cluster.status(node).counters.contains_key("writes taken back"));
+        taken_back += u32::from(back);
+        carried += u32::from(back && story.west.deletes() > 0);
+        assert!(!back || !matches!(written, Ok(Ok(_))), "seed {seed}: {written:?}");
+        story.cluster.start(victim);
+        story.cluster.run_for(10 * MINUTE);
+        story.drain();
+        if back {
+            assert_eq!(story.west.versions(), versions, "seed {seed}");
+        } else {
+            story.is_mirrored();
+        }
+    }
+    assert!(taken_back > 0 && carried > 0, "{taken_back}, {carried}");
 }

@@ -189,7 +189,8 @@ fn compare(held: &Held, there: Option<&Held>, propagates: bool) -> Option<String
             && object != copy)
             .then(|| format!("is not the same on SOURCE and TARGET: {}", differing(object, copy))),
         (What::Deleted(_), Some(there @ Held { what: What::Object(_), .. })) => {
-            (propagates && there.stamp < held.stamp).then(|| older(there))
+            // A delete covers the version of its own stamp: so what was stored too seldom is taken back.
+            (propagates && there.stamp <= held.stamp).then(|| older(there))
         }
         _ => None,
     }
@@ -344,6 +345,12 @@ mod tests {
             assert_eq!(judged(&source, &target, true), told, "{what}");
         }
         assert_eq!(judged(&[gone(10)], &[live(9)], false), [""; 0], "deletes are not carried");
+        assert_eq!(judged(&[live(10), gone(11)], &[live(10)], true).len(), 1, "taken back");
+        assert_eq!(
+            judged(&[gone(10)], &[live(10)], true).len(),
+            1,
+            "a delete covers its own stamp"
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::wire::{Deletion, Identity, Place};
 const PUSHED_BY_ANOTHER: (u32, Duration) = (600, Duration::from_millis(50));
 
 /// A context is carried at once: others wait for it.
-const AT_ONCE: Manner = Manner { probe: false, at_once: true };
+pub(crate) const AT_ONCE: Manner = Manner { probe: false, at_once: true };
 
 /// A piece of work.
 pub(crate) struct Job {
@@ -187,20 +187,31 @@ impl Feeds {
     }
 
     async fn bring_context(&self, job: &Job, context: &FoundContext) -> Delivery {
-        if let Some(look) = self.look(context.stream) {
-            let place = self.belongs(&look.filed).await.place(context.kind);
-            let delivery = job.target.deliver(parcel(&look, place), AT_ONCE).await;
-            if matches!(delivery, Delivery::Done { .. }) {
-                let mut state = self.state();
-                if state.lines.get(&job.feed.id).is_some_and(|line| line.mark == job.mark) {
-                    self.note(&mut state, &look, (job.feed.id, job.mark), Settled::Done);
-                }
-            }
-            return delivery;
-        }
-        let Some(Brought { stamp, meta, body }) = self.peers().bring(context.stream).await else {
+        let Some((parcel, look)) = self.pack_context(context).await else {
             return Delivery::Context;
         };
+        let delivery = job.target.deliver(parcel, AT_ONCE).await;
+        if let Some(look) = look
+            && matches!(delivery, Delivery::Done { .. })
+        {
+            let mut state = self.state();
+            if state.lines.get(&job.feed.id).is_some_and(|line| line.mark == job.mark) {
+                self.note(&mut state, &look, (job.feed.id, job.mark), Settled::Done);
+            }
+        }
+        delivery
+    }
+
+    /// A context as it is carried, wherever it is filed; and what this node has of it, if it has it.
+    pub(crate) async fn pack_context(
+        &self,
+        context: &FoundContext,
+    ) -> Option<(Parcel, Option<Look>)> {
+        if let Some(look) = self.look(context.stream) {
+            let place = self.belongs(&look.filed).await.place(context.kind);
+            return Some((parcel(&look, place), Some(look)));
+        }
+        let Brought { stamp, meta, body } = self.peers().bring(context.stream).await?;
         let filed = Filed {
             id: context.stream,
             stamp,
@@ -217,7 +228,7 @@ impl Feeds {
             meta,
             open: Arc::new(move || Some(Box::new(InMemory(Some(body.clone()))))),
         };
-        job.target.deliver(Parcel::Version(Box::new(shipment)), AT_ONCE).await
+        Some((Parcel::Version(Box::new(shipment)), None))
     }
 
     /// Notes how a piece of work ended. Returns what is not needed any more, to be dropped outside the lock.

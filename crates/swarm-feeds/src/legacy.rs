@@ -1,7 +1,7 @@
 //! The SEND of old: one stream, fetched by one address of another cluster, whatever feeds there are (SCSP SEND - Legacy).
 //!
-//! It goes as a batch of one the way of bidirectional GET, which is what this SEND always did. Nothing of it is noted: no feed
-//! is named.
+//! It goes as a batch of one the way of bidirectional GET, which is what this SEND always did; where the other cluster lacks the
+//! domain or the bucket that it is in, they go before it. Nothing of it is noted: no feed is named.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use swarm_types::{ClusterName, StreamId};
 use tokio::sync::oneshot;
 
 use crate::definition::{Definition, Login, Mode, RETRY_WAIT};
-use crate::deliver::parcel;
+use crate::deliver::{AT_ONCE, parcel};
+use crate::evaluate::Belongs;
 use crate::pull::RetrieveTarget;
 use crate::result::Delivery;
 use crate::scope::{RawScope, Scope};
 use crate::service::Feeds;
-use crate::target::{FeedTarget, Manner};
+use crate::target::FeedTarget;
 
 /// Where a stream is sent once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +87,28 @@ impl Feeds {
         let parcel = parcel(&look, belongs.place(look.filed.kind()));
         let home = Arc::clone(&self.shared.around.home);
         let target = RetrieveTarget::new(self.env(), home, &definition);
-        let delivery = target.deliver(parcel, Manner { probe: false, at_once: true }).await;
+        let mut delivery = target.deliver(parcel.clone(), AT_ONCE).await;
+        if delivery == Delivery::Context && self.bring_above(&target, &belongs).await {
+            delivery = target.deliver(parcel, AT_ONCE).await;
+        }
         match delivery {
             Delivery::Done { already: true } => ALREADY,
             Delivery::Done { already: false } => STORED,
             Delivery::Unknown => NOBODY_KNOWS,
             other => other.status(),
         }
+    }
+
+    /// Has the domain and the bucket fetched in which a stream is, for which it was refused. False if that cannot help.
+    async fn bring_above(&self, target: &RetrieveTarget, belongs: &Belongs) -> bool {
+        let mut brought = false;
+        for context in belongs.above() {
+            let Some((parcel, _)) = self.pack_context(context).await else { return false };
+            brought = matches!(target.deliver(parcel, AT_ONCE).await, Delivery::Done { .. });
+            if !brought {
+                break;
+            }
+        }
+        brought
     }
 }

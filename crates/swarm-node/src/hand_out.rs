@@ -1,5 +1,6 @@
 //! What another cluster fetches of a batch that a feed of this one has handed it: by a ticket, from the node that signed it.
 
+use swarm_feeds::Brought;
 use swarm_feeds::wire::{Identity, Route, Ticket};
 use swarm_types::{ObjectMeta, Stamp, StreamId};
 
@@ -30,7 +31,8 @@ impl Node {
         Ticket(self.inner.nonces.issue(Purpose::Fetch(id)).0)
     }
 
-    /// Hands the newest version that this node has to whoever shows a ticket of it.
+    /// Hands the newest version that this node has to whoever shows a ticket of it. A context that something here is in may be
+    /// filed elsewhere, and is fetched from there.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] where it is not here any more, or the ticket is none; [`Refusal::Unavailable`] where the
@@ -49,17 +51,35 @@ impl Node {
         let is_meant =
             |id: &StreamId| self.inner.nonces.accepts(Purpose::Fetch(*id), Nonce(ticket.0));
         let id = ids.into_iter().flatten().find(is_meant).ok_or(Refusal::NotFound)?;
-        let found = self.inner.volumes.find(id).ok_or(Refusal::NotFound)?;
+        let Some(found) = self.inner.volumes.find(id) else {
+            return self.hand_out_from_elsewhere(id, asked).await;
+        };
         let (stamp, meta) = (found.record.stamp, found.record.meta().cloned());
         let meta = meta.ok_or(Refusal::NotFound)?;
-        let identity = Identity::of(id, &meta, asked.place.clone());
-        if identity != *asked {
-            return Err(Refusal::NotFound);
-        }
+        let identity = same(id, &meta, asked)?;
         if self.inner.volumes.find_intact(id, stamp).is_none() {
             return Err(DAMAGED);
         }
         let body = self.open(&found).await.ok_or(DAMAGED)?;
         Ok(HandedOut { identity, stamp, meta, body })
     }
+
+    async fn hand_out_from_elsewhere(
+        &self,
+        id: StreamId,
+        asked: &Identity,
+    ) -> Result<HandedOut, Refusal> {
+        if !asked.kind.is_context() {
+            return Err(Refusal::NotFound);
+        }
+        let Brought { stamp, meta, body } = self.bring(id).await.ok_or(Refusal::NotFound)?;
+        let identity = same(id, &meta, asked)?;
+        Ok(HandedOut { identity, stamp, meta, body: self.body_of(id, stamp, body) })
+    }
+}
+
+/// What is filed, if it is what was asked for.
+fn same(id: StreamId, meta: &ObjectMeta, asked: &Identity) -> Result<Identity, Refusal> {
+    let identity = Identity::of(id, meta, asked.place.clone());
+    if identity == *asked { Ok(identity) } else { Err(Refusal::NotFound) }
 }

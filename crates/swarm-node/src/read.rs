@@ -30,10 +30,10 @@ const EXAMINED_WITHIN: Duration = Duration::from_secs(2);
 /// The verified body of an object, in pieces of at most 64 KiB.
 pub struct Body {
     node: Node,
-    volume: VolumeId,
     id: StreamId,
     stamp: Stamp,
-    reader: Reader,
+    /// The replica; none if it was read already.
+    replica: Option<(VolumeId, Reader)>,
     /// The first piece, read before the answer began, so that a bad one can still be answered from elsewhere.
     first: Option<Bytes>,
     _busy: Busy,
@@ -41,7 +41,8 @@ pub struct Body {
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Body({} at {})", self.id, self.reader.position())
+        let at = self.replica.as_ref().map(|(_, reader)| reader.position());
+        write!(f, "Body({} at {at:?})", self.id)
     }
 }
 
@@ -54,11 +55,10 @@ impl Body {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        let at = self.reader.position();
-        self.node
-            .verified(&mut self.reader, self.volume, self.id, self.stamp)
-            .await
-            .map_err(|()| BodyBroken { at })
+        let Some((volume, reader)) = &mut self.replica else { return Ok(None) };
+        let at = reader.position();
+        let piece = self.node.verified(reader, *volume, self.id, self.stamp).await;
+        piece.map_err(|()| BodyBroken { at })
     }
 }
 
@@ -188,7 +188,14 @@ impl Node {
         let mut reader = found.volume.open(&found.record)?;
         let busy = self.inner.request();
         let first = self.verified(&mut reader, volume, id, stamp).await.ok()?;
-        Some(Body { node: self.clone(), volume, id, stamp, reader, first, _busy: busy })
+        let replica = Some((volume, reader));
+        Some(Body { node: self.clone(), id, stamp, replica, first, _busy: busy })
+    }
+
+    /// A short body that has been read as a whole.
+    pub(crate) fn body_of(&self, id: StreamId, stamp: Stamp, whole: Bytes) -> Body {
+        let first = Some(whole).filter(|whole| !whole.is_empty());
+        Body { node: self.clone(), id, stamp, replica: None, first, _busy: self.inner.request() }
     }
 
     /// The next piece; the replica is remembered as damaged where its disk does not give it out.

@@ -123,8 +123,14 @@ where
     tell_in(&spec, tell);
 }
 
+/// Other worlds for all stories: `SWARM_SEND_WORLDS=N` adds N hundred to every seed.
+fn other_worlds() -> u64 {
+    let hundreds = std::env::var("SWARM_SEND_WORLDS").unwrap_or_else(|_| "0".to_owned());
+    100 * hundreds.parse::<u64>().expect("SWARM_SEND_WORLDS=N")
+}
+
 fn spec(seed: u64, settings: &[(&str, &str)]) -> WorldSpec {
-    let mut spec = cluster_of(NODES, seed);
+    let mut spec = cluster_of(NODES, other_worlds() + seed);
     let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let main = spec.clusters.get_mut("main").expect("it is there");
     let dr: ClusterSpec = main.clone();

@@ -39,9 +39,7 @@ fn without_the_new_arguments_the_old_behaviour_is_in_force() {
 #[test]
 fn named_and_unnamed_objects() {
     told(2, |pair| async move {
-        // The domain and the bucket are the feed's to bring.
-        let feed = pair.feed("dr", &json!({})).await;
-        pair.change(feed, r#"{"paused": true}"#).await;
+        // Its domain and its bucket go before it.
         pair.write("x", "named").await;
         let target = pair.dr_address();
         let headers = [("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str())];

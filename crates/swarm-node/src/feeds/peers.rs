@@ -150,7 +150,7 @@ impl Node {
     }
 
     /// The newest version of a context, wherever it is.
-    async fn bring(&self, id: StreamId) -> Option<Brought> {
+    pub(crate) async fn bring(&self, id: StreamId) -> Option<Brought> {
         let answers = self.ask(Some(id), None).await;
         let stamp = answers.existing()?.stamp;
         if let Some(brought) = self.bring_from_here(id, stamp).await {

@@ -9,6 +9,7 @@ mod legacy;
 mod management;
 mod mirrors;
 mod objects;
+mod printed;
 mod refusals;
 mod send;
 mod target;

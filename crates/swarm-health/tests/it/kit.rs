@@ -311,6 +311,16 @@ impl Town {
         self.inner.world.rot(self.inner.disks[&(nth, 1)], share_ppm).await;
     }
 
+    /// A request has met a bad block in a replica of a node, and no visit has seen it yet.
+    pub(crate) fn suspect(&self, nth: u8, id: StreamId, stamp: Stamp) {
+        self.inner.nodes[&node(nth)].suspects.lock().unwrap().insert((id, stamp));
+    }
+
+    /// How many replicas of a node are suspected.
+    pub(crate) fn suspected(&self, nth: u8) -> usize {
+        self.inner.nodes[&node(nth)].suspects.lock().unwrap().len()
+    }
+
     /// Something is wrong with the first disk of a node from now on, or nothing any more.
     pub(crate) async fn disk(&self, nth: u8, trouble: Option<DiskTrouble>) {
         let disk = self.inner.disks[&(nth, 1)];
@@ -519,6 +529,12 @@ impl Home for Seat {
             };
             if Home::volumes(self).iter().any(newer) {
                 return Made::Superseded;
+            }
+            // A volume keeps what it believes in.
+            if let Some(record) = volume.find(id).filter(|filed| filed.stamp == stamp)
+                && self.is_suspect(id, stamp)
+            {
+                assert!(volume.set_quarantined(&record, true).await.unwrap());
             }
             match staged.publish(publish).await {
                 Ok(_) => {}

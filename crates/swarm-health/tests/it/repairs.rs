@@ -211,6 +211,32 @@ fn a_request_that_met_a_bad_block_does_not_wait_for_the_walk() {
     });
 }
 
+/// Another holder comes before the visit that would find it bad: its copy takes the place of what is filed, though the volume
+/// itself knows nothing against that.
+#[test]
+fn a_copy_takes_the_place_of_a_suspected_one_that_nobody_has_verified() {
+    let mut plan = Plan::of(&["", ""]);
+    plan.settings.cycle_time = 1000 * HOUR;
+    plan.run(|town| async move {
+        for nth in 0..20 {
+            town.protect(&[1, 2], stream(nth), stamp(5), PLAIN).await;
+            town.suspect(1, stream(nth), stamp(5));
+        }
+        town.rot(1, 10_000).await;
+        for nth in 0..20 {
+            town.health(2).suspect(town.volumes(2)[0].id(), stream(nth));
+        }
+        town.wait(Duration::from_secs(120)).await;
+        assert_eq!(town.counted("copies received"), 20);
+        assert_eq!(town.counted("replicas quarantined"), 0, "no visit has found anything");
+        assert_eq!(town.suspected(1), 0, "what is there now is above suspicion");
+        for nth in 0..20 {
+            assert_eq!(town.holders(stream(nth), stamp(5)), [1, 2]);
+            town.check_bodies(stream(nth), stamp(5), PLAIN.length).await;
+        }
+    });
+}
+
 #[test]
 fn a_copy_that_was_taken_for_bad_counts_again_when_it_reads_well() {
     Plan::of(&[""]).run(|town| async move {

@@ -263,6 +263,23 @@ fn a_read_that_meets_a_bad_block_has_the_copy_replaced_at_once() {
     assert_eq!(story.census(Form::Quarantined), Census::new());
 }
 
+/// With no other node left to take it, the copy takes the place of the bad one, and serves where that did not.
+#[test]
+fn a_copy_that_takes_the_place_of_a_bad_one_serves_at_once() {
+    let settings = [("health.cycleTime", "86400"), ("policy.replicas", "min:2 max:16 default:2")];
+    let mut story = Story::shaped(&Shape { settings: &settings, ..Shape::of(2, 16) });
+    let body = Bytes::from(vec![7; 200_000]);
+    let put = Put { body: body.clone(), ..post(named("x"), b"") };
+    story.cluster.put(1, &put).expect("stored");
+    story.cluster.run_for(Duration::from_secs(20));
+    story.cluster.rot_all(1);
+    assert_eq!(story.cluster.get(1, &named("x")), Ok(body.clone()));
+    story.cluster.run_for(Duration::from_secs(5));
+    assert_eq!(story.count(1, "copies received"), 1);
+    story.power_off(2);
+    assert_eq!(story.cluster.get(1, &named("x")), Ok(body));
+}
+
 #[test]
 fn a_volume_that_returns_late_resurrects_nothing() {
     // Tombstones are dropped after 600 s and an eighth; what comes back after 600 s is refused.

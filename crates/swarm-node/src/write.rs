@@ -254,7 +254,13 @@ impl WriteSession {
                 Err(Refusal::Unknown { why: "no replica is known to be stored" })
             }
             WriteVerdict::TakeBackTooFew => {
-                node.bury_again(draft.id, stamp, &draft.meta, &places, &made).await;
+                match draft.rule {
+                    Rule::Next { .. } => {
+                        node.bury_again(draft.id, stamp, &draft.meta, &places, &made).await;
+                    }
+                    // The bug is planted that this must never happen to.
+                    Rule::Given { .. } => node.take_back(draft.id, stamp, &places, &made).await,
+                }
                 Err(Refusal::Unknown { why: "too few replicas could be stored" })
             }
         }

@@ -35,9 +35,9 @@ pub(crate) enum Stay {
     Always,
 }
 
-/// By so much a bid may be dearer that is near: ten operations in flight, or a volume half full beside one a quarter full. What
-/// comes from another cluster has come a long way, and would be sent all of it once more.
-const NEAR: u64 = 200;
+/// By so much a bid may be dearer that is near: five operations in flight, or a volume a third full beside an empty one. What comes
+/// from another cluster has come a long way, and would be sent all of it once more.
+const NEAR: u64 = 100;
 
 /// Too few nodes bid for a write.
 pub(crate) struct TooFew {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join;
 use swarm_env::Env;
 use swarm_feeds::definition::{DefinitionError, RawFeed};
 use swarm_feeds::scope::RawScope;
@@ -17,7 +16,7 @@ use swarm_node::{Node, VolumeState};
 use swarm_sim::{DiskModel, LinkModel};
 use swarm_types::{FeedId, StreamId};
 
-use crate::cluster::{Cluster, Form, Put, Shape, named, post, unnamed};
+use crate::cluster::{Cluster, Form, Lost, Put, Shape, named, post, unnamed};
 use crate::west::{ADDRESS, West};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -520,18 +519,15 @@ fn what_a_write_has_taken_back_does_not_stay_in_the_other_cluster() {
         let mut story = Story::of(3, 500 + seed).fed();
         story.drain();
         let versions = story.west.versions();
-        let (writer, nemesis, env) =
-            (story.cluster.client(), story.cluster.client(), story.cluster.env());
+        let (writer, env) = (story.cluster.client(), story.cluster.env());
         let victim = story.via(&env);
-        let wait = Duration::from_micros(1_000 + 50 * seed);
-        let (written, ()) = story.cluster.block_on(async move {
-            let power = async {
-                env.sleep(wait).await;
-                nemesis.power_off(victim).await;
-            };
-            join(writer.put(victim % 3 + 1, &unnamed(false, b"once")), power).await
+        let task = env.spawn("write", async move {
+            writer.put(victim % 3 + 1, &unnamed(false, b"once")).await
         });
+        story.cluster.run_for(Duration::from_micros(1_000 + 100 * seed));
+        story.cluster.power_off(victim);
         story.cluster.run_for(20 * SECOND);
+        let written = story.cluster.block_on(async move { task.join().await.unwrap_or(Err(Lost)) });
         let back = (1..=3)
             .filter(|node| *node != victim)
             .any(|node| story.cluster.status(node).counters.contains_key("writes taken back"));

@@ -1,8 +1,15 @@
 //! Contexts of one name that come into being at the same time.
 
-use super::*;
+use std::time::Duration;
 
+use futures_util::future::join;
 use swarm_feeds::Context;
+use swarm_node::api::{Address, Refusal, WriteReply};
+use swarm_node::names;
+use swarm_types::{StreamId, Uuid};
+
+use super::{BUCKET, DOMAIN, HOUR, Thing, brought, bucket, domain};
+use crate::cluster::{Client, Cluster, Lost, post};
 
 /// What a context is found under, through every node.
 fn streams_of(cluster: &mut Cluster, alias: Uuid) -> Vec<Option<StreamId>> {
@@ -10,7 +17,7 @@ fn streams_of(cluster: &mut Cluster, alias: Uuid) -> Vec<Option<StreamId>> {
         let found = cluster.on(via, move |node| async move { node.context_by_alias(alias).await });
         match found {
             Context::Found(found) => Some(found.stream),
-            Context::Gone | Context::Unknown => None,
+            _ => None,
         }
     };
     let mut all: Vec<_> = (1..=4).map(through).collect();

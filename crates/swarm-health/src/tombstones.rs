@@ -59,12 +59,24 @@ impl Health {
             }
             return;
         }
-        if is_old {
-            if survey.is_complete() && !self.home().holds_back(record.id, tombstone) {
-                self.forget(volume, record).await;
-            }
-            return;
+        if is_old && survey.is_complete() && !self.home().holds_back(record.id, tombstone) {
+            return self.forget(volume, record).await;
         }
+        if leaves {
+            self.hand_on(volume, record, tombstone, survey, &question).await;
+        }
+    }
+
+    /// What a volume that is being emptied remembers is remembered elsewhere before it forgets: also an old delete that a feed
+    /// still needs.
+    async fn hand_on(
+        &self,
+        volume: &Volume,
+        record: &Record,
+        tombstone: &Tombstone,
+        mut survey: Survey,
+        question: &Question,
+    ) {
         let mut remember = keepers(&survey, record.stamp);
         let spare = self.peers().members().into_iter().filter(|member| member.takes_copies);
         let spare: Vec<NodeId> =
@@ -80,7 +92,7 @@ impl Health {
             && !is_here
             && self.home().bury(record.id, tombstone.clone()).await
         {
-            survey.add(self.report(&question));
+            survey.add(self.report(question));
             remember.extend(keepers(&survey, record.stamp));
         }
         if remember.len() >= REMEMBERED_BY {

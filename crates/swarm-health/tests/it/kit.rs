@@ -90,6 +90,8 @@ struct Inner {
     loss: AtomicU64,
     doubles: AtomicU64,
     copies_least: Mutex<BTreeMap<StreamId, usize>>,
+    /// Whether some feed still needs every delete.
+    feed_needs_deletes: AtomicBool,
 }
 
 /// How a town is built.
@@ -184,6 +186,7 @@ impl Town {
             loss: AtomicU64::new(0),
             doubles: AtomicU64::new(0),
             copies_least: Mutex::default(),
+            feed_needs_deletes: AtomicBool::new(false),
         });
         for id in inner.nodes.keys() {
             let seat = Arc::new(Seat { inner: Arc::clone(&inner), me: *id });
@@ -196,6 +199,11 @@ impl Town {
             assert!(inner.nodes[id].health.set(health).is_ok(), "started once");
         }
         Self { inner }
+    }
+
+    /// Some feed needs every delete, however old.
+    pub(crate) fn feed_needs_deletes(&self) {
+        self.inner.feed_needs_deletes.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -573,7 +581,7 @@ impl Home for Seat {
     }
 
     fn holds_back(&self, _: StreamId, _: &Tombstone) -> bool {
-        false
+        self.inner.feed_needs_deletes.load(Ordering::Relaxed)
     }
 
     fn is_suspect(&self, id: StreamId, stamp: Stamp) -> bool {

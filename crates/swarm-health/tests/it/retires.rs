@@ -109,3 +109,22 @@ fn a_retiring_volume_hands_its_tombstones_to_another_of_its_node_where_others_ar
         assert!(filed.iter().all(|(.., record)| record.is_tombstone()));
     });
 }
+
+#[test]
+fn a_retiring_volume_hands_on_an_old_delete_that_a_feed_still_needs() {
+    let mut plan = Plan::of(&["", "", ""]);
+    plan.settings.obsolete_timeout = HOUR;
+    plan.run(|town| async move {
+        town.env().sleep(Duration::from_secs(1)).await;
+        town.feed_needs_deletes();
+        let delete = tombstone(stamp(6), town.env().wall());
+        town.volumes(1)[0].bury(stream(1), delete).await.unwrap();
+        town.wait(3 * HOUR).await;
+        assert_eq!(town.filed(stream(1)).len(), 1, "it is old, and kept for the feed");
+        town.serve(1, 0, retire(RetirePace::Fast)).await;
+        town.wait(HOUR).await;
+        assert_eq!(town.state(1, 0), VolumeState::Retired);
+        let nodes: Vec<u8> = town.filed(stream(1)).iter().map(|(nth, ..)| *nth).collect();
+        assert_eq!(nodes, [2, 3]);
+    });
+}

@@ -189,7 +189,7 @@ fn compare(held: &Held, there: Option<&Held>, propagates: bool) -> Option<String
             && object != copy)
             .then(|| format!("is not the same on SOURCE and TARGET: {}", differing(object, copy))),
         (What::Deleted(_), Some(there @ Held { what: What::Object(_), .. })) => {
-            // A delete covers the version of its own stamp: so what was stored too seldom is taken back.
+            // A delete covers the version of its own stamp as well.
             (propagates && there.stamp <= held.stamp).then(|| older(there))
         }
         _ => None,

@@ -52,9 +52,12 @@ pub struct Scope {
 }
 
 impl PartialEq for Scope {
-    /// Scopes are equal that were written alike.
+    /// Scopes are equal that list the same and select alike, whether what is implied is written or not.
     fn eq(&self, other: &Self) -> bool {
-        self.raw == other.raw
+        let told = |scope: &Self| (scope.include.is_some(), scope.untenanted);
+        told(self) == told(other)
+            && self.raw.domains == other.raw.domains
+            && self.raw.exclude == other.raw.exclude
     }
 }
 
@@ -344,6 +347,21 @@ mod tests {
         let but = Scope::parse(&raw).expect("a good scope");
         assert!(but.qualifies(Subject::Untenanted) && but.qualifies(Subject::Domain("a.com")));
         assert!(!but.qualifies(Subject::Domain("tmp.com")));
+    }
+
+    #[test]
+    fn what_is_implied_makes_no_difference_when_it_is_written() {
+        let scope = |json: &str| {
+            Scope::parse(&serde_json::from_str(json).expect("JSON")).expect("a good scope")
+        };
+        let everything = scope("{}");
+        assert_eq!(everything, scope(r#"{"kind":"global","exclude":[],"untenanted":true}"#));
+        assert_ne!(everything, scope(r#"{"exclude":["tmp.acme.example"]}"#));
+        let some = scope(r#"{"domains":["acme.example"]}"#);
+        let spelt_out = r#"{"kind":"domains","domains":["acme.example"],"untenanted":false}"#;
+        assert_eq!(some, scope(spelt_out));
+        assert_ne!(some, scope(r#"{"domains":["acme.example"],"untenanted":true}"#));
+        assert_ne!(some, scope(r#"{"domains":["acme.test"]}"#));
     }
 
     #[test]

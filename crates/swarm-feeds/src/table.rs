@@ -207,7 +207,8 @@ impl Table {
         Ok(id)
     }
 
-    /// Gives a feed another definition. Everything is evaluated anew if it selects other objects, or goes elsewhere.
+    /// Gives a feed another definition. Everything is evaluated anew if it selects other objects, or goes elsewhere; the one that it
+    /// has changes nothing.
     ///
     /// # Errors
     /// There is no such feed, the name is taken, or there is no room.
@@ -218,6 +219,9 @@ impl Table {
         by: Author,
     ) -> Result<(), TableError> {
         self.name_is_free(&definition.name, id)?;
+        if self.get(id).is_some_and(|feed| feed.definition == definition) {
+            return Ok(());
+        }
         let before = self.clone();
         self.change(id, by, |feed| {
             let anew = !definition.routes_like(&feed.definition);

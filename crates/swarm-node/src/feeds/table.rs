@@ -221,7 +221,11 @@ impl Node {
             return Err(ChangeFeedsError::NotReady);
         }
         let mut table = self.feeds().table();
+        let before = table.version();
         let id = self.apply(&mut table, change)?;
+        if table.version() == before {
+            return Ok(id);
+        }
         if !self.keep_table(&table).await {
             return Err(ChangeFeedsError::NotKept);
         }

@@ -17,6 +17,6 @@ pub(crate) mod timeline;
 pub mod units;
 pub mod words;
 
-pub use read::read;
+pub use read::{FeedFile, read, read_feeds};
 pub use source::{Problem, nearest};
 pub use words::Word;

@@ -8,6 +8,7 @@ mod body;
 pub mod catalogue;
 mod closest;
 mod damage;
+pub mod definition;
 pub mod explore;
 pub mod junit;
 pub mod language;

@@ -20,6 +20,7 @@ use super::lifepoint::Lifepoint;
 use super::pattern::Pattern;
 use super::source::Problem;
 use super::units::{Rate, Span};
+use crate::wire;
 
 /// One scenario.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub waive: Vec<Waiver>,
     /// The clusters by name.
     pub clusters: BTreeMap<String, ClusterSpec>,
+    /// Their names in the order of the file, which is that of their addresses where they are live.
+    pub cluster_order: Vec<String>,
     /// The networks between two of them, by name.
     pub links: BTreeMap<String, InterLinkSpec>,
     /// What carries objects from one of them to another.
@@ -87,6 +90,21 @@ pub struct Context {
     pub on: String,
     /// Headers of its creation.
     pub headers: BTreeMap<String, String>,
+}
+
+impl Context {
+    /// The domain that it is, or is in.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.path.split_once('/').map_or(&*self.path, |(domain, _)| domain)
+    }
+
+    /// Path and query of requests for it.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let bucket = self.path.split_once('/').map_or("", |(_, bucket)| bucket);
+        format!("/{}?domain={}", wire::encode(bucket), wire::encode(self.domain()))
+    }
 }
 
 /// A part of a run.

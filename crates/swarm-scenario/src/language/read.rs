@@ -28,7 +28,7 @@ use swarm_cluster::{
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::model::{ClockVerb, Context, Limit, Scenario, Step, Verb, Waiver};
+use super::model::{ClockVerb, Context, Feed, Limit, Scenario, Step, Verb, Waiver};
 use super::reader::{At, Reader, Table};
 use super::source::{Problem, Source};
 use super::units;
@@ -79,6 +79,47 @@ pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Problem>> {
     scenario.only_live = reader.take_only_live();
     let problems = reader.into_problems();
     if problems.is_empty() { Ok(scenario) } else { Err(problems) }
+}
+
+/// The feeds of a file, and the clusters that it speaks of.
+#[derive(Debug, Clone)]
+pub struct FeedFile {
+    /// The feeds, in the order of the file.
+    pub feeds: Vec<Feed>,
+    /// The clusters with their numbers of nodes, in the order of the file; none where it says nothing but feeds.
+    pub clusters: Vec<(String, u32)>,
+}
+
+/// Reads the feeds of a file: a scenario, or one with nothing but `[feed.NAME]` tables. There `from` may be left out, which is
+/// told as an empty name.
+///
+/// # Errors
+/// Everything that is wrong with the file, in its order.
+pub fn read_feeds(path: &str, text: &str) -> Result<FeedFile, Vec<Problem>> {
+    let alone =
+        |document: &DeTable<'_>| document.iter().all(|(key, _)| key.get_ref().as_ref() == "feed");
+    let source = Source { path, text };
+    let document = match DeTable::parse(text) {
+        Ok(document) if alone(document.get_ref()) => document,
+        // A scenario, or what is wrong with it.
+        _ => {
+            let scenario = read(path, text)?;
+            let nodes = |name: &String| Some((name.clone(), scenario.clusters.get(name)?.nodes));
+            let clusters = scenario.cluster_order.iter().filter_map(nodes).collect();
+            return Ok(FeedFile { feeds: scenario.feeds, clusters });
+        }
+    };
+    let reader = Reader::new(source);
+    let feeds = {
+        let top = reader.open("the file", 0..0, document.get_ref(), words::TOP);
+        let file = File { reader: &reader, text, top };
+        if !file.top.has("feed") {
+            reader.problem(&(0..0), "the file has no `[feed.NAME]`");
+        }
+        feed::feeds(&reader, &BTreeMap::new(), file.named_tables("feed"), |_| false)
+    };
+    let problems = reader.into_problems();
+    if problems.is_empty() { Ok(FeedFile { feeds, clusters: Vec::new() }) } else { Err(problems) }
 }
 
 /// The names of a file and what each of them is.
@@ -201,6 +242,7 @@ impl<'v> File<'v> {
             steps,
             expects,
             clusters,
+            cluster_order: self.cluster_order(),
             links,
             feeds,
             not_live: Vec::new(),
@@ -397,6 +439,10 @@ impl<'v> File<'v> {
             }
         }
         contexts
+    }
+
+    fn cluster_order(&self) -> Vec<String> {
+        self.named_tables("cluster").into_iter().map(|(name, _)| name.value).collect()
     }
 
     fn clusters(&self) -> BTreeMap<String, ClusterSpec> {

@@ -4,22 +4,21 @@
 //! `carried.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use swarm_cluster::{Life, NodeRef};
 
 use super::manage::{ask, note, spokesman};
 use super::watch::{self, FeedStatus, LOOK_EVERY};
 use super::{Run, faults, lock};
+use crate::definition::{definition, given, spelt_out};
 use crate::language::domains::Domains;
-use crate::language::model::{Event, Feed, FeedFields, FeedMode, FeedVerb};
+use crate::language::model::{Event, Feed, FeedFields, FeedVerb};
 
 const FEEDS: &str = "/api/storage/clusters/_self/feeds";
-/// What holds where a file says nothing: nodes are told so only where a step undoes a change.
-const RETRY_WAIT_SECS: u64 = 60;
-const THREADS: u32 = 6;
 
 /// What is known of one feed.
 #[derive(Debug, Clone, Default)]
@@ -93,82 +92,6 @@ fn known(run: &Run, name: &str) -> Known {
     lock(&run.feeds).get(name).cloned().unwrap_or_default()
 }
 
-/// The fields of a definition as nodes read them, all of them spelt out.
-fn spelt_out(run: &Run, feed: &Feed, fields: &FeedFields) -> Map<String, Value> {
-    let target = feed.to.as_ref().map(|to| run.world.nodes(to)).unwrap_or_default();
-    let addresses: Vec<_> = target.iter().map(|node| run.world.scsp(node)).collect();
-    let hosts = fields.hosts.clone();
-    let hosts = hosts.unwrap_or_else(|| addresses.iter().map(|at| at.ip().to_string()).collect());
-    let port = fields.port.or_else(|| Some(addresses.first()?.port()));
-    let auth = match fields.remote_auth.as_ref().and_then(|auth| auth.split_once(':')) {
-        Some((user, password)) => json!({ "user": user, "password": password }),
-        None => json!({}),
-    };
-    let all = json!({
-        "hosts": hosts,
-        "port": port.unwrap_or(80),
-        "clusterName": fields.cluster_name.as_ref().or(feed.to.as_ref()),
-        "mode": fields.mode.unwrap_or(FeedMode::Post).word(),
-        "scope": scope(&fields.domains.clone().unwrap_or_default()),
-        "propagateDeletes": fields.propagate_deletes.unwrap_or(true),
-        "threads": fields.threads.unwrap_or(THREADS),
-        "retryWait": fields.retry_wait.map_or(RETRY_WAIT_SECS, |wait| wait.as_secs()),
-        "remoteAuth": auth,
-        "paused": fields.paused.unwrap_or(false),
-    });
-    match all {
-        Value::Object(all) => all,
-        _ => Map::new(),
-    }
-}
-
-fn scope(domains: &Domains) -> Value {
-    let texts = |entries: &[crate::language::domains::Entry]| -> Vec<String> {
-        entries.iter().map(|entry| entry.text.clone()).collect()
-    };
-    let exclude = texts(&domains.exclude);
-    match &domains.include {
-        None => json!({ "kind": "global", "exclude": exclude }),
-        Some(include) => json!({
-            "kind": "domains",
-            "domains": texts(include),
-            "exclude": exclude,
-            "untenanted": domains.untenanted,
-        }),
-    }
-}
-
-/// The fields that are given, by the names that nodes know.
-fn given(fields: &FeedFields) -> Vec<&'static str> {
-    let FeedFields {
-        hosts,
-        port,
-        cluster_name,
-        mode,
-        domains,
-        propagate_deletes,
-        threads,
-        retry_wait,
-        remote_auth,
-        paused,
-    } = fields;
-    [
-        ("hosts", hosts.is_some()),
-        ("port", port.is_some()),
-        ("clusterName", cluster_name.is_some()),
-        ("mode", mode.is_some()),
-        ("scope", domains.is_some()),
-        ("propagateDeletes", propagate_deletes.is_some()),
-        ("threads", threads.is_some()),
-        ("retryWait", retry_wait.is_some()),
-        ("remoteAuth", remote_auth.is_some()),
-        ("paused", paused.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(name, is_given)| is_given.then_some(name))
-    .collect()
-}
-
 /// What is said and known of a feed after a change of some of its fields.
 fn changed(before: &FeedFields, change: &FeedFields) -> FeedFields {
     let (before, change) = (before.clone(), change.clone());
@@ -197,13 +120,14 @@ pub(crate) async fn define_all(run: &Run) -> Result<(), String> {
     Ok(())
 }
 
+/// The addresses that a feed goes to unless its file says others.
+fn target(run: &Run, feed: &Feed) -> Vec<SocketAddr> {
+    let nodes = feed.to.as_ref().map(|to| run.world.nodes(to)).unwrap_or_default();
+    nodes.iter().map(|node| run.world.scsp(node)).collect()
+}
+
 async fn define(run: &Run, feed: &Feed) -> Result<Value, String> {
-    let mut definition = spelt_out(run, feed, &feed.fields);
-    let mut wanted = given(&feed.fields);
-    wanted.extend(["hosts", "port", "clusterName"]);
-    definition.retain(|name, _| wanted.contains(&name.as_str()));
-    definition.insert("name".to_owned(), json!(feed.name));
-    definition.insert("type".to_owned(), json!("replication"));
+    let definition = definition(feed, &target(run, feed));
     let node = spokesman(run, &feed.from).ok_or("the cluster has no node")?;
     let answer =
         ask(run, &node, "POST", FEEDS.to_owned(), Some(&Value::Object(definition))).await?;
@@ -240,7 +164,7 @@ pub(crate) async fn undo(run: &Run, step: usize, line: usize, verb: &FeedVerb, n
         FeedVerb::Pause => order(run, step, line, &FeedVerb::Resume, name).await,
         FeedVerb::Edit(fields) => {
             let feed = feed(run, name);
-            let mut before = spelt_out(run, feed, &feed.fields);
+            let mut before = spelt_out(feed, &feed.fields, &target(run, feed));
             let names = given(fields);
             before.retain(|name, _| names.contains(&name.as_str()));
             let answered = patch(run, name, &Value::Object(before)).await;
@@ -265,7 +189,8 @@ async fn order(run: &Run, step: usize, line: usize, verb: &FeedVerb, name: &str)
         FeedVerb::Delete => send(run, name, "DELETE", "", None).await,
         FeedVerb::Edit(fields) => {
             let after = changed(&known(run, name).fields, fields);
-            let mut change = spelt_out(run, feed(run, name), &after);
+            let feed = feed(run, name);
+            let mut change = spelt_out(feed, &after, &target(run, feed));
             let names = given(fields);
             change.retain(|name, _| names.contains(&name.as_str()));
             patch(run, name, &Value::Object(change)).await
@@ -448,20 +373,5 @@ mod tests {
         }))
         .expect("as nodes tell it");
         assert_eq!((told.id, told.generation, told.status.as_str()), (Some(3), 2, "Config error"));
-    }
-
-    #[test]
-    fn a_scope_is_told_as_nodes_read_it() {
-        assert_eq!(scope(&Domains::default()), json!({ "kind": "global", "exclude": [] }));
-        let entry = |text| crate::language::domains::Entry::new(text).expect("an entry");
-        let some = Domains {
-            include: Some(vec![entry("acme.example")]),
-            exclude: vec![entry("tmp.*")],
-            untenanted: false,
-        };
-        let told = json!({
-            "kind": "domains", "domains": ["acme.example"], "exclude": ["tmp.*"], "untenanted": false,
-        });
-        assert_eq!(scope(&some), told);
     }
 }

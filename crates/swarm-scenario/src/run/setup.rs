@@ -9,7 +9,6 @@ use super::operate::{Ask, Ended, Order, perform};
 use super::{Run, feeds, idle, lock, watch};
 use crate::language::model::{Context, Retry, RetryOn, Via};
 use crate::ledger::Object;
-use crate::wire;
 
 /// A cluster of blank disks that is not healthy by then never will be.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(600);
@@ -39,18 +38,16 @@ pub(crate) async fn prepare(run: &Arc<Run>) -> Result<(), String> {
     }
     idle::remember_tasks(run).await;
     for domain in run.scenario.domains.clone() {
-        let target = format!("/?domain={}", wire::encode(&domain.path));
-        create(run, &domain, target).await?;
+        create(run, &domain).await?;
     }
     for bucket in run.scenario.buckets.clone() {
-        let (domain, name) = bucket.path.split_once('/').unwrap_or((&bucket.path, ""));
-        let target = format!("/{}?domain={}", wire::encode(name), wire::encode(domain));
-        create(run, &bucket, target).await?;
+        create(run, &bucket).await?;
     }
     feeds::define_all(run).await
 }
 
-async fn create(run: &Arc<Run>, context: &Context, target: String) -> Result<(), String> {
+async fn create(run: &Arc<Run>, context: &Context) -> Result<(), String> {
+    let target = context.target();
     let (object, body) = {
         let mut ledger = lock(&run.ledger);
         let parent =

@@ -21,7 +21,8 @@ const RETRY_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 /// A cluster keeps what so many feeds have come to with each stream, and no more (Understanding Feeds).
 const FEEDS_MAX: usize = 8;
 
-/// The feeds of a file; `by_step` tells which of them steps create.
+/// The feeds of a file; `by_step` tells which of them steps create. Without `clusters` the file is for a cluster that runs
+/// already.
 pub(super) fn feeds(
     reader: &Reader<'_>,
     clusters: &BTreeMap<String, ClusterSpec>,
@@ -50,9 +51,16 @@ fn feed(
 ) -> Option<Feed> {
     let what = format!("feed {}", name.value);
     let table = reader.table(&what, value, words::FEED)?;
+    // Without clusters the file is for a cluster that runs already.
+    let is_alone = clusters.is_empty();
     let known = |key: &str| {
         let text = table.text(key)?;
-        if !clusters.contains_key(&text.value) {
+        if is_alone && key == "to" {
+            let what = "this file has no clusters: say `hosts`, `port` and `cluster_name`";
+            reader.problem(table.key_span("to"), what);
+            return None;
+        }
+        if !is_alone && !clusters.contains_key(&text.value) {
             let known = clusters.keys().map(String::as_str);
             reader.unknown(&text.span, "cluster", &text.value, known);
             return None;
@@ -62,7 +70,11 @@ fn feed(
     if table.has("type") {
         table.word("type", "type of feed", words::FEED_TYPES)?;
     }
-    let from = if table.require("from") { known("from") } else { None };
+    let from = match is_alone && !table.has("from") {
+        true => Some(String::new()),
+        false if table.require("from") => known("from"),
+        false => None,
+    };
     let (to, fields) = (known("to"), fields(reader, &table));
     let leads_somewhere = table.has("to") || (table.has("hosts") && table.has("cluster_name"));
     if !leads_somewhere {
@@ -80,7 +92,14 @@ fn feed(
 
 /// What a table says of a feed; `None` if some of it was refused.
 fn fields(reader: &Reader<'_>, table: &Table<'_>) -> Option<FeedFields> {
-    let texts = |key: &str| table.texts(key).map(|texts| texts.into_iter().map(|at| at.value));
+    let hosts = table.texts("hosts");
+    for host in hosts.iter().flatten() {
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        if host.value.is_empty() || !host.value.chars().all(fits) {
+            let what = format!("{:?} is no address: no scheme, no port, no path", host.value);
+            reader.problem(&host.span, what);
+        }
+    }
     let mode = match table.has("mode") {
         true => match table.word("mode", "mode", words::FEED_MODES)?.value.as_str() {
             "get" => Some(FeedMode::Get),
@@ -109,7 +128,7 @@ fn fields(reader: &Reader<'_>, table: &Table<'_>) -> Option<FeedFields> {
         table.word("ssl", "value of `ssl`", words::FEED_SSL);
     }
     Some(FeedFields {
-        hosts: texts("hosts").map(Iterator::collect),
+        hosts: hosts.map(|hosts| hosts.into_iter().map(|host| host.value).collect()),
         port: port.and_then(|port| u16::try_from(port).ok()),
         cluster_name: table.text("cluster_name").map(|name| name.value),
         mode,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::language::model::{
     Event, FeedMetric, FeedMode, FeedVerb, Metric, Percentile, Scenario, Start, Subject, Verb,
 };
-use crate::language::{Problem, read};
+use crate::language::{Problem, read, read_feeds};
 
 const HEAD: &str = r#"schema = 1
 title = "t"
@@ -205,6 +205,10 @@ fn whoever_mistypes_a_feed_is_told_where_and_what_was_meant() {
     for (tail, message) in [
         ("tread = 3", "x:1:1: unknown key in feed to-dr: `tread`; did you mean `threads`?"),
         ("mode = \"pst\"", "x:1:8: unknown mode `pst`; did you mean `post`?"),
+        (
+            "hosts = [\"10.2.0.11\", \"http://x/\"]",
+            "x:1:23: \"http://x/\" is no address: no scheme, no port, no path",
+        ),
         ("threads = 65", "x:1:1: `threads` of feed to-dr must be at most 64"),
         ("retry_wait = \"500ms\"", "x:1:1: `retry_wait` is from 1s to 1h, in whole seconds"),
         ("remote_auth = \"admin\"", "x:1:15: `remote_auth` is written \"user:password\""),
@@ -274,5 +278,38 @@ fn whoever_mistypes_a_feed_is_told_where_and_what_was_meant() {
         ),
     ] {
         assert_eq!(refuse(tail), [message], "{tail}");
+    }
+}
+
+#[test]
+fn a_file_of_feeds_alone_is_for_a_cluster_that_runs() {
+    let file = read_feeds(
+        "f.toml",
+        "[feed.b]\nhosts = \"10.2.0.11\"\ncluster_name = \"dr\"\n[feed.a]\nfrom = \"main\"\nhosts = \"x\"\ncluster_name = \"y\"\n",
+    )
+    .expect("a good file");
+    let told: Vec<_> = file.feeds.iter().map(|feed| (&*feed.name, &*feed.from)).collect();
+    assert_eq!(told, [("b", ""), ("a", "main")]);
+    assert!(file.clusters.is_empty());
+    let whole = read_feeds("f.toml", HEAD).expect("a scenario");
+    assert_eq!(
+        whole.clusters,
+        [("main".to_owned(), 3), ("dr".to_owned(), 2)],
+        "as the file has it"
+    );
+    for (text, message) in [
+        ("", "f.toml:1:1: the file has no `[feed.NAME]`"),
+        ("[feed.a]\nto = \"dr\"\n", "f.toml:2:1: this file has no clusters: say `hosts`"),
+        ("[feed.a]\nhosts = \"x\"\n", "f.toml:1:1: feed a goes `to` a cluster, or to `hosts`"),
+        (
+            "[feed.a]\nhots = \"x\"\n",
+            "f.toml:2:1: unknown key in feed a: `hots`; did you mean `hosts`?",
+        ),
+        ("[feed.a\n", "f.toml:1:8: unclosed table"),
+        ("[fed.a]\n", "f.toml:1:2: unknown key in the file: `fed`; did you mean `feed`?"),
+    ] {
+        let problems = read_feeds("f.toml", text).expect_err("this must be refused");
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|told| told.starts_with(message)), "{message}: {told:?}");
     }
 }

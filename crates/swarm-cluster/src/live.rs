@@ -5,6 +5,7 @@
 
 mod claim;
 pub mod folder;
+mod running;
 mod world;
 
 use std::collections::BTreeMap;
@@ -16,12 +17,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use swarm_env::Env;
-use swarm_env::live::{HostSpec, LiveDisk, LiveHost};
+use swarm_env::live::LiveDisk;
 use swarm_http::{HttpConfig, Server};
 use swarm_node::{Node, NodeConfig, NodeState, VolumeState};
 
 pub use folder::{Contents, Folder, FolderError};
-pub use swarm_env::live::LiveWorld;
+pub use running::{NotRunning, Running, RunningNode};
+pub use swarm_env::live::{HostSpec, LiveHost, LiveWorld};
 pub use world::LiveClusters;
 
 use claim::Claim;
@@ -75,6 +77,12 @@ impl LiveSpec {
         }
     }
 
+    /// The SCSP addresses of its nodes.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        addresses(self.address, self.nodes, self.port)
+    }
+
     /// The multicast group of the cluster: drawn from its name within 239.192.0.0/14, the range for one organization
     /// (RFC 2365).
     #[must_use]
@@ -87,6 +95,16 @@ impl LiveSpec {
         });
         let [a, b, c, ..] = (hash ^ hash >> 32).to_le_bytes();
         SocketAddrV4::new(Ipv4Addr::new(239, 192 + (a & 3), b, c), self.port + GROUP_PORT_OFFSET)
+    }
+
+    /// An administrator whom its nodes know, with the password; `None` if they know none.
+    ///
+    /// # Errors
+    /// A sentence about a setting that cannot be read.
+    pub fn administrator(&self) -> Result<Option<(String, String)>, String> {
+        let settings = swarm_node::Settings::from_text(&self.settings);
+        let settings = settings.map_err(|error| error.to_string())?;
+        Ok(settings.administrators.into_iter().next())
     }
 
     /// Whether such a cluster can exist, as far as that can be told without touching the machine.
@@ -147,6 +165,13 @@ impl LiveSpec {
             Err(format!("there are not {} addresses from {first} on", self.nodes))
         }
     }
+}
+
+/// The SCSP addresses of so many nodes, the first of which has this address.
+#[must_use]
+pub fn addresses(first: Ipv4Addr, nodes: u32, port: u16) -> Vec<SocketAddr> {
+    let address = |node| Ipv4Addr::from(u32::from(first).saturating_add(node));
+    (0..nodes).map(|node| SocketAddr::from((address(node), port))).collect()
 }
 
 /// What keeps a node from having this address, whatever the machine; `None` if nothing does.
@@ -226,11 +251,11 @@ struct Place {
     /// Held while the node is being started or ended.
     turn: tokio::sync::Mutex<()>,
     /// Empty while the node is off.
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<Incarnation>>,
 }
 
 #[derive(Clone)]
-struct Running {
+struct Incarnation {
     host: LiveHost,
     node: Node,
 }
@@ -244,7 +269,7 @@ impl Drop for Place {
 }
 
 impl Place {
-    fn running(&self) -> Option<Running> {
+    fn running(&self) -> Option<Incarnation> {
         lock(&self.running).clone()
     }
 }
@@ -292,7 +317,18 @@ impl LiveCluster {
         for started in join_all(nodes.into_iter().map(|node| self.start_node(node))).await {
             started?;
         }
-        self.wait_ready().await
+        self.wait_ready().await?;
+        Ok(self.folder.tell(&self.running())?)
+    }
+
+    fn running(&self) -> Running {
+        let node = |node: NodeRef| RunningNode {
+            node: node.to_string(),
+            scsp: self.scsp(&node),
+            management: self.management(&node),
+        };
+        let nodes = self.nodes().into_iter().map(node).collect();
+        Running { name: self.spec.name.clone(), process: std::process::id(), nodes }
     }
 
     /// Listens on the ports of a node for a moment: one that cannot be had is told before any node mounts its disks.
@@ -401,7 +437,7 @@ impl LiveCluster {
         });
         match self.start_on(&host, node.node).await {
             Ok(node) => {
-                *lock(&place.running) = Some(Running { host, node });
+                *lock(&place.running) = Some(Incarnation { host, node });
                 Ok(())
             }
             Err(error) => {
@@ -461,7 +497,7 @@ impl LiveCluster {
         let others = self.places.len() - 1;
         for (node, place) in self.nodes().into_iter().zip(&self.places) {
             let running = place.running().filter(|running| running.host.is_alive());
-            let Some(Running { node: process, .. }) = running else {
+            let Some(Incarnation { node: process, .. }) = running else {
                 return Some(format!("{node} is off"));
             };
             let status = process.status();
@@ -508,7 +544,7 @@ impl LiveCluster {
 
     /// The caller holds the place's turn.
     async fn end(&self, place: &Place, node: &NodeRef, farewell: Farewell) -> bool {
-        let Some(Running { host, node: process }) = place.running() else { return false };
+        let Some(Incarnation { host, node: process }) = place.running() else { return false };
         let alive = host.is_alive();
         if alive && farewell == Farewell::Graceful {
             // A task of its own host: what it logs has the node's name, and if it panics it is the node that does.

@@ -1,7 +1,7 @@
 //! The folder of a live cluster: what is in it, whose it is, and that one process uses it at a time.
 //!
-//! `cluster.toml` says what the folder holds, `lock` is held while a process runs the cluster, and
-//! `node-1/disk-1/` holds `volume.img` and `index/` of the first disk of the first node.
+//! `cluster.toml` says what the folder holds, `lock` is held while a process runs the cluster, `running.json` says where it
+//! answers meanwhile, and `node-1/disk-1/` holds `volume.img` and `index/` of the first disk of the first node.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -12,6 +12,10 @@ use tempfile::TempDir;
 
 use crate::NodeRef;
 
+use super::Running;
+
+/// The file whose lock a process holds that runs the cluster.
+pub(super) const LOCK: &str = "lock";
 /// Version of the layout; a folder of another version is refused.
 const FORMAT: u32 = 1;
 
@@ -99,7 +103,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // The lock alone may be left by a process that was killed before it wrote anything else.
                 let strange = match std::fs::read_dir(path) {
-                    Ok(entries) => entries.flatten().any(|entry| entry.file_name() != "lock"),
+                    Ok(entries) => entries.flatten().any(|entry| entry.file_name() != LOCK),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                     Err(source) => return Err(io_error(path, source)),
                 };
@@ -141,7 +145,7 @@ impl Folder {
         let fail = |source| io_error(path, source);
         std::fs::create_dir_all(path).map_err(fail)?;
         let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).open(path.join("lock"));
+            OpenOptions::new().write(true).create(true).truncate(false).open(path.join(LOCK));
         let lock = lock.map_err(fail)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -161,6 +165,8 @@ impl Folder {
             Some(_) => {}
             None => std::fs::write(path.join("cluster.toml"), print(wanted)).map_err(fail)?,
         }
+        // Of a process that was killed: what it told is true no more.
+        Running::untell(path);
         Ok(Self { path: path.to_owned(), _lock: lock, temporary })
     }
 
@@ -187,11 +193,20 @@ impl Folder {
         (1..=contents.volumes_per_node).map(disk).collect()
     }
 
+    /// Tells other processes where the cluster answers, until the folder is closed.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn tell(&self, running: &Running) -> Result<(), FolderError> {
+        running.tell(&self.path).map_err(|source| io_error(&self.path, source))
+    }
+
     /// Unlocks the folder, and removes it if it is temporary.
     ///
     /// # Errors
     /// [`FolderError::Io`] if it cannot be removed.
     pub fn close(self) -> Result<(), FolderError> {
+        Running::untell(&self.path);
         match self.temporary {
             Some(made) => made.close().map_err(|source| io_error(&self.path, source)),
             None => Ok(()),

@@ -1,5 +1,10 @@
 //! `swarm-sim cluster …`: clusters on real sockets and files, to develop clients against.
 
+mod admin;
+mod define;
+mod feed;
+mod file;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,12 +15,15 @@ use swarm_cluster::NodePanic;
 use swarm_cluster::live::{
     Contents, Folder, FolderError, LiveCluster, LiveSpec, LiveWorld, UpError,
 };
+use swarm_scenario::catalogue::LoadError;
 use swarm_scenario::language::units;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::say::say;
 
-/// A node panicked.
+use file::{File, Prepared};
+
+/// A node panicked, or refused what an administrator wants.
 const FAILED: u8 = 1;
 /// The command line is wrong, or asks for what this machine cannot give.
 const WRONG: u8 = 2;
@@ -36,25 +44,25 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 pub(crate) enum Command {
     /// Start a cluster on loopback addresses and keep it until Ctrl-C.
     Up(Up),
-    /// Show and change the replication feeds of a running cluster (not yet).
-    Feed {
-        /// `list`, `create`, `pause`, `resume`, `restart` or `delete`, and what it needs.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    /// Show and change the feeds of a running cluster.
+    #[command(subcommand, after_help = feed::STATUS)]
+    Feed(feed::Feed),
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Up {
-    /// A scenario file whose clusters are started (not yet).
-    file: Option<PathBuf>,
+    /// A scenario file, or the name of a scenario: its clusters are started, with their domains, buckets and feeds. Each has its
+    /// folder NAME in --dir.
+    #[arg(conflicts_with_all = ["nodes", "clusters", "volumes", "size"])]
+    file: Option<String>,
     /// Name of the cluster; two of one name and port on one machine would join and are refused [default: main, or what --dir holds].
+    /// With FILE: start this one of its clusters; another process may start the others.
     #[arg(long)]
     name: Option<String>,
     /// Number of nodes [default: 3, or what --dir holds].
     #[arg(long)]
     nodes: Option<u32>,
-    /// Address of the first node; the others follow.
+    /// Address of the first node; the others follow. With FILE: of the first node of its first cluster.
     #[arg(long, default_value = "127.0.0.11")]
     address: Ipv4Addr,
     /// SCSP port of every node; the three after it are used too.
@@ -95,16 +103,17 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
 impl Command {
     pub(crate) fn run(self) -> ExitCode {
         match self {
-            Self::Up(Up { file: Some(_), .. }) => not_yet("up FILE"),
             Self::Up(up) => up.run(),
-            Self::Feed { arguments } => not_yet(&format!("feed {}", arguments.join(" "))),
+            Self::Feed(feed) => feed.run(),
         }
     }
 }
 
-fn not_yet(what: &str) -> ExitCode {
-    eprintln!("cluster {}: not yet", what.trim_end());
-    ExitCode::from(WRONG)
+fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        eprintln!("no threads to run on: {error}");
+        ExitCode::from(BROKEN)
+    })
 }
 
 impl Up {
@@ -119,18 +128,31 @@ impl Up {
             .with_timer(swarm_cluster::log::Stamp)
             .with_writer(std::io::stderr)
             .init();
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                eprintln!("no threads to run a cluster on: {error}");
-                return ExitCode::from(BROKEN);
+        let file = match self.file.as_deref().map(|file| self.read(file)).transpose() {
+            Ok(file) => file,
+            Err(why) => {
+                eprintln!("{why}");
+                return ExitCode::from(WRONG);
             }
         };
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(status) => return status,
+        };
         let world = LiveWorld::new(runtime.handle().clone());
-        runtime.block_on(self.serve(&world))
+        runtime.block_on(self.serve(&world, file.as_ref()))
     }
 
-    async fn serve(self, world: &LiveWorld) -> ExitCode {
+    /// The file whose clusters are started.
+    fn read(&self, file: &str) -> Result<File, String> {
+        let loaded = crate::scenario::catalogue().load(file);
+        let loaded = loaded.map_err(|error: LoadError| error.to_string())?;
+        let file = File::choose(loaded, self.name.as_deref(), self.address, self.port)?;
+        file.left_out().iter().for_each(|note| eprintln!("{note}"));
+        Ok(file)
+    }
+
+    async fn serve(self, world: &LiveWorld, file: Option<&File>) -> ExitCode {
         // Asked for first: a signal during the start must stop what has been started.
         let mut stop = match Stop::new() {
             Ok(stop) => stop,
@@ -140,17 +162,20 @@ impl Up {
             }
         };
         let mut clusters = Vec::new();
-        let started = first(self.start_all(world, &mut clusters), stop.asked()).await;
-        let mut status = match started {
-            First::Left(0) => {
+        let started = async {
+            self.start_all(world, file, &mut clusters).await?;
+            prepare_all(file, &clusters).await
+        };
+        let mut status = match first(started, stop.asked()).await {
+            First::Left(Ok(prepared)) => {
                 if self.json {
-                    say!("{}", describe_json(&clusters));
+                    say!("{}", describe_json(&clusters, &prepared));
                 } else {
-                    say!("{}", describe(&clusters).trim_end());
+                    say!("{}", describe(&clusters, &prepared).trim_end());
                 }
                 watch(&clusters, &mut stop).await
             }
-            First::Left(status) => status,
+            First::Left(Err(status)) => status,
             First::Right(()) => 0,
         };
         match first(stop_all(clusters), stop.asked()).await {
@@ -164,31 +189,40 @@ impl Up {
         ExitCode::from(status)
     }
 
-    async fn start_all(&self, world: &LiveWorld, clusters: &mut Vec<LiveCluster>) -> u8 {
-        let specs =
-            match (0..self.clusters).map(|number| self.spec(number)).collect::<Result<Vec<_>, _>>()
-            {
-                Ok(specs) => specs,
-                Err(error) => {
-                    eprintln!("{error}");
-                    return WRONG;
-                }
-            };
+    async fn start_all(
+        &self,
+        world: &LiveWorld,
+        file: Option<&File>,
+        clusters: &mut Vec<LiveCluster>,
+    ) -> Result<(), u8> {
+        let wrong = |why: String| {
+            eprintln!("{why}");
+            WRONG
+        };
+        let specs = match file {
+            Some(file) => file.specs(self.dir.as_deref(), &self.settings),
+            None => (0..self.clusters)
+                .map(|number| self.spec(number))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| wrong(error.to_string()))?,
+        };
         // All of them before the first starts: a line that is wrong starts nothing.
         if let Some(error) = specs.iter().find_map(|spec| spec.check().err()) {
-            eprintln!("{error}");
-            return WRONG;
+            return Err(wrong(error.to_string()));
         }
         for spec in specs {
             match LiveCluster::start(world, spec).await {
                 Ok(cluster) => clusters.push(cluster),
                 Err(error) => {
-                    eprintln!("{error}");
-                    return if matches!(error, UpError::NotReady { .. }) { BROKEN } else { WRONG };
+                    let status = wrong(error.to_string());
+                    return Err(match error {
+                        UpError::NotReady { .. } => BROKEN,
+                        _ => status,
+                    });
                 }
             }
         }
-        0
+        Ok(())
     }
 
     /// The cluster of this number: what the folder holds, where the command line does not say otherwise.
@@ -224,6 +258,24 @@ impl Up {
     }
 }
 
+/// Brings what a file says to clusters that are ready. All of them, since one may ask another.
+async fn prepare_all(file: Option<&File>, clusters: &[LiveCluster]) -> Result<Vec<Prepared>, u8> {
+    let mut all = Vec::new();
+    for cluster in clusters {
+        let prepared = match file {
+            Some(file) => file.prepare(cluster).await,
+            None => Ok(Prepared::default()),
+        };
+        let prepared = prepared.map_err(|(why, is_wrong)| {
+            eprintln!("{why}");
+            if is_wrong { WRONG } else { BROKEN }
+        })?;
+        prepared.notes.iter().for_each(|note| eprintln!("{note}"));
+        all.push(prepared);
+    }
+    Ok(all)
+}
+
 /// Waits for a signal, and tells of nodes that stop by themselves meanwhile.
 async fn watch(clusters: &[LiveCluster], stop: &mut Stop) -> u8 {
     let mut told = Vec::new();
@@ -257,9 +309,9 @@ async fn stop_all(clusters: Vec<LiveCluster>) -> u8 {
     status
 }
 
-fn describe(clusters: &[LiveCluster]) -> String {
+fn describe(clusters: &[LiveCluster], prepared: &[Prepared]) -> String {
     let mut text = String::new();
-    for cluster in clusters {
+    for (cluster, prepared) in clusters.iter().zip(prepared) {
         let spec = cluster.spec();
         let folder = cluster.folder().display();
         let fate = if spec.folder.is_some() { "kept" } else { "removed on stop" };
@@ -272,6 +324,9 @@ fn describe(clusters: &[LiveCluster]) -> String {
             let name = node.to_string();
             text += &format!("  {name:<10} SCSP http://{scsp}  management http://{management}");
             text += &format!("  {} {volumes} of {size}\n", spec.volumes_per_node);
+        }
+        for feed in &prepared.feeds {
+            text += &format!("  {feed}\n");
         }
     }
     if let Some((cluster, node)) =
@@ -287,8 +342,8 @@ fn describe(clusters: &[LiveCluster]) -> String {
     text + "Ctrl-C stops.\n"
 }
 
-fn describe_json(clusters: &[LiveCluster]) -> serde_json::Value {
-    let cluster = |cluster: &LiveCluster| {
+fn describe_json(clusters: &[LiveCluster], prepared: &[Prepared]) -> serde_json::Value {
+    let cluster = |(cluster, prepared): (&LiveCluster, &Prepared)| {
         let spec = cluster.spec();
         let node = |node| {
             let (scsp, management) = (cluster.scsp(&node), cluster.management(&node));
@@ -304,9 +359,10 @@ fn describe_json(clusters: &[LiveCluster]) -> serde_json::Value {
             "temporary": spec.folder.is_none(),
             "group": spec.group().to_string(),
             "nodes": cluster.nodes().into_iter().map(node).collect::<Vec<_>>(),
+            "feeds": prepared.feeds,
         })
     };
-    serde_json::json!({ "clusters": clusters.iter().map(cluster).collect::<Vec<_>>() })
+    serde_json::json!({ "clusters": clusters.iter().zip(prepared).map(cluster).collect::<Vec<_>>() })
 }
 
 /// Which of two futures completed first.
@@ -368,7 +424,7 @@ mod tests {
         let words = ["swarm-sim", "up"].into_iter().chain(line.split_whitespace());
         match Line::try_parse_from(words)?.command {
             Command::Up(up) => Ok(up),
-            Command::Feed { .. } => unreachable!("the line says up"),
+            Command::Feed(_) => unreachable!("the line says up"),
         }
     }
 
@@ -419,7 +475,13 @@ mod tests {
         let spec = spec("--set cluster.enforceTenancy=True --set disk.obsoleteTimeout=60", 0);
         assert_eq!(spec.settings["cluster.enforceTenancy"], "True");
         assert_eq!(spec.settings.len(), 2);
-        for wrong in ["--set nothing", "--size huge", "--clusters 0", "--address localhost"] {
+        for wrong in [
+            "--set nothing",
+            "--size huge",
+            "--clusters 0",
+            "--address localhost",
+            "f.toml --nodes 4",
+        ] {
             assert!(up(wrong).is_err(), "{wrong}");
         }
     }

@@ -79,7 +79,7 @@ Scenarios are named by their files in scenarios/, or given as paths of files. Wh
 that of the folder in SWARM_SIM_WORKSPACE is meant; `cargo xtask` sets it to the root of its workspace.";
 
 /// The scenarios that names stand for: those of the current folder, else of the project that [`WORKSPACE`] names.
-fn catalogue() -> Catalogue {
+pub(crate) fn catalogue() -> Catalogue {
     let here = Catalogue::default();
     match std::env::var_os(WORKSPACE) {
         Some(root) if !here.is_there() => Catalogue::of(root),

@@ -41,7 +41,7 @@ enum Command {
     /// Start a live cluster and look after it.
     #[command(disable_help_flag = true)]
     Cluster(HandedOn),
-    /// Measure: `bench sim`, `bench health`, `bench feeds`.
+    /// Measure: `bench sim`, `bench health`, `bench feeds`, `bench live-feeds`.
     #[command(disable_help_flag = true)]
     Bench(HandedOn),
     /// Run all tests, optimised and with every assertion; further arguments go to `cargo test`.

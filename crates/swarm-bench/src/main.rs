@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo xtask bench sim`, `bench health` and `bench feeds`.
+//! Benchmarks: `cargo xtask bench sim`, `bench health`, `bench feeds` and `bench live-feeds`.
 //!
 //! Owns what is measured and the targets; the product measures nothing of itself. Wall time on a shared machine says
 //! little, so what can be is a ratio between two sides of one run, and each figure is the median or the best of several
@@ -14,6 +14,7 @@ mod codec;
 mod feeds;
 mod healing;
 mod kernel;
+mod live;
 mod report;
 mod rounds;
 mod worlds;
@@ -45,6 +46,8 @@ enum Command {
     Health(Wanted),
     /// What feeds cost: a backlog, SENDs.
     Feeds(Wanted),
+    /// What a feed does on real sockets and files.
+    LiveFeeds(Wanted),
 }
 
 #[derive(clap::Args)]
@@ -90,11 +93,14 @@ const FEEDS: &[Group] = &[
     (&[feeds::SEND_MEDIAN, feeds::SEND_WORST, feeds::SEND_REST], feeds::send),
 ];
 
+const LIVE_FEEDS: &[Group] = &[(&[live::RATIO], live::feeds)];
+
 fn main() -> ExitCode {
     let run = match Cli::parse().command {
         Command::Sim(wanted) => wanted.run(SIM),
         Command::Health(wanted) => wanted.run(HEALTH),
         Command::Feeds(wanted) => wanted.run(FEEDS),
+        Command::LiveFeeds(wanted) => wanted.run(LIVE_FEEDS),
     };
     match run {
         Ok(code) => code,

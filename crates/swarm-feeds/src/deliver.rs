@@ -300,7 +300,7 @@ impl Feeds {
             // What is known of the newest may not be noted where an older version is.
             Ended::Known(slot) | Ended::Adopted(slot) => {
                 self.adopt_slot(state, look, slot);
-                return final_end(Verdict::of(&slot));
+                return final_end(Verdict::on(&look.filed, &slot, &job.feed.definition));
             }
             Ended::Settled(settled) => settled,
             Ended::Delivered(delivery) if self.skips(delivery) => Settled::Done,
@@ -331,7 +331,8 @@ impl Feeds {
         };
         let slot = self.note(state, look, of, settled);
         let slot = slot.or_else(|| look.filed.slots.get(of.0, of.1).copied());
-        let verdict = slot.as_ref().map(Verdict::of);
+        let on = |slot| Verdict::on(&look.filed, slot, &job.feed.definition);
+        let verdict = slot.as_ref().map(on);
         let again = match settled {
             Settled::Failed { wait, .. } => Some(now + wait),
             Settled::NotBlamed => Some(now + retry_wait),

@@ -201,13 +201,16 @@ impl Hosts {
         SocketAddr::new(ip, self.definition.port)
     }
 
-    /// Asks one host after the other who it is, until one is the cluster meant.
+    /// Asks one host after the other who it is, until one is the cluster meant. Credentials that one refuses are not tried at the
+    /// others: too many wrong ones lock an account. The next greeting begins with another host.
     pub(crate) async fn greet(&self) -> Result<(), TargetTrouble> {
         for host in self.to_try(true) {
             // Somebody wants to know how it is now.
             lock(&host.state).greeted = None;
-            if self.greet_host(host).await.is_ok() {
-                return Ok(());
+            match self.greet_host(host).await {
+                Ok(_) => return Ok(()),
+                Err(trouble @ TargetTrouble::Auth(_)) => return Err(trouble),
+                Err(_) => {}
             }
         }
         Err(self.why())

@@ -9,9 +9,11 @@ use swarm_types::{FeedId, FeedOutcome, FeedSlot, Instant, Stamp, StreamId, Times
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use crate::definition::Definition;
+use crate::home::Filed;
 use crate::lanes::{Lane, Load, Offer};
 use crate::line::Line;
-use crate::service::{Feeds, State};
+use crate::service::{Feeds, Look, State};
 
 /// Most that wait at once, each for one feed: 256 requests for all eight.
 pub(crate) const WAITERS_MAX: usize = 2_048;
@@ -100,6 +102,17 @@ impl Verdict {
         match slot.outcome {
             FeedOutcome::Unqualified => Self::OutOfScope,
             _ => Self::Shown(Shown { status: slot.status, at: Some(slot.at) }),
+        }
+    }
+
+    /// The verdict that a slot gives on what is filed of its stream. Where deletes are not carried over, nothing is left to be
+    /// done with what was deleted before it was sent; but whoever asked for it is not told that the target has it.
+    pub(crate) fn on(filed: &Filed, slot: &FeedSlot, definition: &Definition) -> Self {
+        match slot.outcome {
+            FeedOutcome::Success if filed.is_tombstone() && !definition.propagate_deletes => {
+                Self::StreamGone
+            }
+            _ => Self::of(slot),
         }
     }
 
@@ -249,14 +262,16 @@ impl Feeds {
         let mut left = 0;
         for feed in &order.feeds {
             let Some(line) = lines.get_mut(feed) else { continue };
-            let slot = look.as_ref().and_then(|look| look.filed.slots.get(*feed, line.mark));
-            match slot {
-                _ if look.is_none() => done.push((*feed, Verdict::StreamGone)),
+            let Some(Look { filed, .. }) = &look else {
+                done.push((*feed, Verdict::StreamGone));
+                continue;
+            };
+            match filed.slots.get(*feed, line.mark) {
                 Some(slot) if slot.outcome == FeedOutcome::Unqualified => {
                     done.push((*feed, Verdict::OutOfScope));
                 }
                 Some(slot) if slot.outcome.is_final() && !order.force => {
-                    done.push((*feed, Verdict::of(slot)));
+                    done.push((*feed, Verdict::on(filed, slot, &line.feed.definition)));
                 }
                 _ if line.feed.definition.paused && !order.wait_while_paused => {
                     done.push((*feed, Verdict::Paused));

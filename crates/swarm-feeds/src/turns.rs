@@ -71,7 +71,8 @@ impl Feeds {
         line.rate.count(1, now);
         line.lanes.forget(id, stamp);
         if sends.wants(slot.feed, id) == Some(false) {
-            sends.settle(slot.feed, id, stamp, Verdict::of(&slot));
+            let verdict = Verdict::on(&look.filed, &slot, &line.feed.definition);
+            sends.settle(slot.feed, id, stamp, verdict);
         }
     }
 

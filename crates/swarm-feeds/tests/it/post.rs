@@ -443,6 +443,23 @@ fn who_wants_a_signature_gets_one_and_who_takes_none_is_told_apart() {
 }
 
 #[test]
+fn credentials_that_one_host_refuses_are_not_tried_at_the_next_and_a_slip_at_one_heals() {
+    // Too many wrong passwords lock an account.
+    let closed: Script = |_| say(401);
+    tell(&["10.2.0.1", "10.2.0.2"], closed, async |setup: Setup| {
+        for greetings in 1..=2 {
+            assert_eq!(setup.target.greet().await, Err(TargetTrouble::Auth(401)));
+            assert_eq!(setup.verbs().len(), greetings, "one of the target hears of it each time");
+        }
+    });
+    let one_is_closed: Script = |heard| if heard.host == 0 { say(401) } else { welcome() };
+    tell(&["10.2.0.1", "10.2.0.2"], one_is_closed, async |setup: Setup| {
+        let greetings = [setup.target.greet().await, setup.target.greet().await];
+        assert!(greetings.contains(&Ok(())), "{greetings:?}");
+    });
+}
+
+#[test]
 fn a_redirect_within_the_target_is_followed() {
     let script: Script = |heard| match (heard.verb.as_str(), heard.host) {
         ("GET", _) => welcome(),

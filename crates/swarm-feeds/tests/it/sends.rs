@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use swarm_feeds::backoff::ObjectTrouble;
 use swarm_feeds::blockade::TargetTrouble;
+use swarm_feeds::definition::RawFeed;
 use swarm_feeds::result::Delivery;
 use swarm_feeds::{SendOrder, SendRefused, SendTicket, Verdict};
 use swarm_types::{Etag, FeedId, Stamp};
 
 use crate::kit::{
     Asked, HOUR, MINUTE, Mood, Plan, SECOND, Town, alias, named, object, of_domains, stamp, stream,
-    to,
+    to, tombstone,
 };
 
 fn order(nth: u32) -> SendOrder {
@@ -124,6 +125,33 @@ fn a_blocked_feed_gets_exactly_one_attempt_and_its_code() {
             town.west().set_mood(Mood::Fine(SECOND / 100));
             assert_eq!(status(&town, &order(nth), 10 * SECOND).await, Some(0), "it may succeed");
             town.rest(20 * MINUTE).await;
+        }
+    });
+}
+
+#[test]
+fn what_is_deleted_before_it_is_sent_is_not_said_to_be_there_where_deletes_are_not_carried() {
+    Plan::of(1).run(|town| async move {
+        for (nth, propagates, told) in [(0, false, 404), (1, true, 0)] {
+            let west = town.create(RawFeed {
+                name: Some(format!("west {nth}")),
+                propagate_deletes: Some(propagates),
+                ..to("west")
+            });
+            town.rest(MINUTE).await;
+            town.change(|table, author| table.pause(west, true, author).unwrap());
+            town.write(&[1], &object(stream(nth), stamp(1_000)));
+            let order = SendOrder { feeds: vec![west], ..order(nth) };
+            let mut waits = town.feeds(1).send(&order).unwrap();
+            town.write(&[1], &tombstone(stream(nth), stamp(2_000)));
+            town.change(|table, author| table.pause(west, false, author).unwrap());
+            let verdict = verdict(&town, &mut waits, MINUTE).await.and_then(Verdict::status);
+            assert_eq!(verdict, Some(told), "propagates: {propagates}");
+            assert_eq!(status(&town, &order, SECOND).await, Some(told), "nor later");
+            let there = town.west().holds(stream(nth));
+            assert_eq!(there, propagates.then_some((stamp(2_000), true)));
+            town.change(|table, author| table.delete(west, author).unwrap());
+            town.rest(MINUTE).await;
         }
     });
 }

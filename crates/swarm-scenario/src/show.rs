@@ -33,7 +33,8 @@ pub fn show_scenario(scenario: &Scenario) -> Vec<String> {
     lines.extend(scenario.links.iter().map(|(name, spec)| link(name, spec)));
     lines.extend(scenario.feeds.iter().map(feed));
     let contexts = scenario.domains.iter().chain(&scenario.buckets);
-    let contexts: Vec<&str> = contexts.map(|context| context.path.as_str()).collect();
+    let mut contexts: Vec<&str> = contexts.map(|context| context.path.as_str()).collect();
+    contexts.dedup();
     if !contexts.is_empty() {
         lines.push(format!("  contexts: {}", contexts.join(", ")));
     }

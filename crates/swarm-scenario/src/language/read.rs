@@ -434,9 +434,12 @@ impl<'v> File<'v> {
                 }
             }
             let headers = header_map(self.reader, &table);
-            if let Some(on) = cluster_of(self.reader, names, &table, "on") {
-                contexts.push(Context { path: path.value, on, headers });
-            }
+            let other = |text: At<String>| known_cluster(self.reader, names, text);
+            let others = table.texts("also_on").unwrap_or_default().into_iter().filter_map(other);
+            let on: Vec<String> =
+                cluster_of(self.reader, names, &table, "on").into_iter().chain(others).collect();
+            let of = |on| Context { path: path.value.clone(), on, headers: headers.clone() };
+            contexts.extend(on.into_iter().map(of));
         }
         contexts
     }
@@ -633,16 +636,16 @@ fn cluster_of(reader: &Reader<'_>, names: &Names, table: &Table<'_>, key: &str) 
         }
         return only;
     };
-    if !names.clusters.contains_key(&text.value) {
-        reader.unknown(
-            &text.span,
-            "cluster",
-            &text.value,
-            names.clusters.keys().map(String::as_str),
-        );
-        return None;
+    known_cluster(reader, names, text)
+}
+
+fn known_cluster(reader: &Reader<'_>, names: &Names, text: At<String>) -> Option<String> {
+    if names.clusters.contains_key(&text.value) {
+        return Some(text.value);
     }
-    Some(text.value)
+    let known = names.clusters.keys().map(String::as_str);
+    reader.unknown(&text.span, "cluster", &text.value, known);
+    None
 }
 
 fn header_map(reader: &Reader<'_>, table: &Table<'_>) -> BTreeMap<String, String> {

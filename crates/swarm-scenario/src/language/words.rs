@@ -132,6 +132,7 @@ pub const LINK: &[Word] = &[
 /// A domain or a bucket.
 pub const CONTEXT: &[Word] = &[
     word("on", Takes::Cluster, "the cluster that has it").or("the only one"),
+    word("also_on", Takes::Texts, "clusters in which another one of this name is made").or("none"),
     word("headers", Takes::Headers, "of its creation").or("none"),
 ];
 /// A workload.

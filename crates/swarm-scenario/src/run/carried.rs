@@ -12,7 +12,7 @@ use std::time::Duration;
 use swarm_cluster::{DiskRef, Image, NodeRef, World};
 use swarm_types::{Instant, Stamp};
 
-use super::{Run, fed, lock};
+use super::{Run, fed, feeds, lock};
 use crate::language::domains::Domains;
 use crate::language::model::{Feed, Percentile, Scenario};
 use crate::ledger::{Act, Ledger, ObjectNumber};
@@ -238,6 +238,25 @@ impl Carried {
         }
     }
 
+    /// A feed carries something else from now on. What it does not select any more is not waited for.
+    pub(crate) fn redefined(
+        &mut self,
+        ledger: &Ledger,
+        feed: &str,
+        (domains, propagates): (Domains, bool),
+    ) {
+        let Some(line) = self.feeds.iter_mut().find(|line| line.name == feed) else { return };
+        (line.domains, line.propagates) = (domains, propagates);
+        let is_wanted = |item: &Item| {
+            let is_delete = matches!(item.what, What::Delete(_));
+            let selected = line.domains.select(ledger.domain(item.object));
+            item.arrived.is_some() || (selected && (propagates || !is_delete))
+        };
+        line.items.retain(is_wanted);
+        let numbered = line.items.iter().enumerate();
+        line.open = numbered.filter_map(|(n, item)| item.arrived.is_none().then_some(n)).collect();
+    }
+
     fn look(&mut self, run: &Run, at: Instant) {
         // What a source claims was so before it said so: the targets are read after it.
         let sources: BTreeSet<&String> = self.feeds.iter().map(|line| &line.from).collect();
@@ -325,6 +344,13 @@ pub(crate) fn note(run: &Run, object: ObjectNumber, entry: usize) {
         let ledger = lock(&run.ledger);
         lock(&run.carried).acknowledged(&ledger, object, entry);
     }
+}
+
+/// The definition of a feed was changed just now.
+pub(crate) fn redefined(run: &Run, feed: &Feed) {
+    let now = (feeds::domains(run, feed), feeds::propagates(run, feed));
+    let ledger = lock(&run.ledger);
+    lock(&run.carried).redefined(&ledger, &feed.name, now);
 }
 
 /// Looks once, and judges what disks claim.
@@ -423,6 +449,38 @@ mod tests {
         assert_eq!((carried.backlog("to-dr"), carried.oldest("to-dr")), (1, Some(at(1))));
         assert_eq!(carried.drained_after("to-dr", at(1)), None);
         assert_eq!(carried.drained_after("to-dr", at(0)), Some(secs(0)), "nothing was to come");
+    }
+
+    #[test]
+    fn what_a_feed_selects_no_more_is_not_waited_for_and_what_has_come_counts_on() {
+        let mut ledger = Ledger::new(1);
+        for path in ["a.example/b/1", "c.example/b/1"] {
+            ledger.named("main", path, || crate::ledger::Object::new(path, "main", None));
+        }
+        let of = |object: u32, version| Item {
+            object: ObjectNumber(object),
+            at: at(1),
+            what: What::Write(stamp(version)),
+            wanted: None,
+            arrived: None,
+        };
+        let mut line = line(Vec::new());
+        line.items = vec![of(0, 10), of(1, 20), of(1, 30)];
+        line.items.push(Item { what: What::Delete(BTreeSet::new()), ..of(0, 40) });
+        line.open = (0..4).collect();
+        let source = journals(&[(1, 10, false), (2, 20, false), (3, 30, false)]);
+        line.look(&source, &journals(&[(2, 20, false)]), at(3));
+        let mut carried = Carried { feeds: vec![line], clusters: BTreeMap::new() };
+        let some = Domains {
+            include: Some(vec![crate::language::domains::Entry::new("a.example").expect("one")]),
+            ..Domains::default()
+        };
+        carried.redefined(&ledger, "to-dr", (some, false));
+        let delays = carried.delays("to-dr", |_| true);
+        assert_eq!(delays, Delays(vec![Some(secs(2)), None]), "one has come, and one is selected");
+        assert_eq!((carried.backlog("to-dr"), carried.oldest("to-dr")), (1, Some(at(1))));
+        carried.redefined(&ledger, "to-dr", (Domains::default(), true));
+        assert_eq!(carried.delays("to-dr", |_| true).len(), 2, "of what was before, nothing new");
     }
 
     #[test]

@@ -52,8 +52,8 @@ fn gather(run: &Run, cluster: &str) -> Cluster {
     Cluster { disks, side, is_unread }
 }
 
-/// Everything that is wrong with what the feeds of a run have carried.
-fn look(run: &Run) -> Vec<(String, Finding)> {
+/// Everything that is wrong with what the feeds of a run have carried, but those that lead nowhere.
+fn look(run: &Run, dead: &BTreeSet<&str>) -> Vec<(String, Finding)> {
     let mut found = Vec::new();
     let mut clusters: BTreeMap<&str, Cluster> = BTreeMap::new();
     for feed in &run.scenario.feeds {
@@ -61,7 +61,8 @@ fn look(run: &Run) -> Vec<(String, Finding)> {
             clusters.entry(cluster).or_insert_with(|| gather(run, cluster));
         }
     }
-    for feed in run.scenario.feeds.iter().filter(|feed| feeds::works(run, feed)) {
+    let works = |feed: &&Feed| feeds::works(run, feed) && !dead.contains(feed.name.as_str());
+    for feed in run.scenario.feeds.iter().filter(works) {
         let Some(to) = &feed.to else { continue };
         let (source, target) = (&clusters[feed.from.as_str()], &clusters[to.as_str()]);
         let domains = feeds::domains(run, feed);
@@ -72,12 +73,11 @@ fn look(run: &Run) -> Vec<(String, Finding)> {
         let findings = fed::judge(&line, &source.side, &target.side, excused);
         found.extend(findings.into_iter().map(|finding| (feed.from.clone(), finding)));
     }
-    let targets: BTreeSet<&String> =
-        run.scenario.feeds.iter().filter_map(|feed| feed.to.as_ref()).collect();
-    for cluster in targets {
+    // Also where no feed of the file leads: a wrong address must not be given anything.
+    for cluster in run.scenario.clusters.keys() {
+        let held = clusters.entry(cluster).or_insert_with(|| gather(run, cluster));
         let ever = feeds::ever_selected(run, cluster);
-        let strays =
-            fed::strays(&clusters[cluster.as_str()].side, &ever.iter().collect::<Vec<_>>());
+        let strays = fed::strays(&held.side, &ever.iter().collect::<Vec<_>>());
         found.extend(strays.into_iter().map(|finding| (cluster.clone(), finding)));
     }
     found
@@ -103,13 +103,19 @@ pub(crate) async fn judge(run: &Arc<Run>) {
     if run.scenario.feeds.is_empty() {
         return;
     }
-    let mut found = look(run);
+    let mut dead = BTreeSet::new();
+    let mut found = look(run, &dead);
     for _ in 1..LOOKS_MAX {
         if found.is_empty() {
             break;
         }
+        for feed in &run.scenario.feeds {
+            if feeds::is_dead_end(run, feed).await {
+                dead.insert(feed.name.as_str());
+            }
+        }
         run.env().sleep(LOOK_EVERY).await;
-        found = look(run);
+        found = look(run, &dead);
     }
     for (cluster, finding) in found {
         let stamps = BTreeSet::from([finding.stamp]);

@@ -13,7 +13,7 @@ use swarm_cluster::{Life, NodeRef};
 
 use super::manage::{ask, note, spokesman};
 use super::watch::{self, FeedStatus, LOOK_EVERY};
-use super::{Run, faults, lock};
+use super::{Run, carried, faults, lock};
 use crate::definition::{definition, given, spelt_out};
 use crate::language::domains::Domains;
 use crate::language::model::{Event, Feed, FeedFields, FeedVerb};
@@ -35,6 +35,8 @@ pub(crate) struct Known {
     ever: Vec<Domains>,
     /// A step has sent it elsewhere.
     is_elsewhere: bool,
+    /// The names that steps have given its target.
+    named: BTreeSet<String>,
 }
 
 /// What a cluster tells of a feed.
@@ -73,8 +75,11 @@ pub(crate) fn with_number<'a>(run: &'a Run, cluster: &str, number: u32) -> Optio
 /// The domains that feeds to a cluster have ever selected.
 pub(crate) fn ever_selected(run: &Run, cluster: &str) -> Vec<Domains> {
     let feeds = lock(&run.feeds);
-    let to = run.scenario.feeds.iter().filter(|feed| feed.to.as_deref() == Some(cluster));
-    to.filter_map(|feed| feeds.get(&feed.name)).flat_map(|known| known.ever.clone()).collect()
+    let known = run.scenario.feeds.iter().filter_map(|feed| Some((feed, feeds.get(&feed.name)?)));
+    let to = known.filter(|(feed, known)| {
+        feed.to.as_deref() == Some(cluster) || known.named.contains(cluster)
+    });
+    to.flat_map(|(_, known)| known.ever.clone()).collect()
 }
 
 /// The domains that a feed selects now.
@@ -173,6 +178,7 @@ pub(crate) async fn undo(run: &Run, step: usize, line: usize, verb: &FeedVerb, n
             {
                 known.fields = feed.fields.clone();
             }
+            carried::redefined(run, feed);
             note(run, step, answered);
         }
         FeedVerb::Resume | FeedVerb::Restart | FeedVerb::Delete => {}
@@ -198,8 +204,7 @@ async fn order(run: &Run, step: usize, line: usize, verb: &FeedVerb, name: &str)
     };
     if answered.is_ok() {
         faults::changed(run, line, 1);
-        let mut feeds = lock(&run.feeds);
-        if let Some(known) = feeds.get_mut(name) {
+        if let Some(known) = lock(&run.feeds).get_mut(name) {
             match verb {
                 FeedVerb::Pause => known.is_paused = true,
                 FeedVerb::Resume => known.is_paused = false,
@@ -207,10 +212,17 @@ async fn order(run: &Run, step: usize, line: usize, verb: &FeedVerb, name: &str)
                 FeedVerb::Edit(fields) => {
                     known.fields = changed(&known.fields, fields);
                     known.ever.extend(fields.domains.clone());
-                    known.is_elsewhere |= fields.hosts.is_some() || fields.cluster_name.is_some();
+                    // At addresses of a cluster that has another name, nobody takes anything.
+                    let (now, first) = (&known.fields, &feed(run, name).fields);
+                    known.is_elsewhere |=
+                        now.hosts != first.hosts && now.cluster_name != first.cluster_name;
+                    known.named.extend(fields.cluster_name.clone());
                 }
                 FeedVerb::Create | FeedVerb::Restart => {}
             }
+        }
+        if matches!(verb, FeedVerb::Edit(_)) {
+            carried::redefined(run, feed(run, name));
         }
     }
     note(run, step, answered);
@@ -319,15 +331,31 @@ pub(crate) async fn tell_when_drained(run: Arc<Run>, name: String) {
     run.board.fire(Event::Drained(name), run.now());
 }
 
-/// Looks whether the feeds of a cluster have come to rest: those that steps have paused or deleted do rest.
+/// Whether nothing can come to the target of a feed any more: all its nodes say that no volume of theirs takes anything.
+pub(crate) async fn is_dead_end(run: &Run, feed: &Feed) -> bool {
+    let Some(to) = &feed.to else { return false };
+    for node in run.world.nodes(to) {
+        if watch::status(run, &node).await.is_ok_and(|status| !status.takes()) {
+            continue;
+        }
+        return false;
+    }
+    true
+}
+
+/// Looks whether the feeds of a cluster have come to rest: those that steps have paused or deleted do rest, and those that
+/// lead nowhere can do no more.
 ///
 /// # Errors
 /// What is left to be done, in a sentence.
 pub(crate) async fn at_rest(run: &Run, cluster: &str) -> Result<(), String> {
     let of_cluster = run.scenario.feeds.iter().filter(|feed| feed.from == cluster);
     for feed in of_cluster {
-        if works(run, feed) {
-            drained(run, &feed.name).await?;
+        if works(run, feed)
+            && let Err(why) = drained(run, &feed.name).await
+            && !is_dead_end(run, feed).await
+        {
+            return Err(why);
         }
     }
     Ok(())

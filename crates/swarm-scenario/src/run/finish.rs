@@ -30,12 +30,14 @@ pub(crate) async fn come_to_rest(run: &Arc<Run>) -> Result<(), String> {
     let mut clusters: Vec<(String, Rest)> =
         run.scenario.clusters.keys().map(|cluster| (cluster.clone(), Rest::default())).collect();
     loop {
-        let mut rested = true;
+        let mut restless = None;
         for (cluster, rest) in &mut clusters {
-            let quiet = rest.look(run, cluster).await;
-            *lock(&run.restless) = (!quiet).then(|| format!("{cluster}: {}", rest.why_not));
-            rested &= quiet;
+            if !rest.look(run, cluster).await {
+                restless = Some(format!("{cluster}: {}", rest.why_not));
+            }
         }
+        let rested = restless.is_none();
+        *lock(&run.restless) = restless;
         if rested {
             // Whoever is at rest has no trouble any more: from here on nothing is excused.
             let was_open = lock(&run.reach).all_over(run.now());

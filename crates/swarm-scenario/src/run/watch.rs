@@ -101,6 +101,11 @@ impl Status {
             && self.volumes.iter().all(|volume| leaves(volume) || volume.state == "unavailable")
     }
 
+    /// True if some volume here takes what is new.
+    pub(crate) fn takes(&self) -> bool {
+        self.volumes.iter().any(|volume| volume.state == "ok")
+    }
+
     /// The state in which this node knows the one with this id.
     pub(crate) fn state_of(&self, id: &str) -> Option<&str> {
         self.members.iter().find(|member| member.node == id).map(|member| member.state.as_str())

@@ -184,6 +184,15 @@ fn a_feed_that_a_step_creates_is_not_there_from_the_start() {
 }
 
 #[test]
+fn a_domain_can_be_made_in_several_clusters_each_by_itself() {
+    let twice = "[domain.\"twice.example\"]\non = \"main\"\nalso_on = [\"dr\"]\n";
+    let scenario = accept(twice);
+    let twice_made = scenario.domains.iter().filter(|domain| domain.path == "twice.example");
+    let on: Vec<&str> = twice_made.map(|domain| domain.on.as_str()).collect();
+    assert_eq!(on, ["main", "dr"]);
+}
+
+#[test]
 fn names_can_be_those_of_another_workload() {
     let scenario = accept(
         "[workload.there]\non = \"dr\"\noperations = 9\nin = \"acme.example/scans\"\nkeys = { with = \"ingest\" }\n",

@@ -125,10 +125,14 @@ impl DamageLedger {
         self.destroyed.retain(|stamp, _| !copies.contains(stamp));
     }
 
-    /// True if a fault took the last record of a stream that was so new, or the last whole copy of that version.
-    pub(crate) fn took_last_of(&self, stream: &Id, stamp: Stamp) -> bool {
-        let last = |taken: &Taken| taken.last.get(stream).is_some_and(|last| *last >= stamp);
-        self.destroyed.contains_key(&stamp) || self.taken.iter().any(last)
+    /// True if a fault took the last record of a stream that was so new, or the last whole copy of that version, since then.
+    pub(crate) fn took_last_of(&self, stream: &Id, stamp: Stamp, since: Instant) -> bool {
+        let is_destroyed = self.destroyed.contains_key(&stamp);
+        let took = |taken: &Taken| {
+            taken.last.get(stream).is_some_and(|last| *last >= stamp)
+                || (is_destroyed && taken.copies.contains(&stamp))
+        };
+        self.taken.iter().any(|taken| taken.at >= since && took(taken))
     }
 
     /// True if a whole copy of what this acknowledged write left must be on some disk: faults have never left none, or
@@ -429,13 +433,19 @@ mod tests {
     fn the_last_of_a_stream_is_what_no_disk_has_so_new_any_more() {
         let mut ledger = DamageLedger::default();
         ledger.took(taken(5, 50, 0, false), BTreeMap::new());
-        assert!(!ledger.took_last_of(&STREAM, stamp(5)), "another disk has it");
+        assert!(!ledger.took_last_of(&STREAM, stamp(5), at(0)), "another disk has it");
         ledger.took(taken(5, 60, 1, true), BTreeMap::new());
-        assert!(ledger.took_last_of(&STREAM, stamp(5)) && ledger.took_last_of(&STREAM, stamp(4)));
-        assert!(!ledger.took_last_of(&STREAM, stamp(6)), "it never had that");
-        assert!(!ledger.took_last_of(&[6; 16], stamp(5)), "of other streams");
+        assert!(
+            ledger.took_last_of(&STREAM, stamp(5), at(0))
+                && ledger.took_last_of(&STREAM, stamp(4), at(0))
+        );
+        assert!(!ledger.took_last_of(&STREAM, stamp(6), at(0)), "it never had that");
+        assert!(!ledger.took_last_of(&[6; 16], stamp(5), at(0)), "of other streams");
         ledger.took(taken(9, 70, 2, false), none_left(9, 2));
-        assert!(ledger.took_last_of(&[6; 16], stamp(9)), "nothing whole is left of that version");
+        assert!(
+            ledger.took_last_of(&[6; 16], stamp(9), at(0)),
+            "nothing whole is left of that version"
+        );
     }
 
     #[test]

@@ -145,11 +145,7 @@ impl Run {
             .map(|env| Client::new(env.clone(), ClientOptions::default()))
             .collect();
         let management = Client::new(world.env().clone(), ClientOptions::default());
-        let workloads = scenario
-            .workloads
-            .iter()
-            .map(|workload| (workload.name.clone(), workload::State::new(workload)))
-            .collect();
+        let workloads = workload::states(&scenario.workloads);
         let mut ledger = Ledger::new(seed);
         ledger.set_joins(joins(&scenario));
         Self {

@@ -519,10 +519,10 @@ pub enum Subject {
         of: String,
         /// Its status.
         status: Option<u16>,
-        /// A header of it: name and value.
-        header: Option<(String, String)>,
-        /// A trailer of it: name and value.
-        trailer: Option<(String, String)>,
+        /// A header of it: name and what its value must be.
+        header: Option<(String, Is)>,
+        /// A trailer of it: likewise.
+        trailer: Option<(String, Is)>,
         /// A part of its body.
         body: Option<String>,
     },

@@ -187,7 +187,7 @@ pub const KEYS: &[Word] = &[
     word(
         "with",
         Takes::Name,
-        "the names are those of this workload, so that clients of two clusters meet",
+        "the names are those of this workload, so that clients of two clusters meet; those of the same cluster and bucket also know together what is there",
     )
     .or("its own"),
 ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use swarm_client::Request;
 use swarm_cluster::DiskFault;
-use swarm_types::Stamp;
+use swarm_types::{HeaderList, Instant, Stamp};
 
 use super::copies::{Disk, Known, NotRead};
 use super::watch::LOOK_EVERY;
@@ -68,8 +68,9 @@ fn look(run: &Run, dead: &BTreeSet<&str>) -> Vec<(String, Finding)> {
         let domains = feeds::domains(run, feed);
         let propagates = feeds::propagates(run, feed);
         let line = Line { name: &feed.name, domains: &domains, propagates };
+        let since = feeds::evaluated_since(run, feed);
         let excused =
-            |stream: &Id, stamp: Stamp| is_excused(run, to, (source, target), stream, stamp);
+            |stream: &Id, stamp: Stamp| is_excused(run, to, since, (source, target), stream, stamp);
         let findings = fed::judge(&line, &source.side, &target.side, excused);
         found.extend(findings.into_iter().map(|finding| (feed.from.clone(), finding)));
     }
@@ -83,18 +84,19 @@ fn look(run: &Run, dead: &BTreeSet<&str>) -> Vec<(String, Finding)> {
     found
 }
 
-/// Whether a fault explains that the target has not got a version of a stream: it took it there, or left nothing whole of it
-/// that could be sent.
+/// Whether a fault explains that the target has not got a version of a stream: it took it there, since the feed was last told to
+/// begin anew, or left nothing whole of it that could be sent.
 fn is_excused(
     run: &Run,
     to: &str,
+    since: Instant,
     (source, target): (&Cluster, &Cluster),
     stream: &Id,
     stamp: Stamp,
 ) -> bool {
     let wanted = BTreeSet::from([stamp]);
     target.is_unread
-        || lock(&run.reach).damage(to).took_last_of(stream, stamp)
+        || lock(&run.reach).damage(to).took_last_of(stream, stamp, since)
         || !source.disks.iter().any(|disk| disk.holds_whole(&wanted))
 }
 
@@ -124,21 +126,28 @@ pub(crate) async fn judge(run: &Arc<Run>) {
     }
 }
 
-/// Judges what a node has just said that feeds have carried of this version.
-pub(crate) fn judge_claims(run: &Run, object: ObjectNumber, done: &[u32], stamp: Stamp, by: &str) {
-    if done.is_empty() {
-        return;
-    }
+/// Judges what a node of a cluster has just said that feeds have carried, in an answer about some object.
+pub(crate) fn judge_answer(run: &Run, cluster: &str, answer: Answer<'_>, by: &str) {
+    let Answer { status: 200, headers, trailers } = answer else { return };
+    let done = [honest::done(headers), honest::done(trailers)].concat();
+    let Some(stamp) = wire::stamp(headers).filter(|_| !done.is_empty()) else { return };
     carried::look(run);
-    let cluster = lock(&run.ledger).object(object).cluster.clone();
-    let Some(stream) = lock(&run.carried).stream(&cluster, stamp) else { return };
+    let Some(stream) = lock(&run.carried).stream(cluster, stamp) else { return };
     for feed in done {
-        let claim = Claim { feed: *feed, stream, stamp };
-        if let Some(wrong) = false_claim(run, &cluster, claim) {
+        if let Some(wrong) = false_claim(run, cluster, Claim { feed, stream, stamp }) {
+            let (object, against) =
+                protection::object_of(run, cluster, &BTreeSet::from([stamp])).unzip();
             let what = format!("{by} says so of version {}: {wrong}", stamp.version);
-            run.violation(Invariant::Honest, Some(object), what, None);
+            run.violation(Invariant::Honest, object, what, against.flatten());
         }
     }
+}
+
+/// What a node has answered.
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) headers: &'a HeaderList,
+    pub(crate) trailers: &'a HeaderList,
 }
 
 /// What is wrong with a claim of a cluster; `None` if it is true, or nobody can tell.
@@ -220,7 +229,7 @@ async fn ask_about(run: &Run, object: ObjectNumber) {
         return;
     };
     drop(response.body.collect(BODY_MAX).await);
-    if let (200, Some(stamp)) = (response.status, wire::stamp(&response.headers)) {
-        judge_claims(run, object, &honest::done(&response.headers), stamp, "a verbose HEAD");
-    }
+    let (status, headers) = (response.status, &response.headers);
+    let answer = Answer { status, headers, trailers: &HeaderList::default() };
+    judge_answer(run, &cluster, answer, "a verbose HEAD");
 }

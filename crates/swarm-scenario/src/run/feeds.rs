@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use swarm_cluster::{Life, NodeRef};
+use swarm_types::Instant;
 
 use super::manage::{ask, note, spokesman};
 use super::watch::{self, FeedStatus, LOOK_EVERY};
@@ -37,6 +38,8 @@ pub(crate) struct Known {
     is_elsewhere: bool,
     /// The names that steps have given its target.
     named: BTreeSet<String>,
+    /// When it was last told to evaluate everything anew.
+    evaluated: Instant,
 }
 
 /// What a cluster tells of a feed.
@@ -93,6 +96,11 @@ pub(crate) fn propagates(run: &Run, feed: &Feed) -> bool {
     changed(&feed.fields, &known(run, &feed.name).fields).propagate_deletes.unwrap_or(true)
 }
 
+/// Since when a feed is to have evaluated everything that its source has.
+pub(crate) fn evaluated_since(run: &Run, feed: &Feed) -> Instant {
+    known(run, &feed.name).evaluated
+}
+
 fn known(run: &Run, name: &str) -> Known {
     lock(&run.feeds).get(name).cloned().unwrap_or_default()
 }
@@ -134,6 +142,7 @@ fn target(run: &Run, feed: &Feed) -> Vec<SocketAddr> {
 async fn define(run: &Run, feed: &Feed) -> Result<Value, String> {
     let definition = definition(feed, &target(run, feed));
     let node = spokesman(run, &feed.from).ok_or("the cluster has no node")?;
+    let sent = run.now();
     let answer =
         ask(run, &node, "POST", FEEDS.to_owned(), Some(&Value::Object(definition))).await?;
     let told: Told = serde_json::from_value(answer.clone()).unwrap_or_default();
@@ -146,7 +155,7 @@ async fn define(run: &Run, feed: &Feed) -> Result<Value, String> {
     let known = feeds.entry(feed.name.clone()).or_default();
     known.ever.push(feed.domains());
     known.numbers.insert(id);
-    (known.id, known.generation) = (Some(id), told.generation);
+    (known.id, known.generation, known.evaluated) = (Some(id), told.generation, sent);
     (known.fields, known.is_paused) = (fields, is_paused);
     Ok(answer)
 }
@@ -242,10 +251,13 @@ async fn send(
 ) -> Result<Value, String> {
     let id = known(run, name).id.ok_or_else(|| format!("the feed {name} is not defined"))?;
     let node = spokesman(run, &feed(run, name).from).ok_or("the cluster has no node")?;
+    let sent = run.now();
     let answer = ask(run, &node, method, format!("{FEEDS}/{id}{what}"), body).await?;
     let told: Told = serde_json::from_value(answer.clone()).unwrap_or_default();
-    if let Some(known) = lock(&run.feeds).get_mut(name) {
-        known.generation = known.generation.max(told.generation);
+    if let Some(known) = lock(&run.feeds).get_mut(name)
+        && told.generation > known.generation
+    {
+        (known.generation, known.evaluated) = (told.generation, sent);
     }
     Ok(answer)
 }

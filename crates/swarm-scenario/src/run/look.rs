@@ -333,7 +333,7 @@ fn answer(
     run: &Run,
     of: &str,
     status: Option<u16>,
-    [header, trailer]: [&Option<(String, String)>; 2],
+    [header, trailer]: [&Option<(String, Is)>; 2],
     body: Option<&str>,
 ) -> Verdict {
     let answers = lock(&run.answers);
@@ -356,9 +356,9 @@ fn answer(
     Ok("as expected".to_owned())
 }
 
-fn has_field(fields: &HeaderList, wanted: Option<&(String, String)>) -> Result<(), String> {
-    let Some((name, value)) = wanted else { return Ok(()) };
-    if fields.all(name).any(|field| field.text() == Some(value.as_str())) {
+fn has_field(fields: &HeaderList, wanted: Option<&(String, Is)>) -> Result<(), String> {
+    let Some((name, is)) = wanted else { return Ok(()) };
+    if fields.all(name).any(|field| field.text().is_some_and(|value| is.holds(value))) {
         return Ok(());
     }
     Err(format!("{name}: {}", fields.text(name).unwrap_or("(none)")))

@@ -15,7 +15,6 @@ use crate::body::BodySpec;
 use crate::language::model::{Request as Wanted, Retry, RetryOn, Via};
 use crate::ledger::legal::{Seen, Window};
 use crate::ledger::{Act, ObjectNumber, Outcome};
-use crate::oracle::honest;
 use crate::reach::NodeNumber;
 use crate::verdict::Invariant;
 use crate::wire::{self, Broken};
@@ -334,10 +333,7 @@ async fn send(run: &Arc<Run>, order: &Order, node: &NodeRef, wait: u64) -> Done 
         _ => {}
     }
     let trailers = trailers(&response);
-    if let (200, Some(stamp)) = (response.status, wire::stamp(&response.headers)) {
-        let done = [honest::done(&response.headers), honest::done(&trailers)].concat();
-        fed::judge_claims(run, order.object, &done, stamp, "a SEND");
-    }
+    judge_claims(run, &node.cluster, &response, &trailers);
     Done {
         ended: Ended::of_status(response.status),
         status: Some(response.status),
@@ -355,7 +351,8 @@ pub(crate) async fn plain(
     target: String,
     auth: Option<Auth>,
 ) -> Done {
-    let mut request = Request::new(run.world.scsp(node), wanted.method.clone(), target);
+    let mut request =
+        Request::new(run.world.scsp(node), wanted.method.clone(), target).patience(wanted.patience);
     request.auth = auth;
     for (name, value) in &wanted.headers {
         request = request.header(name.clone(), value.clone());
@@ -369,17 +366,24 @@ pub(crate) async fn plain(
     match sent {
         Ok(mut response) => {
             let body = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
-            let status = response.status;
+            let (status, trailers) = (response.status, trailers(&response));
+            judge_claims(run, &node.cluster, &response, &trailers);
             Done {
                 ended: Ended::of_status(status),
                 status: Some(status),
-                trailers: trailers(&response),
+                trailers,
                 headers: response.headers,
                 body,
             }
         }
         Err(error) => Done::broken(Broken::of(&error).how),
     }
+}
+
+/// Judges what an answer says that feeds have carried, whatever the request was.
+fn judge_claims(run: &Run, cluster: &str, response: &Response, trailers: &HeaderList) {
+    let (status, headers) = (response.status, &response.headers);
+    fed::judge_answer(run, cluster, fed::Answer { status, headers, trailers }, "an answer");
 }
 
 /// The trailers of an answer whose body has been read to its end.

@@ -188,23 +188,34 @@ fn facts(
     let lost = |entry: &&Entry| entry.write_stamp().is_some() && !damage.left_some(entry);
     // What a lost version took the place of was dropped for its sake.
     let lost = history.iter().filter(lost).filter_map(Entry::write_stamp).max();
+    let of_delete = |entry: &Entry| {
+        // What it lies above tells nothing of it.
+        let before =
+            history.iter().filter(|other| other.ended.is_some_and(|ended| ended <= entry.sent));
+        let below = before.filter_map(Entry::write_stamp).max();
+        let left = damage.buried(streams, below, entry.sent);
+        let facts = EntryFacts::of_delete(reach, entry, left);
+        let is_forgotten = left.is_forgotten && !facts.somewhere;
+        (facts, below.filter(|_| is_forgotten))
+    };
+    // What a delete took was dropped for its sake, and stays so when a fault has made it forgotten.
+    let deletes =
+        history.iter().filter(|entry| entry.act == Act::Delete && entry.is_acknowledged());
+    let forgotten = deletes.filter_map(|entry| of_delete(entry).1).max();
     let of = |entry: &Entry| match entry.act {
-        Act::Write { .. } => EntryFacts::of_write(reach, damage, entry, lost),
-        Act::Delete => {
-            // What it lies above tells nothing of it.
-            let before =
-                history.iter().filter(|other| other.ended.is_some_and(|ended| ended <= entry.sent));
-            let below = before.filter_map(Entry::write_stamp).max();
-            EntryFacts::of_delete(reach, entry, damage.buried(streams, below, entry.sent))
+        Act::Write { .. } => {
+            let stamp = entry.write_stamp();
+            let is_dropped = stamp < lost || stamp.is_some() && stamp <= forgotten;
+            EntryFacts::of_write(reach, damage, entry, is_dropped)
         }
+        Act::Delete => of_delete(entry).0,
     };
     history.iter().map(of).collect()
 }
 
 impl EntryFacts {
-    fn of_write(reach: &Reach, damage: &DamageLedger, entry: &Entry, lost: Option<Stamp>) -> Self {
+    fn of_write(reach: &Reach, damage: &DamageLedger, entry: &Entry, is_dropped: bool) -> Self {
         let view = View::by(reach, entry);
-        let is_dropped = entry.write_stamp() < lost;
         let somewhere = damage.left_some(entry) && !is_dropped;
         let holders: NodeSet = entry.holders().iter().copied().collect();
         let holders = if somewhere { holders.and(reach.intact(entry)) } else { NodeSet::default() };
@@ -325,6 +336,19 @@ mod tests {
         assert_eq!(story.judged(OLD()), Err(Illegal::Resurrected { delete: 1 }));
         story.take(3, 20, 40, true);
         assert_eq!(story.judged(OLD()), Ok(()), "nobody knows of it any more");
+    }
+
+    #[test]
+    fn what_a_forgotten_delete_took_nobody_need_have_any_more_and_an_older_version_may_be_seen() {
+        let mut story = Story::new();
+        story.write(1, 10, 1);
+        story.write(2, 20, 3);
+        assert_eq!(story.judged(OLD()), Err(Illegal::Stale { newer: 1 }));
+        story.delete(5);
+        story.take(0, 30, 10, false);
+        assert_eq!(story.judged(OLD()), Err(Illegal::Resurrected { delete: 2 }));
+        story.take(1, 30, 20, true);
+        assert_eq!(story.judged(OLD()), Ok(()), "a node that had never heard of the rest has it");
     }
 
     #[test]

@@ -26,10 +26,11 @@ pub(crate) enum Seen {
     Unclear(String),
 }
 
-/// Asks for every object of the cluster that was ever touched.
+/// Asks for every object of the cluster that was ever touched there, or may have come to it.
 pub(crate) async fn take(run: &Arc<Run>, cluster: &str) -> Snapshot {
     let all: Vec<ObjectNumber> = {
-        let ledger = lock(&run.ledger);
+        let mut ledger = lock(&run.ledger);
+        ledger.make_twins();
         let of_cluster = |number: &ObjectNumber| {
             let object = ledger.object(*number);
             object.cluster == cluster && object.target.is_some()

@@ -27,9 +27,6 @@ use crate::language::tell::listed;
 use crate::ledger::{Object, ObjectNumber};
 use crate::wire;
 
-/// A request of a scenario waits as long as a client's default.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// What the steps have done so far.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -634,7 +631,7 @@ async fn on_object(run: &Arc<Run>, step: &Step, wanted: &Request) -> Done {
         client: 0,
         first: run.first_node(&wanted.cluster, &wanted.via),
         retry: Retry::default(),
-        patience: PATIENCE,
+        patience: wanted.patience,
         auth: credentials(wanted),
         headers,
     };

@@ -25,7 +25,7 @@ const IN_FLIGHT_MAX: usize = 512;
 /// What a workload has done so far.
 #[derive(Debug)]
 pub(crate) struct State {
-    keys: Mutex<Keys>,
+    keys: Arc<Mutex<Keys>>,
     pub(crate) records: Mutex<Vec<Record>>,
     counts: Mutex<BTreeMap<Counted, Counts>>,
     /// Writes and updates that are to be cut short.
@@ -71,13 +71,13 @@ impl Record {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Keys {
     slots: Vec<Slot>,
 }
 
 /// One key: a name, or a place for an unnamed object that is kept alive.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     kind: Option<Kind>,
     object: Option<ObjectNumber>,
@@ -93,12 +93,25 @@ struct Plan {
     order: Order,
 }
 
+/// The states of all workloads before anything happens. Those whose clients use the same names of the same cluster know together
+/// what is there.
+pub(crate) fn states(workloads: &[Workload]) -> BTreeMap<String, State> {
+    let names = |workload: &Workload| {
+        (workload.on.clone(), workload.within.clone(), workload.names_of.clone())
+    };
+    let mut keys: BTreeMap<_, Arc<Mutex<Keys>>> = BTreeMap::new();
+    let mut state = |workload: &Workload| {
+        let shared = Arc::clone(keys.entry(names(workload)).or_default());
+        lock(&shared).grow(workload.keys);
+        (workload.name.clone(), State::new(shared))
+    };
+    workloads.iter().map(&mut state).collect()
+}
+
 impl State {
-    pub(crate) fn new(workload: &Workload) -> Self {
-        let slots =
-            (0..workload.keys).map(|_| Slot { kind: None, object: None, present: false }).collect();
+    fn new(keys: Arc<Mutex<Keys>>) -> Self {
         Self {
-            keys: Mutex::new(Keys { slots }),
+            keys,
             records: Mutex::default(),
             counts: Mutex::default(),
             traps: Mutex::default(),
@@ -307,10 +320,16 @@ fn weighted<T: Copy>(run: &Run, values: &[(T, u32)]) -> T {
 }
 
 impl Keys {
-    /// One of the slots for which `fits` holds.
-    fn any(&self, run: &Run, fits: impl Fn(&Slot) -> bool) -> Option<usize> {
+    /// At least so many.
+    fn grow(&mut self, count: u32) {
+        let count = self.slots.len().max(count as usize);
+        self.slots.resize_with(count, Slot::default);
+    }
+
+    /// One of the first `count` slots, of those for which `fits` holds.
+    fn any(&self, run: &Run, count: u32, fits: impl Fn(&Slot) -> bool) -> Option<usize> {
         let fitting: Vec<usize> =
-            (0..self.slots.len()).filter(|slot| fits(&self.slots[*slot])).collect();
+            (0..count as usize).filter(|slot| fits(&self.slots[*slot])).collect();
         (!fitting.is_empty()).then(|| fitting[run.choose(fitting.len())])
     }
 }
@@ -320,19 +339,20 @@ fn plan(run: &Run, workload: &Workload, state: &State, client: u32, wanted: Oper
     let mut keys = lock(&state.keys);
     let mutable =
         |slot: &Slot| slot.present && matches!(slot.kind, Some(Kind::Named | Kind::Alias));
+    let count = workload.keys;
     let found = match wanted {
         Operation::Write | Operation::Malformed => None,
-        Operation::Read | Operation::Info => keys.any(run, |slot| slot.object.is_some()),
-        Operation::Delete | Operation::Send => keys.any(run, |slot| slot.present),
-        Operation::Update => keys.any(run, mutable),
+        Operation::Read | Operation::Info => keys.any(run, count, |slot| slot.object.is_some()),
+        Operation::Delete | Operation::Send => keys.any(run, count, |slot| slot.present),
+        Operation::Update => keys.any(run, count, mutable),
     };
     let Some(slot) = found else {
         let over = run.choose(1_000_000) < workload.overwrite_ppm as usize;
-        let present = || keys.any(run, mutable);
-        let free = || keys.any(run, |slot| !slot.present);
+        let present = || keys.any(run, count, mutable);
+        let free = || keys.any(run, count, |slot| !slot.present);
         let slot = if over { present().or_else(free) } else { free().or_else(present) };
         // With every key taken by an immutable object, one of them makes room: its object stays in the ledger.
-        let slot = slot.unwrap_or_else(|| run.choose(keys.slots.len()));
+        let slot = slot.unwrap_or_else(|| run.choose(count as usize));
         return plan_write(run, workload, &mut keys, state, slot, client);
     };
     let object = keys.slots[slot].object.expect("only slots with an object fit");

@@ -249,6 +249,8 @@ pub struct Request {
     pub size: Option<u64>,
     /// Credentials, as `user:password`.
     pub auth: Option<String>,
+    /// The client's patience.
+    pub patience: Duration,
     /// The status that it must be answered with.
     pub expect_status: Option<u16>,
     /// The cluster it goes to.

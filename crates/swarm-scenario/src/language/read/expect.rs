@@ -157,17 +157,21 @@ fn copies(reader: &Reader<'_>, object: ObjectRef, table: &Table<'_>) -> Option<S
     Some(Subject::Copies(object, is))
 }
 
+/// What stands between the slashes of `/a pattern/`.
+fn in_slashes(phrase: &str) -> Option<&str> {
+    phrase.strip_prefix('/')?.strip_suffix('/')
+}
+
+fn pattern(reader: &Reader<'_>, text: &At<String>, inner: &str) -> Option<Pattern> {
+    let pattern = Pattern::new(inner);
+    pattern.map_err(|why| reader.problem(&text.span, format!("no pattern: {why}"))).ok()
+}
+
 /// Reads `= radiology`, `>= 3`, `/a pattern/`.
 fn is(reader: &Reader<'_>, text: &At<String>) -> Option<Is> {
     let phrase = text.value.trim();
-    if let Some(pattern) = phrase.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
-        return match Pattern::new(pattern) {
-            Ok(pattern) => Some(Is::Matches(pattern)),
-            Err(why) => {
-                reader.problem(&text.span, format!("no pattern: {why}"));
-                None
-            }
-        };
+    if let Some(inner) = in_slashes(phrase) {
+        return pattern(reader, text, inner).map(Is::Matches);
     }
     let Some((comparison, value)) = comparison(phrase) else {
         reader.problem(&text.span, "`is` begins with =, <, <=, > or >=, or is a /pattern/");
@@ -266,7 +270,14 @@ fn answer(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Subje
     let field = |key: &str| match table.text(key) {
         None => Some(None),
         Some(text) => match text.value.split_once(':') {
-            Some((name, value)) => Some(Some((name.trim().to_owned(), value.trim().to_owned()))),
+            Some((name, value)) => {
+                let value = value.trim();
+                let is = match in_slashes(value) {
+                    Some(inner) => Is::Matches(pattern(reader, &text, inner)?),
+                    None => Is::Text(value.to_owned()),
+                };
+                Some(Some((name.trim().to_owned(), is)))
+            }
             None => {
                 reader.problem(&text.span, format!("a {key} is written \"Name: value\""));
                 None

@@ -19,6 +19,8 @@ use crate::language::words::{self, VerbWord, Word};
 const DOWN: Span = Span::exactly(Duration::from_secs(30));
 /// How long a node has to pass the point where it is to panic (the language's own default).
 const PANIC_WITHIN: Duration = Duration::from_secs(300);
+/// A request waits as long as a client's default.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(60);
 /// The administrator that every node knows from the start (Defining Swarm Admins and Users).
 const ADMIN: &str = "admin:ourpwdofchoicehere";
 
@@ -352,12 +354,14 @@ fn request(reader: &Reader<'_>, names: &Names, table: &Table<'_>) -> Option<Verb
     let headers: BTreeMap<_, _> = header_map(reader, table);
     let size =
         if table.has("size") { Some(table.unit("size", "\"4KiB\"", units::size)?) } else { None };
+    let patience = if table.has("timeout") { table.duration("timeout")? } else { REQUEST_PATIENCE };
     Some(Verb::Request(Box::new(Request {
         method: method.value,
         path: path.value,
         headers,
         size,
         auth,
+        patience,
         expect_status,
         cluster,
         via,

@@ -62,8 +62,8 @@ pub const SUBJECTS: &[SubjectWord] = &[
     subject("answer", "the answer to the request of that name", &[
         word("of", Takes::Name, "the request"),
         word("status", Takes::Count, "its status"),
-        word("header", Takes::Header, "a header of it: `Name: value`"),
-        word("trailer", Takes::Header, "a trailer of it: `Name: value`"),
+        word("header", Takes::Header, "a header of it: `Name: value` or `Name: /pattern/`"),
+        word("trailer", Takes::Header, "a trailer of it: likewise"),
         word("body", Takes::Text, "a part of its body"),
     ], &["of"]),
     subject("state", "all of them are in this state; of a node that is off, as the others know it. A disk is `stale` if its volume is `unavailable` because it was away for too long", &[

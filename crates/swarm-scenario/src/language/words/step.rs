@@ -135,6 +135,7 @@ pub const VERBS: &[VerbWord] = &[
         word("headers", Takes::Headers, "its headers").or("none"),
         word("size", Takes::Size, "of its body").or("no body"),
         word("auth", Takes::Text, "`admin` or `user:password`").or("none"),
+        word("timeout", Takes::Duration, "the client's patience: it goes away without an answer").or("`60s`"),
         word("expect_status", Takes::Count, "the status that it must be answered with: the run fails with any other, and if what the step waits for never comes").or("any"),
         CLUSTER,
         word("via", Takes::Via, "which node is asked").or("`any node`"),

@@ -99,3 +99,110 @@ feed = "to-dr"
     assert!(report.violations.is_empty(), "{:?}", report.violations);
     assert!(report.expectations.iter().all(|expectation| !expectation.held));
 }
+
+/// What clients of one cluster do to names that others of them have written, and what is remembered of the other cluster.
+const DELETED_AND_RESTORED: &str = r#"
+[workload.mistake]
+on = "main"
+after = "ingest ends"
+operations = 100
+in = "acme.example/scans"
+mix = { delete = 1 }
+keys = { with = "ingest", count = 20 }
+[[step]]
+at = "8m"
+do = "remember"
+cluster = "dr"
+as = "kept"
+[[step]]
+at = "9m"
+do = "restore"
+snapshot = "kept"
+from = "dr"
+to = "main"
+[[expect]]
+at = "9m"
+that = "metric"
+of = "mistake"
+metric = "acknowledged delete count"
+is = ">= 30"
+[[expect]]
+at = "end"
+that = "equals"
+cluster = "dr"
+snapshot = "kept"
+[[expect]]
+at = "end"
+that = "same objects"
+clusters = ["main", "dr"]
+"#;
+
+#[test]
+fn what_clients_deleted_of_each_other_is_restored_from_a_site_that_keeps_it() {
+    let world = WORLD
+        .replace("kind = { named = 70, unnamed = 20, alias = 10 }", "")
+        .replace("to = \"dr\"", "to = \"dr\"\npropagate_deletes = false");
+    assert_held(&run_text(&format!("{world}{DELETED_AND_RESTORED}"), 1));
+}
+
+#[test]
+fn a_request_may_send_an_object_and_go_away_and_its_answer_is_held_against_a_pattern() {
+    let steps = r#"
+[[step]]
+at = "0s"
+do = "cut"
+link = "wan"
+for = "3m"
+as = "wan-cut"
+[[step]]
+at = "10s"
+do = "request"
+method = "POST"
+path = "acme.example/scans/invoice"
+size = "4KiB"
+expect_status = 201
+[[step]]
+at = "20s"
+do = "request"
+method = "SEND"
+path = "/scans/invoice?domain=acme.example&admin&feedid=all&timeout=9"
+cluster = "main"
+auth = "admin"
+expect_status = 200
+as = "in-vain"
+[[step]]
+at = "20s"
+do = "request"
+method = "SEND"
+path = "/scans/invoice?domain=acme.example&admin&feedid=all&timeout=60"
+cluster = "main"
+auth = "admin"
+timeout = "1s"
+as = "given-up"
+[[step]]
+at = "8m"
+do = "request"
+method = "SEND"
+path = "/scans/invoice?domain=acme.example&admin&feedid=all&timeout=9"
+cluster = "main"
+auth = "admin"
+expect_status = 200
+as = "sent"
+[[expect]]
+at = "1m"
+that = "answer"
+of = "in-vain"
+trailer = 'Feed-0-Status: /^[1-9][0-9]*$/'
+[[expect]]
+never = true
+that = "answer"
+of = "given-up"
+trailer = "Feed-0-Status: /./"
+[[expect]]
+at = "9m"
+that = "answer"
+of = "sent"
+header = "Feed-0-Status: /^0$/"
+"#;
+    assert_held(&run(&format!("{steps}{ALIKE}")));
+}

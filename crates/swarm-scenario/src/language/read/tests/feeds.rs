@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::language::model::{
-    Event, FeedMetric, FeedMode, FeedVerb, Metric, Percentile, Scenario, Start, Subject, Verb,
+    Event, FeedMetric, FeedMode, FeedVerb, Is, Metric, Percentile, Scenario, Start, Subject, Verb,
 };
 use crate::language::{Problem, read, read_feeds};
 
@@ -200,6 +200,38 @@ fn names_can_be_those_of_another_workload() {
     let names: Vec<&str> =
         scenario.workloads.iter().map(|workload| workload.names_of.as_str()).collect();
     assert_eq!(names, ["ingest", "ingest"]);
+}
+
+const ANSWERED: &str = r#"[[step]]
+at = "1m"
+do = "request"
+method = "SEND"
+path = "/scans/a?domain=acme.example&admin&feedid=all&timeout=9"
+cluster = "main"
+timeout = "2s"
+as = "sent"
+[[expect]]
+at = "2m"
+that = "answer"
+of = "sent"
+header = "Etag: /x/y"
+trailer = 'Feed-0-Status: PATTERN'
+"#;
+
+#[test]
+fn an_answer_is_held_against_a_text_or_a_pattern_by_a_client_of_some_patience() {
+    let scenario = accept(&ANSWERED.replace("PATTERN", r"/^[1-9]\d*$/"));
+    let Verb::Request(request) = &scenario.steps[0].verb else { panic!("a request") };
+    assert_eq!(request.patience, Duration::from_secs(2));
+    let Subject::Answer { header, trailer, .. } = &scenario.expects[0].subject else {
+        panic!("an answer")
+    };
+    assert_eq!(*header, Some(("Etag".to_owned(), Is::Text("/x/y".to_owned()))));
+    let (name, is) = trailer.clone().expect("a trailer");
+    assert_eq!(name, "Feed-0-Status");
+    assert_eq!(["0", "1", "503", ""].map(|value| is.holds(value)), [false, true, true, false]);
+    let told = refuse(&ANSWERED.replace("PATTERN", "/(/"));
+    assert_eq!(told, ["x:14:11: no pattern: unclosed group"]);
 }
 
 #[test]

@@ -34,6 +34,9 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Most bytes of an answer's body that are read so that its connection can be used again.
 const ANSWER: usize = 64 * 1024;
 
+/// The node that is to have an object takes nothing: others may be for other nodes.
+const ASTRAY: Delivery = Delivery::Object { status: 503, trouble: ObjectTrouble::Transient };
+
 /// The hosts of a target.
 pub(crate) struct Hosts {
     pub(crate) env: Env,
@@ -65,8 +68,10 @@ struct HostState {
 pub(crate) enum Tried {
     /// It answered.
     Over(Delivery),
-    /// It did not, and nothing came of it: the next one may.
+    /// It did not, or it takes nothing, and nothing came of it: the next one may.
     BadHost(TargetTrouble),
+    /// It has sent the request on to another node, and that one takes nothing: the next host may send it elsewhere.
+    Astray,
     /// It did not, and nobody knows what came of it.
     Unknown,
 }
@@ -126,6 +131,18 @@ impl Hosts {
         let answer =
             read_answer(response.status, &response.headers, &self.route.to, self.env.wall());
         Ok((answer, response))
+    }
+
+    /// What an answer to a request that `at` was asked first says of it, and of what it was asked for. Of several hosts, one that
+    /// takes nothing says nothing of the others.
+    pub(crate) fn answered(&self, op: Op, answer: Answer, by: &Response, at: SocketAddr) -> Tried {
+        match of_answer(op, answer) {
+            Delivery::Target(TargetTrouble::Refused) if by.served_by != at => Tried::Astray,
+            Delivery::Target(TargetTrouble::Refused) if self.hosts.len() > 1 => {
+                Tried::BadHost(TargetTrouble::Refused)
+            }
+            delivery => Tried::Over(delivery),
+        }
     }
 
     /// Whether a host may be sent anything: it has said, not too long ago, that it is the cluster meant.
@@ -216,8 +233,9 @@ impl Hosts {
         Err(self.why())
     }
 
-    /// Notes what came of a try at a host. Returns what came of the delivery, unless the next host is to be tried.
-    pub(crate) fn after(&self, host: &Host, tried: Tried) -> Option<Delivery> {
+    /// Notes what came of a try at a host. Returns what came of the delivery, unless the next host is to be tried. `astray` says
+    /// whether this has happened before: the target is not asked more than twice where it would have something to be.
+    pub(crate) fn after(&self, host: &Host, tried: Tried, astray: &mut bool) -> Option<Delivery> {
         match tried {
             Tried::Over(Delivery::Target(TargetTrouble::WrongCluster)) => {
                 self.leave_alone(host, TargetTrouble::WrongCluster);
@@ -228,12 +246,19 @@ impl Hosts {
                 self.leave_alone(host, trouble);
                 None
             }
+            Tried::Astray => std::mem::replace(astray, true).then_some(ASTRAY),
             Tried::Unknown => {
                 // What broke may have been the one connection: before anything else is sent, it says again who it is.
                 lock(&host.state).greeted = None;
                 Some(Delivery::Unknown)
             }
         }
+    }
+
+    /// What came of a delivery that no host has taken.
+    pub(crate) fn nobody_took(&self, astray: bool) -> Delivery {
+        // Whoever sends others on is there.
+        if astray { ASTRAY } else { Delivery::Target(self.why()) }
     }
 
     /// Closes connections that nobody needed for a while.

@@ -17,7 +17,7 @@ use crate::blockade::TargetTrouble;
 use crate::definition::Definition;
 use crate::home::Pull;
 use crate::hosts::{Hosts, Tried, tried};
-use crate::result::{Delivery, Op, of_answer};
+use crate::result::{Delivery, Op};
 use crate::target::{FeedTarget, Manner, OpenBody, Parcel, Shipment};
 use crate::wire::{Deletion, encode_delete, encode_import, encode_probe, read_held};
 
@@ -55,7 +55,7 @@ impl PostTarget {
     async fn delete(&self, at: SocketAddr, deletion: &Deletion) -> Tried {
         let (target, headers) = encode_delete(deletion, &self.hosts.route);
         match self.hosts.ask(self.hosts.request(at, "DELETE", target, headers)).await {
-            Ok((answer, _)) => Tried::Over(of_answer(Op::Delete, answer)),
+            Ok((answer, by)) => self.hosts.answered(Op::Delete, answer, &by, at),
             // It may be repeated at any time: whether it was done is not asked.
             Err(error) => tried(&error, true),
         }
@@ -77,9 +77,9 @@ impl PostTarget {
                 Verdict::Store | Verdict::StoreAgain => None,
             };
         }
-        match of_answer(Op::Write, answer) {
-            target @ Delivery::Target(_) => Some(Tried::Over(target)),
-            _ => None,
+        match self.hosts.answered(Op::Write, answer, &response, at) {
+            Tried::Over(delivery) if !matches!(delivery, Delivery::Target(_)) => None,
+            tried => Some(tried),
         }
     }
 
@@ -98,7 +98,7 @@ impl PostTarget {
         let mut request = self.hosts.request(at, "POST", target, headers);
         request.body = body;
         match self.hosts.ask(request).await {
-            Ok((answer, _)) => Tried::Over(of_answer(Op::Write, answer)),
+            Ok((answer, by)) => self.hosts.answered(Op::Write, answer, &by, at),
             Err(_) if broken.load(Ordering::Relaxed) => Tried::Over(Delivery::Unreadable),
             Err(error) => tried(&error, false),
         }
@@ -112,14 +112,15 @@ impl FeedTarget for PostTarget {
 
     fn deliver(&self, parcel: Parcel, manner: Manner) -> BoxFuture<'_, Delivery> {
         Box::pin(async move {
+            let mut astray = false;
             for host in self.hosts.to_try(false) {
                 let Ok(at) = self.hosts.greet_host(host).await else { continue };
                 let tried = self.deliver_to(at, &parcel, manner.probe).await;
-                if let Some(delivery) = self.hosts.after(host, tried) {
+                if let Some(delivery) = self.hosts.after(host, tried, &mut astray) {
                     return delivery;
                 }
             }
-            Delivery::Target(self.hosts.why())
+            self.hosts.nobody_took(astray)
         })
     }
 

@@ -123,6 +123,7 @@ impl RetrieveTarget {
 
     /// Hands a batch to one host after the other. Returns what came of those items that it has not told of.
     async fn hand_over(&self, body: Bytes, left: &mut Left) -> Delivery {
+        let mut astray = false;
         for host in self.hosts.to_try(false) {
             let Ok(at) = self.hosts.greet_host(host).await else { continue };
             let mut elsewhere = BTreeMap::new();
@@ -130,11 +131,11 @@ impl RetrieveTarget {
             for (node, items) in elsewhere {
                 self.hand_on(node, items).await;
             }
-            if let Some(delivery) = self.hosts.after(host, tried) {
+            if let Some(delivery) = self.hosts.after(host, tried, &mut astray) {
                 return delivery;
             }
         }
-        Delivery::Target(self.hosts.why())
+        self.hosts.nobody_took(astray)
     }
 
     /// Hands items to a node that was named because the first one has no room. There is no third.
@@ -151,7 +152,7 @@ impl RetrieveTarget {
         }
         let delivery = match tried {
             Tried::Over(delivery) => delivery,
-            Tried::BadHost(_) | Tried::Unknown => Delivery::Unknown,
+            Tried::BadHost(_) | Tried::Astray | Tried::Unknown => Delivery::Unknown,
         };
         tell_all(left, delivery);
     }
@@ -174,7 +175,7 @@ impl RetrieveTarget {
         if response.status != 200 {
             let (to, now) = (&self.hosts.route.to, self.hosts.env.wall());
             let answer = read_answer(response.status, &response.headers, to, now);
-            return Tried::Over(of_answer(Op::Write, answer));
+            return self.hosts.answered(Op::Write, answer, &response, at);
         }
         let items = left.last_key_value().map_or(0, |(last, _)| last + 1);
         let mut results = Results::of(items);

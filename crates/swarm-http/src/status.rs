@@ -176,6 +176,8 @@ fn judge_refusal(refusal: &Refusal, write: bool) -> Verdict {
         Refusal::TooFewNodes { .. } => verdict(412, "ReplicateTargets", sentence(refusal)),
         Refusal::NoSpace => verdict(507, "ClusterOutOfSpace3", "Not enough space in cluster."),
         Refusal::ShortBody { .. } => closing(400, "BadRequestBody", sentence(refusal)),
+        // A feed leaves this object alone for a while, and goes on with others.
+        Refusal::NotTaken { .. } => verdict(500, "ReplicationFailed", sentence(refusal)),
         Refusal::Unavailable { .. } | Refusal::Unknown { .. } => {
             verdict(503, "NodeBusy", sentence(refusal))
         }
@@ -217,6 +219,7 @@ const fn reason(status: u16) -> &'static str {
         411 => "Length Required",
         412 => "Precondition Failed",
         417 => "Expectation Failed",
+        500 => "Internal Server Error",
         501 => "Not Implemented",
         503 => "Service Unavailable",
         // The vendor's capital letters (Undefined Responses).

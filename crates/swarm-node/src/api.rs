@@ -206,8 +206,8 @@ pub struct DeleteReply {
     pub stamp: Stamp,
 }
 
-/// Why a request was not served. Everything but [`Refusal::Unavailable`] and [`Refusal::Unknown`] means that nothing
-/// happened; those two are the only ones that a client should simply try again.
+/// Why a request was not served. Everything but [`Refusal::Unavailable`], [`Refusal::Unknown`] and [`Refusal::NotTaken`] means
+/// that nothing happened; those are the only ones after which one should simply try again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such object (404), or its lifepoint has ended it.
@@ -265,6 +265,13 @@ pub enum Refusal {
         /// Bytes announced.
         announced: u64,
     },
+    /// What another cluster brings was not taken, for a reason that says nothing of anything else that it brings; it may have
+    /// happened, may happen later, or never (500).
+    #[error("{why}; something else may be taken")]
+    NotTaken {
+        /// A short reason.
+        why: &'static str,
+    },
     /// This node cannot do it now; nothing happened (503).
     #[error("{why}")]
     Unavailable {
@@ -277,6 +284,17 @@ pub enum Refusal {
         /// A short reason.
         why: &'static str,
     },
+}
+
+impl Refusal {
+    /// The same for one thing that another cluster brings, once this one has begun to take it.
+    #[must_use]
+    pub(crate) fn of_one(self) -> Self {
+        match self {
+            Self::Unavailable { why } | Self::Unknown { why } => Self::NotTaken { why },
+            other => other,
+        }
+    }
 }
 
 /// A body that could not be read to its end: the connection must be closed early.

@@ -130,7 +130,7 @@ impl Node {
         let node = self.clone();
         let commit = self.env().spawn("delete", async move {
             let _busy = busy;
-            node.bury_everywhere(id, tombstone, answers).await?;
+            node.bury_everywhere(id, tombstone, answers).await.map_err(Refusal::of_one)?;
             node.inner.count("imported deletes");
             Ok(Reply::Served(()))
         });
@@ -240,7 +240,7 @@ impl Node {
                 return Ok(incoming.meta.cluster.eq_ignore_ascii_case(origin));
             }
         }
-        Err(Refusal::Unavailable { why: "the context that has the name cannot be read" })
+        Err(Refusal::NotTaken { why: "the context that has the name cannot be read" })
     }
 
     /// Content Metadata: duplicate names are told with both ids, so that one can be renamed.

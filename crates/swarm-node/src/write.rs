@@ -149,6 +149,37 @@ impl Draft {
         Stamp { version: next_version(env.wall(), known), ..stamp }
     }
 
+    /// What persists with it, as it was given unless a bug is planted.
+    fn meta(&self, env: &swarm_env::Env) -> ObjectMeta {
+        let mut meta = self.meta.clone();
+        if self.is_brought() && env.planted(Bug::SpellingLost) {
+            let mut headers = HeaderList::default();
+            for header in meta.headers.iter() {
+                headers.push(header.name.to_ascii_lowercase(), header.value.clone());
+            }
+            meta.headers = headers;
+        }
+        meta
+    }
+
+    /// Whether another cluster brings it.
+    const fn is_brought(&self) -> bool {
+        matches!(self.rule, Rule::Given { .. })
+    }
+
+    /// The answer to whoever wrote it.
+    fn reply(self, stamp: Stamp, replicas: Vec<ReplicaAt>, stored_digest: [u8; 16]) -> WriteReply {
+        WriteReply {
+            replicas,
+            stamp,
+            uuid: self.uuid,
+            alias: self.meta.alias,
+            replaced: self.answers.existing().is_some(),
+            domain: self.domain,
+            stored_digest,
+        }
+    }
+
     /// What to answer.
     fn judge(&self, made: &[Made], env: &swarm_env::Env) -> WriteVerdict {
         match self.rule {
@@ -167,8 +198,14 @@ impl WriteSession {
     /// remaining replicas suffice is judged at the end.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] where this node's own disk fails; the write is over then, with nothing stored.
+    /// [`Refusal::Unavailable`] where this node's own disk fails, or [`Refusal::NotTaken`]; the write is over then, with nothing
+    /// stored.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Refusal> {
+        let written = self.take(piece).await;
+        written.map_err(|refusal| if self.draft.is_brought() { refusal.of_one() } else { refusal })
+    }
+
+    async fn take(&mut self, piece: Bytes) -> Result<(), Refusal> {
         self.received += piece.len() as u64;
         if self.received > self.draft.meta.length {
             return Err(Refusal::Unavailable { why: "more body than announced" });
@@ -203,8 +240,11 @@ impl WriteSession {
                 announced: self.draft.meta.length,
             });
         }
-        let env = self.node.env().clone();
-        let commit = env.spawn("commit", self.commit());
+        let (env, is_brought) = (self.node.env().clone(), self.draft.is_brought());
+        let commit = env.spawn("commit", async move {
+            let done = self.commit().await;
+            done.map_err(|refusal| if is_brought { refusal.of_one() } else { refusal })
+        });
         commit.join().await.unwrap_or(Err(Refusal::Unknown { why: "the node is stopping" }))
     }
 

@@ -305,6 +305,57 @@ fn answers_mean_what_they_say() {
     });
 }
 
+/// Of several hosts, one that takes nothing says nothing of the others, and is not asked again at once.
+#[test]
+fn a_host_that_takes_nothing_is_left_alone_and_the_next_one_asked() {
+    for refused in [502, 503, 504] {
+        fn answer(heard: &Heard) -> Reply {
+            let length = heard.headers.text("castor-system-length");
+            match length.and_then(|length| length.parse().ok()) {
+                Some(status) if heard.host == 0 => say(status),
+                Some(_) => say(201),
+                None => welcome(),
+            }
+        }
+        tell(&["10.2.0.1", "10.2.0.2"], answer, async move |setup: Setup| {
+            for _ in 0..4 {
+                let stored = setup.deliver(&parcel(refused)).await;
+                assert_eq!(stored, Delivery::Done { already: false });
+            }
+            let asked = |host: usize| {
+                setup
+                    .heard()
+                    .iter()
+                    .filter(|heard| heard.verb == "POST" && heard.host == host)
+                    .count()
+            };
+            assert_eq!((asked(0), asked(1)), (1, 4), "{refused}");
+        });
+    }
+}
+
+/// Where a host has sent it on, the trouble is that node's: the object waits, and others go elsewhere.
+#[test]
+fn a_node_that_takes_nothing_is_not_the_host_that_named_it() {
+    fn answer(heard: &Heard) -> Reply {
+        match (heard.verb.as_str(), heard.host) {
+            ("GET", _) => welcome(),
+            (_, 0) => Reply::Say(
+                307,
+                format!("Location: http://10.2.0.2{}?{}\r\n", heard.path, heard.query),
+            ),
+            _ => say(503),
+        }
+    }
+    tell(&["10.2.0.1"], answer, async |setup: Setup| {
+        for _ in 0..3 {
+            let waits = Delivery::Object { status: 503, trouble: ObjectTrouble::Transient };
+            assert_eq!(setup.deliver(&parcel(100)).await, waits);
+        }
+        assert_eq!(setup.verbs().iter().filter(|verb| *verb == "POST").count(), 6);
+    });
+}
+
 #[test]
 fn a_delete_is_carried_by_its_stream() {
     let script: Script = |heard| if heard.verb == "GET" { welcome() } else { say(404) };

@@ -155,6 +155,7 @@ fn every_refusal_has_its_status() {
         (Refusal::ShortBody { got: 1, announced: 2 }, 400),
         (Refusal::Unavailable { why: "mounting" }, 503),
         (Refusal::Unknown { why: "mounting" }, 503),
+        (Refusal::NotTaken { why: "a disk fails" }, 500),
     ] {
         assert_eq!(status(refusal.clone()), expected, "{refusal:?}");
     }

@@ -13,6 +13,7 @@ use swarm_feeds::wire::{Deletion, Identity, Import, Place, Route};
 use swarm_node::api::{Address, Nonce, Refusal, Reply, WriteReply};
 use swarm_node::{ImportRequest, Node, NodeState, names};
 use swarm_plan::feeds::Held;
+use swarm_sim::DiskTrouble;
 use swarm_types::{
     ClusterName, Etag, HeaderList, ObjectKind, ObjectMeta, Stamp, StreamId, Uuid, Version,
 };
@@ -581,6 +582,37 @@ fn two_contexts_of_one_name_are_both_kept_and_the_first_one_answers() {
     assert_eq!(was.name.as_deref(), Some("d"));
     assert_eq!(cluster.everybody_reads("x").as_deref(), Ok(&b"ours"[..]));
     cluster.put(2, &post(named("x"), b"still ours")).expect("stored");
+}
+
+/// Trouble with one object says nothing of others: a feed that brings it is not to take the whole cluster for one that takes
+/// nothing. A node that lets nobody in says so otherwise.
+#[test]
+fn what_fails_when_it_has_begun_is_the_trouble_of_one_object() {
+    for (seed, trouble) in
+        [(30, DiskTrouble::FailingWrites(1_000_000)), (31, DiskTrouble::FailingSyncs(1_000_000))]
+    {
+        let mut cluster = Cluster::of(1, seed);
+        for context in [domain(DOMAIN, 1), bucket(BUCKET, DOMAIN, 2)] {
+            assert_eq!(cluster.bring(1, &context), Ok(()));
+        }
+        let disk = cluster.disk(1, 0);
+        let _ = cluster.world().trouble_disk(disk, trouble).done();
+        let refused = cluster.bring(1, &object("cat", 10, "meow"));
+        assert!(matches!(refused, Err(Refusal::NotTaken { .. })), "{trouble:?}: {refused:?}");
+    }
+    let mut cluster = Cluster::fed(32);
+    for node in 1..=3 {
+        let disk = cluster.disk(node, 0);
+        let _ = cluster.world().trouble_disk(disk, DiskTrouble::FailingSyncs(1_000_000)).done();
+    }
+    let deletion = bucket(BUCKET, DOMAIN, 2).deletion(50);
+    let refused = cluster.bring_delete(1, &deletion);
+    assert!(matches!(refused, Err(Refusal::NotTaken { .. })), "{refused:?}");
+    let closed = cluster.on(2, move |node| async move {
+        node.stop().await;
+        node.import_delete(&route(), deletion).await.map(drop)
+    });
+    assert!(matches!(closed, Err(Refusal::Unavailable { .. })), "{closed:?}");
 }
 
 /// In one cluster one domain has the name at a time: a later one was made when the earlier was gone.

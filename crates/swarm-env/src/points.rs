@@ -22,6 +22,10 @@ pub enum Point {
     CopyMade,
     /// A copy too many may go, by the newest answers; it is still there.
     TrimAllowed,
+    /// A feed's target has acknowledged an object; nothing of that is noted.
+    FeedDelivered,
+    /// A change of the table of feeds is durable on a volume; the node does not work by it, and its other volumes may not have it.
+    FeedTableFiled,
 }
 
 impl Point {
@@ -34,6 +38,8 @@ impl Point {
         Self::DeleteFiled,
         Self::CopyMade,
         Self::TrimAllowed,
+        Self::FeedDelivered,
+        Self::FeedTableFiled,
     ];
 
     /// Its name in scenario files.
@@ -47,6 +53,8 @@ impl Point {
             Self::DeleteFiled => "delete-filed",
             Self::CopyMade => "copy-made",
             Self::TrimAllowed => "trim-allowed",
+            Self::FeedDelivered => "feed-delivered",
+            Self::FeedTableFiled => "feed-table-filed",
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_env::Bug;
+use swarm_env::{Bug, Point};
 use swarm_plan::feeds::{Settled, Turn, failures};
 use swarm_types::{FeedMark, FeedOutcome, FeedSlot, Instant, StreamId, Timestamp};
 
@@ -118,7 +118,11 @@ impl Feeds {
         if let Some(line) = self.state().lines.get_mut(&job.feed.id) {
             line.delivering.insert(job.work.id);
         }
-        Ended::Delivered(self.carry(job, look, &belongs, probe).await)
+        let delivery = self.carry(job, look, &belongs, probe).await;
+        if matches!(delivery, Delivery::Done { .. }) {
+            self.env().passes(Point::FeedDelivered);
+        }
+        Ended::Delivered(delivery)
     }
 
     /// Whether the target may well have it.

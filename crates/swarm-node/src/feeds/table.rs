@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use swarm_env::Point;
 use swarm_feeds::definition::{DefinitionError, RawFeed, check};
 use swarm_feeds::table::{Author, Merged, Table, TableError, TableVersion};
 use swarm_plan::membership::Phase;
@@ -272,7 +273,10 @@ impl Node {
             return true;
         }
         match self.env().timeout(DISK_TIMEOUT, volume.set_feed_table(bytes)).await {
-            Ok(Ok(())) => true,
+            Ok(Ok(())) => {
+                self.env().passes(Point::FeedTableFiled);
+                true
+            }
             Ok(Err(error)) => {
                 tracing::warn!(node = self.env().name(), volume = %volume.id(), %error, "table of feeds not kept");
                 false

@@ -80,6 +80,8 @@ pub(crate) const POINTS: &[Word] = &[
     choice("delete-filed", "a delete is filed on all nodes that it was sent to; the client has no answer"),
     choice("copy-made", "a copy that the health processor asked for is durable; whoever asked does not know"),
     choice("trim-allowed", "a copy too many may go, by the newest answers; it is still there"),
+    choice("feed-delivered", "a feed's target has acknowledged an object; nothing of that is noted"),
+    choice("feed-table-filed", "a change of the table of feeds is durable on a volume; the node does not work by it, and its other volumes may not have it"),
 ];
 
 /// `ending` of a connection on which something was lost.

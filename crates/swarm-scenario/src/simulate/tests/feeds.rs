@@ -3,7 +3,8 @@
 use crate::report::{RunReport, Verdict};
 use crate::testing::{assert_held, run_text};
 
-const WORLD: &str = r#"
+/// Two clusters of two nodes, eighty requests, and a feed from the one to the other.
+pub(super) const WORLD: &str = r#"
 schema = 1
 title = "t"
 why = "w"
@@ -35,7 +36,8 @@ from = "main"
 to = "dr"
 "#;
 
-const ALIKE: &str = r#"
+/// Both end with the same.
+pub(super) const ALIKE: &str = r#"
 [[expect]]
 at = "end"
 that = "same objects"

@@ -2,7 +2,7 @@
 
 use swarm_cluster::Point;
 
-use super::{WORLD, assert_held, run_text};
+use super::{WORLD, assert_held, feeds, run_text};
 use crate::report::RunReport;
 
 /// Four minutes of clients on small volumes; enough nodes to mend what is lost.
@@ -26,8 +26,34 @@ retry = { times = 3, on = ["503", "timeout", "reset", "refused"] }
     world + traffic
 }
 
+/// Two minutes of clients at one site, and a feed to another that rests for a while and begins anew.
+fn world_with_a_feed() -> String {
+    let changes = r#"
+[[step]]
+at = "75s"
+do = "pause-feed"
+feed = "to-dr"
+for = "10s"
+[[step]]
+at = "115s"
+do = "restart-feed"
+feed = "to-dr"
+"#;
+    let retry = "retry = { times = 3, on = [\"503\", \"timeout\", \"reset\", \"refused\"] }\n[feed";
+    let world = feeds::WORLD
+        .replacen("nodes = 2", "nodes = 3", 1)
+        .replace("size = ", "per_node = 2, size = ")
+        .replace("operations = 80", "during = \"1s..2m\"\nrate = \"5/s\"")
+        .replace("[feed", retry);
+    world + changes + feeds::ALIKE
+}
+
 /// A run in which nodes panic at this point, are started again, and panic there once more.
 fn panics_at(point: Point, nodes: &str, more: &str) -> RunReport {
+    panics_in(&world(), point, nodes, more)
+}
+
+fn panics_in(world: &str, point: Point, nodes: &str, more: &str) -> RunReport {
     let steps = format!(
         r#"
 # Before the recovery of what was pulled begins.
@@ -49,7 +75,7 @@ inert = "allow"
 {more}"#,
         word = point.word()
     );
-    let report = run_text(&format!("{}{steps}", world()), 31);
+    let report = run_text(&format!("{world}{steps}"), 31);
     assert_held(&report);
     let what = format!("panic at {}", point.word());
     let effects: u64 = report
@@ -80,6 +106,9 @@ for = "2m"
             | Point::DeleteFiled => drop(panics_at(*point, "main/3", "")),
             Point::CopyMade | Point::TrimAllowed => {
                 drop(panics_at(*point, "main/1, main/3, main/4", lost_and_found));
+            }
+            Point::FeedDelivered | Point::FeedTableFiled => {
+                drop(panics_in(&world_with_a_feed(), *point, "main/3", ""));
             }
         }
     }

@@ -215,6 +215,18 @@ impl Node {
         }
     }
 
+    /// Whether the node is stopping, or has stopped.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.inner.phase(), Phase::Finalizing | Phase::Stopped)
+    }
+
+    /// Has a graceful stop wait, for as long as it waits for anything, until the answer is dropped.
+    #[must_use]
+    pub fn hold(&self) -> Box<dyn Send> {
+        Box::new(self.inner.transfer())
+    }
+
     /// A handle that does not keep the node alive.
     #[must_use]
     pub fn downgrade(&self) -> WeakNode {

@@ -23,7 +23,7 @@ use arguments::{SendArguments, Wait};
 use legacy::LegacyBody;
 use report::Progress;
 pub(crate) use report::{Report, push_report};
-use stream::{Patience, SendBody, Watch};
+use stream::{Patience, SendBody, Vigil, Watch};
 
 /// SENDs that are answered at a time by one node. Each holds a connection and little else; what they wait for is bounded by
 /// the feeds.
@@ -55,6 +55,7 @@ impl Scsp {
             force: arguments.force,
             wait_while_paused: arguments.wait != Wait::Unbounded,
         };
+        let vigil = Vigil::new(&self.node);
         let ticket = feeds.send(&order)?;
         progress.learn_at_once(ticket.done, self.node.env().wall());
         let until = self.deadline(arguments.wait, begun);
@@ -62,7 +63,7 @@ impl Scsp {
         let watch = Watch { feeds: feeds.clone(), id, stamp, forced: arguments.force };
         let patience = Patience { until, keep_alive: self.rules.keep_alive };
         let env = self.node.env().clone();
-        let body = SendBody::new(env, watch, progress, ticket.rest, patience, place);
+        let body = SendBody::new(env, watch, progress, ticket.rest, patience, (vigil, place));
         Ok(status::sending(block, Box::new(body), self.node.env().wall()))
     }
 
@@ -73,9 +74,10 @@ impl Scsp {
             Reply::Served(reply) => reply,
             Reply::Redirect(redirect) => return Ok(self.redirect(&redirect, &call)),
         };
+        let vigil = Vigil::new(&self.node);
         let returned = self.node.feeds().send_once(reply.id, to, place);
         let env = self.node.env().clone();
-        let body = LegacyBody::new(env, self.rules.keep_alive, returned);
+        let body = LegacyBody::new(env, self.rules.keep_alive, vigil, returned);
         let block = blocks::sent(&reply, &Report::new(), "");
         Ok(status::sending(block, Box::new(body), self.node.env().wall()))
     }

@@ -220,6 +220,23 @@ impl Cluster {
         self.sim.block_on(self.harness, work).expect("the node lived on")
     }
 
+    /// Has a node stop gracefully after so long. How long that takes is told when it has.
+    pub(crate) fn stop_after(&mut self, node: u8, wait: Duration) -> Arc<Mutex<Option<Duration>>> {
+        let took = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&took);
+        self.on(node, move |node| async move {
+            let env = node.env().clone();
+            drop(env.clone().spawn("stop", async move {
+                env.sleep(wait).await;
+                let begun = env.now();
+                node.stop().await;
+                let took = Some(env.now().since(begun));
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = took;
+            }));
+        });
+        took
+    }
+
     /// Asks the node of `east` once.
     pub(crate) fn ask_east(&mut self, line: &str, headers: &[&str], body: &[u8]) -> Answer {
         let bytes = request(line, headers, body);

@@ -52,6 +52,26 @@ fn the_answer_looks_as_printed_to_the_byte() {
     );
 }
 
+/// Our choice: a node that is to stop does not wait for the remote cluster for ever.
+#[test]
+fn a_node_that_stops_says_that_nobody_has_returned_anything() {
+    let (mut cluster, target, alias) = stage(4);
+    target.set(Mood::Fetches(500 * SECOND, 201));
+    let took = cluster.stop_after(1, 3 * SECOND);
+    let line = format!("SEND /{alias}?alias&admin");
+    let (sent, heard_after) = cluster.talk(1, move |mut talk| async move {
+        let begun = talk.now();
+        talk.say(&request(&line, &[ADMIN, CLUSTER, TARGET], b"")).await;
+        let sent = talk.hear_chunked().await;
+        (sent, talk.now().since(begun))
+    });
+    assert_eq!(returned(&sent), "Remote cluster returned: 503");
+    assert!(heard_after < 15 * SECOND, "{heard_after:?}");
+    cluster.run_for(40 * SECOND);
+    let took = took.lock().expect("nobody panicked").expect("it has stopped");
+    assert!(took <= 31 * SECOND, "{took:?}");
+}
+
 /// SCSP SEND - Legacy: 201 and 409 are the usual codes; others are the remote cluster's too, or say that there was none.
 #[test]
 fn what_the_remote_cluster_returned_stands_in_the_body() {

@@ -442,6 +442,57 @@ fn what_is_forced_is_done_again() {
     assert_eq!(sent.behind(), ("1", ""));
 }
 
+/// Our choice: so many wait on one node at a time; who comes then asks again later, or elsewhere.
+#[test]
+fn more_sends_than_a_node_takes_at_a_time_are_refused() {
+    let mut stage = Stage::new(33);
+    stage.change(r#"{"paused": true}"#);
+    stage.write("x");
+    let line = "SEND /b/x?domain=d.example&admin&feedid=0&timeout=60";
+    let refused = stage.cluster.talk(1, move |mut talk| async move {
+        let mut waiting = Vec::new();
+        for _ in 0..256 {
+            let mut one = talk.another().await;
+            one.say(&request(line, &[ADMIN], b"")).await;
+            waiting.push(one);
+        }
+        talk.sleep(SECOND).await;
+        talk.say(&request(line, &[ADMIN], b"")).await;
+        let refused = talk.hear(false).await;
+        for mut one in waiting {
+            assert_eq!(one.hear_chunked().await.trailers[0], "Feed-0-Status: 1");
+        }
+        refused
+    });
+    assert_eq!(refused.error(), (503, "NodeBusy"));
+    assert_eq!(stage.send("x", "&feedid=0&timeout=1").behind(), ("1", ""));
+}
+
+/// Our choice: a node that is to stop sees to what is under way, for a while; whoever still waits then is told what is known.
+#[test]
+fn a_node_that_stops_answers_who_waits_and_is_not_held_up_for_longer() {
+    for (seed, paused, takes, arguments, told, at, stops_within) in [
+        (30, false, 8, "&timeout=false", "0", 8, 6),
+        (31, false, 500, "&timeout=false", "1", 13, 30),
+        (32, true, 1, "&timeout=300", "1", 13, 11),
+    ] {
+        let mut stage = Stage::new(seed);
+        stage.target.set(Mood::Takes(takes * SECOND));
+        if paused {
+            stage.change(r#"{"paused": true}"#);
+        }
+        stage.write("x");
+        let took = stage.cluster.stop_after(1, 3 * SECOND);
+        let sent = stage.send("x", &format!("&feedid=0{arguments}"));
+        assert_eq!((sent.head().status, sent.behind().0), (200, told), "{seed}: {sent:?}");
+        let (at, late) = (at * SECOND, (at + 2) * SECOND);
+        assert!(sent.took >= at - SECOND / 2 && sent.took < late, "{seed}: {:?}", sent.took);
+        stage.cluster.run_for(40 * SECOND);
+        let took = took.lock().expect("nobody panicked").expect("it has stopped");
+        assert!(took <= (stops_within + 1) * SECOND, "{seed}: {took:?}");
+    }
+}
+
 /// Our choice: who goes away does not stop the transfer, and several who wait for one object have one transfer.
 #[test]
 fn the_transfer_goes_on_without_its_clients_and_serves_them_all() {

@@ -84,7 +84,7 @@ impl Home for OwnNode {
 
     fn hold(&self) -> Box<dyn Send> {
         match self.node.upgrade() {
-            Some(node) => Box::new(node.inner.transfer()),
+            Some(node) => node.hold(),
             None => Box::new(()),
         }
     }

@@ -13,7 +13,7 @@ use swarm_feeds::definition::{Login, Password};
 use swarm_types::ClusterName;
 use tokio::sync::oneshot;
 
-use super::stream::KEEP_ALIVE;
+use super::stream::{KEEP_ALIVE, Vigil};
 use crate::codec::{BodySource, Broken, Fields};
 use crate::status::{self, Fault};
 
@@ -61,13 +61,19 @@ fn login(text: &str) -> Result<Login, Fault> {
 pub(crate) struct LegacyBody {
     env: Env,
     keep_alive: Duration,
+    vigil: Vigil,
     /// Gone when it was told.
     returned: Option<oneshot::Receiver<u16>>,
 }
 
 impl LegacyBody {
-    pub(crate) fn new(env: Env, keep_alive: Duration, returned: oneshot::Receiver<u16>) -> Self {
-        Self { env, keep_alive, returned: Some(returned) }
+    pub(crate) fn new(
+        env: Env,
+        keep_alive: Duration,
+        vigil: Vigil,
+        returned: oneshot::Receiver<u16>,
+    ) -> Self {
+        Self { env, keep_alive, vigil, returned: Some(returned) }
     }
 }
 
@@ -75,11 +81,12 @@ impl BodySource for LegacyBody {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
         Box::pin(async {
             let Some(returned) = &mut self.returned else { return Ok(None) };
-            match self.env.timeout(self.keep_alive, returned).await {
-                Err(_) => Ok(Some(Bytes::from_static(KEEP_ALIVE))),
-                Ok(told) => {
+            let beat = self.env.now() + self.keep_alive;
+            match self.vigil.wait(beat, returned).await {
+                None if !self.vigil.is_over() => Ok(Some(Bytes::from_static(KEEP_ALIVE))),
+                told => {
                     self.returned = None;
-                    let line = status::remote_returned(told.ok());
+                    let line = status::remote_returned(told.and_then(Result::ok));
                     Ok(Some(line.into()))
                 }
             }

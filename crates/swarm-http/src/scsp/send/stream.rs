@@ -1,11 +1,13 @@
 //! The body of a SEND's answer: a line end now and then while feeds work, at the end what came of it, twice: as text for
 //! clients that cannot read trailers, and as trailers (SCSP SEND).
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_env::{BoxFuture, Env};
 use swarm_feeds::{Feeds, Rest};
+use swarm_node::Node;
 use swarm_types::{Instant, Stamp, StreamId};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -17,6 +19,51 @@ pub(crate) const KEEP_ALIVE: &[u8] = b"\n";
 
 /// How long the other holders may take to say what they know when time is up: the answer is late enough.
 const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// How long a SEND goes on waiting when its node is to stop. What is under way may end by then; nothing new begins (our choice).
+const GOES_ON_FOR: Duration = Duration::from_secs(10);
+
+/// How often a SEND looks whether its node is to stop.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Holds up a graceful stop of the node as long as somebody is to be answered, which is bounded.
+pub(crate) struct Vigil {
+    node: Node,
+    stops_since: Option<Instant>,
+    _hold: Box<dyn Send>,
+}
+
+impl Vigil {
+    pub(crate) fn new(node: &Node) -> Self {
+        Self { node: node.clone(), stops_since: None, _hold: node.hold() }
+    }
+
+    /// Whether not to wait any more.
+    pub(crate) fn is_over(&mut self) -> bool {
+        let now = self.node.env().now();
+        if !self.node.is_stopping() {
+            return false;
+        }
+        now >= *self.stops_since.get_or_insert(now) + GOES_ON_FOR
+    }
+
+    /// Waits for something until then. `None` when it is time, or the vigil is over.
+    pub(crate) async fn wait<F>(&mut self, until: Instant, mut what: F) -> Option<F::Output>
+    where
+        F: Future + Unpin,
+    {
+        loop {
+            let now = self.node.env().now();
+            if now >= until || self.is_over() {
+                return None;
+            }
+            let look = until.min(now + LOOK_EVERY);
+            if let Ok(done) = self.node.env().timeout(look.since(now), &mut what).await {
+                return Some(done);
+            }
+        }
+    }
+}
 
 /// What is sent, and who can tell how it stands.
 pub(crate) struct Watch {
@@ -57,6 +104,7 @@ pub(crate) struct SendBody {
     progress: Progress,
     rest: Rest,
     patience: Patience,
+    vigil: Vigil,
     told: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -68,30 +116,34 @@ impl SendBody {
         progress: Progress,
         rest: Rest,
         patience: Patience,
-        place: OwnedSemaphorePermit,
+        (vigil, place): (Vigil, OwnedSemaphorePermit),
     ) -> Self {
-        Self { env, watch, progress, rest, patience, told: false, _place: place }
+        Self { env, watch, progress, rest, patience, vigil, told: false, _place: place }
     }
 
     /// Waits for verdicts until it is time for a sign of life. True when there is nothing more to wait for.
     async fn wait(&mut self) -> bool {
         let beat = self.env.now() + self.patience.keep_alive;
         while !self.progress.waiting.is_empty() {
-            let now = self.env.now();
             let until = self.patience.until.map_or(beat, |until| until.min(beat));
-            match self.env.timeout(until - now, self.rest.next()).await {
-                Ok(Some((feed, verdict))) => {
+            let heard = self.vigil.wait(until, pin!(self.rest.next())).await;
+            match heard {
+                Some(Some((feed, verdict))) => {
                     self.progress.learn(feed, verdict, self.env.wall());
                 }
-                Err(_) if self.patience.until.is_none_or(|until| beat < until) => return false,
+                None if !self.is_to_give_up() => return false,
                 // Time is up, or nobody is left who could tell.
-                Ok(None) | Err(_) => {
+                Some(None) | None => {
                     let known = self.watch.look(&self.env).await;
                     self.progress.give_up(&known);
                 }
             }
         }
         true
+    }
+
+    fn is_to_give_up(&mut self) -> bool {
+        self.patience.until.is_some_and(|until| self.env.now() >= until) || self.vigil.is_over()
     }
 
     fn lines(&self) -> FieldBlock {

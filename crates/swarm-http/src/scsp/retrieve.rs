@@ -22,8 +22,6 @@ use crate::status::{self, Fault};
 
 /// Batches that are fetched at a time: each feed of each node of a source has one, so this is several sources (our choice).
 pub(crate) const BATCHES: usize = 256;
-/// How often whoever waits for a batch is told that it goes on.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 impl Scsp {
     pub(super) async fn retrieve(&self, mut call: Call) -> Result<Response, Fault> {
@@ -45,7 +43,11 @@ impl Scsp {
         let results = Retrieval::begin(env, importer, (route, source), items);
         let mut fields = FieldBlock::new();
         fields.push("Content-Type", "application/x-ndjson");
-        let body = Body::Chunked(Box::new(Results { env: env.clone(), results }));
+        let body = Body::Chunked(Box::new(Results {
+            env: env.clone(),
+            keep_alive: self.rules.keep_alive,
+            results,
+        }));
         Ok(status::ok(fields, body, env.wall()))
     }
 }
@@ -53,13 +55,15 @@ impl Scsp {
 /// What came of the items, a line for each, and empty lines while there is nothing to tell.
 struct Results {
     env: Env,
+    /// How often whoever waits is told that it goes on.
+    keep_alive: Duration,
     results: Retrieval,
 }
 
 impl BodySource for Results {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
         Box::pin(async {
-            Ok(match self.env.timeout(KEEP_ALIVE, self.results.next()).await {
+            Ok(match self.env.timeout(self.keep_alive, self.results.next()).await {
                 Ok(result) => result.map(|result| result.line().into()),
                 Err(_) => Some(Bytes::from_static(b"\n")),
             })

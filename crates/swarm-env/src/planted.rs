@@ -67,8 +67,8 @@ pub enum Bug {
     TombstoneDroppedEarly,
     /// The names of headers are stored as they came over the wire, in lower case, and not as the client wrote them.
     SpellingLost,
-    /// An import that could not store enough replicas takes back what it stored, as a client's write does: also what somebody
-    /// else was told is there.
+    /// An import that fails, be it because another was faster, takes back what it may have stored, as a client's write does: also
+    /// what whoever brought the other was told is there.
     ImportTakesBack,
     /// A member that arrives before its bucket is given up: the bucket is not brought because of it.
     ContextAfterMember,

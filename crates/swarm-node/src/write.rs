@@ -256,10 +256,13 @@ impl WriteSession {
         }
         let turns = &node.inner.context_turns;
         let turn = if draft.meta.kind.is_context() { turns.take(draft.id).await } else { None };
-        draft.look_again(&node).await?;
-        let stamp = draft.stamp(node.env());
-        let meta = ObjectMeta { digest, ..draft.meta.clone() };
         let staged = Replicas { volume, local, peers };
+        if let Err(refusal) = draft.look_again(&node).await {
+            node.undo_import(&draft, staged.places(&node)).await;
+            return Err(refusal);
+        }
+        let stamp = draft.stamp(node.env());
+        let meta = ObjectMeta { digest, ..draft.meta(node.env()) };
         let (places, made) = staged.publish(&node, draft.id, stamp, meta).await;
         drop(turn);
         node.env().passes(Point::WritePublished);
@@ -268,19 +271,8 @@ impl WriteSession {
             WriteVerdict::Created(_) => {
                 let replicas = published(&places, &made);
                 node.tell_others(&draft, stamp, &replicas);
-                node.inner.count(match draft.rule {
-                    Rule::Next { .. } => "writes",
-                    Rule::Given { .. } => "imports",
-                });
-                Ok(WriteReply {
-                    replicas,
-                    stamp,
-                    uuid: draft.uuid,
-                    alias: draft.meta.alias,
-                    replaced: draft.answers.existing().is_some(),
-                    domain: draft.domain,
-                    stored_digest: digest,
-                })
+                node.inner.count(if draft.is_brought() { "imports" } else { "writes" });
+                Ok(draft.reply(stamp, replicas, digest))
             }
             WriteVerdict::Conflict => Err(Refusal::Conflict),
             WriteVerdict::NothingStored => {
@@ -315,6 +307,13 @@ struct Replicas {
 }
 
 impl Replicas {
+    /// Where they are, this node's first.
+    fn places(&self, node: &Node) -> Vec<ReplicaAt> {
+        let here = ReplicaAt { node: node.inner.id, volume: self.volume.id() };
+        let at_peer = |peer: &PeerReplica| ReplicaAt { node: peer.node, volume: peer.volume };
+        std::iter::once(here).chain(self.peers.iter().map(at_peer)).collect()
+    }
+
     /// Publishes them all at once. Tells where they are, this node's first, and what became of each. Feeds begin with the last
     /// one (SCSP SEND); if that has not come about, with the one that is here.
     async fn publish(
@@ -324,10 +323,8 @@ impl Replicas {
         stamp: Stamp,
         meta: ObjectMeta,
     ) -> (Vec<ReplicaAt>, Vec<Made>) {
-        let here = ReplicaAt { node: node.inner.id, volume: self.volume.id() };
-        let places: Vec<ReplicaAt> = std::iter::once(here)
-            .chain(self.peers.iter().map(|peer| ReplicaAt { node: peer.node, volume: peer.volume }))
-            .collect();
+        let places = self.places(node);
+        let here = places[0];
         let hints_at = |at: VolumeId| {
             places
                 .iter()
@@ -412,6 +409,15 @@ impl Node {
                 node.inner.send(holder, &Message::Superseded(notice.clone()));
             }
         });
+    }
+
+    /// [`Bug::ImportTakesBack`]
+    async fn undo_import(&self, draft: &Draft, places: Vec<ReplicaAt>) {
+        if let Rule::Given { stamp, .. } = draft.rule
+            && self.env().planted(Bug::ImportTakesBack)
+        {
+            self.take_back(draft.id, stamp, &places, &vec![Made::Unknown; places.len()]).await;
+        }
     }
 
     /// Takes back what may have been published of a failed write, as far as its holders can be reached. A publish without

@@ -2,7 +2,6 @@
 //!
 //! The words of it are `swarm_feeds::wire`'s. Administrators only, but for what is handed out to whoever has a ticket.
 
-use swarm_env::Bug;
 use swarm_feeds::wire::{
     Import, Route, WireError, encode_fetched, encode_held, read_delete, read_fetch, read_import,
     read_probe,
@@ -32,10 +31,7 @@ impl Scsp {
     async fn import(&self, mut call: Call) -> Result<Response, Fault> {
         let (path, query) = (&call.target.raw_path, &call.target.raw_query);
         let read = read_import(path, query, &header_list(&call));
-        let (route, mut import): (Route, Import) = read.map_err(bad)?;
-        if self.node.env().planted(Bug::SpellingLost) {
-            import.meta.headers = in_lower_case(&import.meta.headers);
-        }
+        let (route, import): (Route, Import) = read.map_err(bad)?;
         let length = import.meta.length;
         if matches!(call.head.framing(), Framing::Length(announced) if announced != length) {
             let why = "The body has another length than the version.";
@@ -102,15 +98,6 @@ fn header_list(call: &Call) -> HeaderList {
     let mut list = HeaderList::default();
     for (name, value) in call.head.fields().iter() {
         list.push(name, bytes::Bytes::copy_from_slice(value));
-    }
-    list
-}
-
-/// [`Bug::SpellingLost`]
-fn in_lower_case(headers: &HeaderList) -> HeaderList {
-    let mut list = HeaderList::default();
-    for header in headers.iter() {
-        list.push(header.name.to_ascii_lowercase(), header.value.clone());
     }
     list
 }

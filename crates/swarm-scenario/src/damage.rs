@@ -446,6 +446,9 @@ mod tests {
             ledger.took_last_of(&[6; 16], stamp(9), at(0)),
             "nothing whole is left of that version"
         );
+        let lost_since = |secs| ledger.took_last_of(&STREAM, stamp(5), at(secs));
+        assert!(lost_since(60) && !lost_since(61), "what was lost before may have come again");
+        assert!(!ledger.took_last_of(&[6; 16], stamp(9), at(71)));
     }
 
     #[test]

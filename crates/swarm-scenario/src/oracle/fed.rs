@@ -177,6 +177,34 @@ pub(crate) fn judge(
     found
 }
 
+/// What the target of a feed that carries deletes has still got of what was written at its source, where nobody remembers that it
+/// was deleted. `lost` tells whether a fault explains that the source knows nothing of a stream that was so new.
+pub(crate) fn forgotten(
+    line: &Line<'_>,
+    source: &Side,
+    target: &Side,
+    lost: impl Fn(&Id, Stamp) -> bool,
+) -> Vec<Finding> {
+    let remains = target.streams.iter().filter_map(|(stream, held)| {
+        let What::Object(object) = &held.what else { return None };
+        let is_carried = object.cluster == source.name
+            && selects(line.domains, target.place_of(held)) == Some(true);
+        if !is_carried || source.streams.contains_key(stream) || lost(stream, held.stamp) {
+            return None;
+        }
+        let what = format!(
+            "feed {}: version {} of stream {} is on {}, and {} knows neither of it nor of its delete",
+            line.name,
+            held.stamp.version,
+            Hex(stream),
+            target.name,
+            source.name
+        );
+        Some(Finding { what, stamp: held.stamp })
+    });
+    remains.filter(|_| line.propagates).take(FOUND_MAX).collect()
+}
+
 /// What is wrong with what the target has of something that the source has, as the end of a sentence.
 fn compare(held: &Held, there: Option<&Held>, propagates: bool) -> Option<String> {
     let older =
@@ -391,6 +419,27 @@ mod tests {
         assert_eq!(super::judge(&line(&all), &untenanted, &target, |_, _| false).len(), 1);
         let some = domains(&["acme.example"]);
         assert_eq!(super::judge(&line(&some), &untenanted, &target, |_, _| false).len(), 0);
+    }
+
+    #[test]
+    fn a_delete_is_not_forgotten_before_it_is_carried_over() {
+        let (source, target) = (side("main", &[]), side("dr", &[(10, replica(named()))]));
+        let told = |source: &Side, domains: &Domains, propagates, lost: bool| {
+            let line = Line { name: "f", domains, propagates };
+            let found = forgotten(&line, source, &target, |_, _| lost);
+            found.into_iter().map(|one| one.what).collect::<Vec<_>>()
+        };
+        let all = Domains::default();
+        let what = "feed f: version 0.010 of stream 05050505050505050505050505050505 is on dr, and main knows neither of it \
+                    nor of its delete";
+        assert_eq!(told(&source, &all, true, false), [what]);
+        assert_eq!(told(&source, &all, false, false), [""; 0], "deletes are not carried");
+        assert_eq!(told(&source, &all, true, true), [""; 0], "a fault took it");
+        assert_eq!(told(&source, &domains(&["other.example"]), true, false), [""; 0]);
+        let remembers = side("main", &[(11, buried())]);
+        assert_eq!(told(&remembers, &all, true, false), [""; 0], "it is still to be carried");
+        let other = side("west", &[]);
+        assert_eq!(told(&other, &all, true, false), [""; 0], "it was not written there");
     }
 
     #[test]

@@ -71,7 +71,13 @@ fn look(run: &Run, dead: &BTreeSet<&str>) -> Vec<(String, Finding)> {
         let since = feeds::evaluated_since(run, feed);
         let excused =
             |stream: &Id, stamp: Stamp| is_excused(run, to, since, (source, target), stream, stamp);
-        let findings = fed::judge(&line, &source.side, &target.side, excused);
+        let mut findings = fed::judge(&line, &source.side, &target.side, excused);
+        let is_lost = |stream: &Id, stamp: Stamp| {
+            let lost =
+                lock(&run.reach).damage(&feed.from).took_last_of(stream, stamp, Instant::ZERO);
+            source.is_unread || lost
+        };
+        findings.extend(fed::forgotten(&line, &source.side, &target.side, is_lost));
         found.extend(findings.into_iter().map(|finding| (feed.from.clone(), finding)));
     }
     // Also where no feed of the file leads: a wrong address must not be given anything.

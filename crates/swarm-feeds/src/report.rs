@@ -12,7 +12,7 @@ use crate::lanes::Limits;
 use crate::line::UNSURE_MAX;
 use crate::peers::{About, FoundContext, To};
 use crate::results::Results;
-use crate::send::{Shown, WAITERS_MAX};
+use crate::send::{Shown, Verdict, WAITERS_MAX};
 use crate::service::{Feeds, lock};
 use crate::stats::{Gauges, NodeFeed};
 
@@ -74,8 +74,11 @@ impl Feeds {
                     Shown { status: 0, at: Some(self.env().wall()) }
                 }
                 None => Shown::NOT_YET,
-                Some(slot) if slot.outcome == FeedOutcome::Unqualified => return None,
-                Some(slot) => Shown { status: slot.status, at: Some(slot.at) },
+                Some(slot) => match Verdict::on(&look.filed, slot, &line.feed.definition) {
+                    Verdict::Shown(shown) => shown,
+                    // It was deleted, and that is not carried over: the target need not have it.
+                    verdict => Shown { status: verdict.status()?, at: Some(slot.at) },
+                },
             };
             Some((line.feed.id, shown))
         })
@@ -93,8 +96,10 @@ impl Feeds {
             .map(|(feed, own)| (*feed, *own))
             .collect();
         for (feed, own) in open {
-            let mark = self.state().lines.get(&feed).map(|line| line.mark);
-            let Some(mark) = mark else { continue };
+            let known = self.state().lines.get(&feed).map(|line| {
+                (line.mark, line.feed.definition.propagate_deletes || !look.filed.is_tombstone())
+            });
+            let Some((mark, true)) = known else { continue };
             let about = About { id, stamp: look.filed.stamp, feed, mark };
             let told = self.peers().ask(To::holders(&look.filed.holders), about).await;
             match with_told(own, &told) {

@@ -198,10 +198,12 @@ fn counted(
 ) -> Option<String> {
     let holders: BTreeSet<&NodeRef> = copies.iter().map(|held| &held.on.node).collect();
     let disks = || copies.iter().map(|held| held.on.disk.as_str()).collect::<Vec<_>>().join(", ");
-    if holders.len() < copies.len() {
-        return Some(format!("has two copies on one node: {}", disks()));
+    let doubled = || format!("has two copies on one node: {}", disks());
+    // As long as too few nodes have one, a second copy on a node is kept.
+    if holders.len() >= wanted && holders.len() < copies.len() {
+        return Some(doubled());
     }
-    if copies.len() > wanted {
+    if holders.len() >= wanted && copies.len() > wanted {
         return Some(format!("has {} copies instead of {wanted}: {}", copies.len(), disks()));
     }
     let size = model.extent.map_or(0, |extent| extent.size());
@@ -213,8 +215,9 @@ fn counted(
     let unseen = unread.iter().filter(|node| !holders.contains(node)).count();
     // A node with a disk that nobody can read is counted as having a copy there: another disk of it can take none.
     let is_able = |seen: &&Seen| takes(seen) && !unread.contains(&seen.node);
-    if copies.len() + unseen < wanted && volumes.iter().any(|seen| is_able(&seen)) {
-        return Some(format!("has {} copies instead of {wanted}: {}", copies.len(), disks()));
+    if holders.len() + unseen < wanted && volumes.iter().any(|seen| is_able(&seen)) {
+        let lacking = || format!("has {} copies instead of {wanted}: {}", copies.len(), disks());
+        return Some(if holders.len() < copies.len() { doubled() } else { lacking() });
     }
     if unseen > 0 {
         return None;

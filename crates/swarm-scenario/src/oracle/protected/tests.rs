@@ -186,6 +186,10 @@ fn a_copy_may_be_on_a_disk_that_cannot_be_read_from_outside() {
 fn copies_on_one_node_or_on_a_retiring_volume_do_not_count_twice() {
     let disks = [disk(1, copy()), disk(1, copy()), disk(2, Has::Nothing)];
     assert_says(&disks, Demand::Copies(2), "two copies on one node");
+    // A second one is kept for as long as no other node can take one.
+    let disks = [disk(1, copy()), disk(1, copy()), disk(2, copy())];
+    assert_eq!(judged(&disks, Demand::Copies(3)), [] as [&str; 0]);
+    assert_says(&disks, Demand::Copies(2), "two copies on one node");
     let disks = [disk(1, copy()), leaving(disk(2, copy())), disk(3, Has::Nothing)];
     assert_says(&disks, Demand::Copies(2), "has 1 copies instead of 2");
 }

@@ -58,7 +58,9 @@ fn what_is_written_and_deleted_at_one_site_is_so_at_the_other() {
     let report = run(ALIKE);
     assert_held(&report);
     let feed = &report.feeds[0];
-    assert!(feed.changes > 40 && feed.rpo[2].is_some() && feed.bytes > Some(40 * 4096), "{feed:?}");
+    assert!(feed.changes > 40 && feed.rpo[2].is_some(), "{feed:?}");
+    // What is overwritten at once need not be carried; each of the twenty names must be, and no body need go twice.
+    assert!(feed.bytes > Some(20 * 4096) && feed.bytes < Some(60 * 4096), "{feed:?}");
     assert!(report.line().contains(", rpo p99 "), "{}", report.line());
 }
 

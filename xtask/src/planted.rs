@@ -47,6 +47,17 @@ const PLANTED: &[Planted] = &[
     planted("retire-before-copied", "retire-while-one-fails", "0..8", "durable"),
     planted("erase-last-suspect", "failing-reads", "0..2", "durable"),
     planted("copy-without-headers", "rot", "0..2", "true bytes"),
+    planted("feed-skips-failed", "dr-wan-cut", "0..2", "honest"),
+    planted("deletes-lost-while-paused", "feed-rests", "0..2", "alive"),
+    planted("status-zero-early", "mirrored-clocks", "0..4", "honest"),
+    planted("echo-versions", "dr-wan-cut", "0..2", "true bytes"),
+    planted("success-outlives-feed", "dr-replaced", "0..2", "fed"),
+    planted("import-over-tombstone", "mirrored-clocks", "0..4", "true bytes"),
+    planted("first-only", "dr-wan-cut", "0..2", "alive"),
+    planted("tombstone-dropped-early", "dr-week-apart", "0..2", "fed"),
+    planted("spelling-lost", "dr-basic", "0..2", "protected"),
+    planted("import-takes-back", "wan-flaps", "0..4", "fed"),
+    planted("context-after-member", "dr-wan-cut", "0..4", "fed"),
 ];
 
 const fn planted(

@@ -189,7 +189,10 @@ pub(crate) fn forgotten(
         let What::Object(object) = &held.what else { return None };
         let is_carried = object.cluster == source.name
             && selects(line.domains, target.place_of(held)) == Some(true);
-        if !is_carried || source.streams.contains_key(stream) || lost(stream, held.stamp) {
+        // A context whose name is taken at the target lies there under another stream.
+        let is_aside = object.alias.is_some_and(|alias| source.contexts.contains_key(&alias));
+        let is_known = is_aside || source.streams.contains_key(stream);
+        if !is_carried || is_known || lost(stream, held.stamp) {
             return None;
         }
         let what = format!(

@@ -1,5 +1,5 @@
 //! Scenarios that nobody wrote: a small cluster, and a few faults on one thing, at the edges of each other, drawn from a
-//! seed. Every fourth seed draws two clusters of which one feeds the other, or each the other ([`pair`]).
+//! seed. Every fourth seed draws two clusters of which one feeds the other, or each the other.
 //!
 //! What nobody thinks of putting together is where the bugs are. A file that is drawn expects nothing of its own: the
 //! invariants judge it as they judge every run, and they know what its faults may cost. Most faults meet the same node or its

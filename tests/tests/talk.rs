@@ -143,12 +143,17 @@ impl Wire {
 
     /// The same in a cluster of one node, where nothing can have two replicas.
     pub(crate) async fn make_bucket_alone(&self) {
+        self.make_bucket_on(1).await;
+    }
+
+    /// The same on so many nodes.
+    pub(crate) async fn make_bucket_on(&self, nodes: usize) {
         for (line, headers) in [
-            ("POST /?domain=acme.example&replicate=1", &[CONTEXT, ADMIN][..]),
-            ("POST /scans?domain=acme.example&replicate=1", &[CONTEXT]),
+            ("POST /?domain=acme.example", &[CONTEXT, ADMIN][..]),
+            ("POST /scans?domain=acme.example", &[CONTEXT]),
         ] {
-            let made = self.ask(1, line, headers, "").await;
-            assert_eq!(made.status, 201, "{made:?}");
+            let made = self.ask(1, &format!("{line}&replicate={nodes}"), headers, "").await;
+            assert_eq!((made.status, made.all("location").len()), (201, nodes), "{made:?}");
         }
     }
 

@@ -267,18 +267,15 @@ impl Volumes {
         };
         let is_filed = loop {
             // A volume that is being emptied and remembers it already will not for long.
-            let stays = |found: &Found| {
-                found.record.stamp < stamp || found.volume.service() == Service::InService
-            };
-            let in_service = |volume: &Volume| {
+            let remembers = |volume: &Volume| {
                 volume.service() == Service::InService
                     && volume.find(id).is_some_and(|record| record.stamp >= stamp)
             };
             let volume = self
                 .find(id)
-                .filter(stays)
+                .filter(|found| found.record.stamp < stamp)
                 .map(|found| found.volume)
-                .or_else(|| self.mounted().into_iter().find(in_service))
+                .or_else(|| self.mounted().into_iter().find(remembers))
                 .or_else(|| self.best_volume(Some(id), 0, 0).map(|(_, v)| v));
             let any = || self.slots.mounted_where(VolumeState::takes_tombstones).into_iter().next();
             let Some(volume) = volume.or_else(any) else {

@@ -50,7 +50,7 @@ const PLANTED: &[Planted] = &[
     planted("feed-skips-failed", "dr-wan-cut", "0..2", "honest"),
     planted("deletes-lost-while-paused", "feed-rests", "0..2", "alive"),
     planted("status-zero-early", "mirrored-clocks", "0..4", "honest"),
-    planted("echo-versions", "dr-wan-cut", "0..2", "true bytes"),
+    planted("echo-versions", "mirrored-clocks", "0..2", "honest"),
     planted("success-outlives-feed", "dr-replaced", "0..2", "fed"),
     planted("import-over-tombstone", "mirrored-clocks", "0..4", "true bytes"),
     planted("first-only", "dr-wan-cut", "0..2", "alive"),

@@ -191,9 +191,9 @@ fn a_file_says_what_a_cluster_is_and_a_second_start_changes_nothing() {
     assert_eq!(sorted(running.feeds()), outcomes(["created", "created"]));
     assert_eq!(running.described["clusters"].as_array().map(Vec::len), Some(1), "one of two");
     let shown = place.feed(&["show", "to-dr", "--json"]).ends_with(DONE).json();
-    let number: u8 =
-        place.address.rsplit('.').next().and_then(|last| last.parse().ok()).expect("it");
-    let other = place.address.replace(&format!(".{number}"), &format!(".{}", number + 10));
+    let (net, number) = place.address.rsplit_once('.').expect("four numbers");
+    let number: u8 = number.parse().expect("a number");
+    let other = format!("{net}.{}", number + 10);
     assert_eq!(
         shown["hosts"],
         serde_json::json!([other]),

@@ -390,6 +390,12 @@ pub trait World: Send + Sync {
         self.image(disk).read(offset, out);
     }
 
+    /// How often what is durable on a disk has changed so far: as long as it is the same number, so is the disk. `None` where
+    /// the world cannot tell.
+    fn changes(&self, _disk: &DiskRef) -> Option<u64> {
+        None
+    }
+
     /// The index of a disk's volume as key and value bytes, for judges; `None` where the world cannot show it.
     fn index(&self, disk: &DiskRef) -> Option<Vec<(Vec<u8>, Vec<u8>)>>;
 }

@@ -88,12 +88,14 @@ impl LiveSpec {
     #[must_use]
     pub fn group(&self) -> SocketAddrV4 {
         let place = if self.apart { self.address.octets().to_vec() } else { Vec::new() };
-        // FNV-1a: stable for ever, and evenly spread over short names.
+        // FNV-1a, stable for ever; and mixed once more, since names that differ in their last digit only would often meet.
         let bytes = self.name.bytes().chain(place);
         let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        let [a, b, c, ..] = (hash ^ hash >> 32).to_le_bytes();
+        let mixed = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let mixed = (mixed ^ mixed >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        let [a, b, c, ..] = (mixed ^ mixed >> 33).to_le_bytes();
         SocketAddrV4::new(Ipv4Addr::new(239, 192 + (a & 3), b, c), self.port + GROUP_PORT_OFFSET)
     }
 

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use swarm_types::Timestamp;
+
 /// What kind of trouble an object has at the target, or at the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectTrouble {
@@ -38,6 +40,14 @@ pub fn next_try(
     wait * permille / 1000
 }
 
+/// How long it is until a date before which something is not tried again; nothing if it has come. A date that is further away than
+/// any wait was noted by a clock that was ahead: it says nothing, and has come.
+#[must_use]
+pub fn time_left(next_at: Timestamp, wall: Timestamp) -> Option<Duration> {
+    let longest = WAIT_MAX * 11 / 10;
+    (next_at > wall).then(|| next_at.since(wall)).filter(|left| *left <= longest)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -54,6 +64,15 @@ mod tests {
         assert_eq!((secs(0), secs(u16::MAX)), (60, 3600));
         let refused = next_try(ObjectTrouble::Permanent, 1, Duration::from_secs(60), 100);
         assert_eq!(refused, WAIT_MAX);
+    }
+
+    #[test]
+    fn a_date_that_no_wait_leads_to_has_come() {
+        let left =
+            |secs: i64| time_left(Timestamp::from_secs(1_000 + secs), Timestamp::from_secs(1_000));
+        let secs = |secs| Some(Duration::from_secs(secs));
+        assert_eq!([-5, 0, 1, 3_960].map(left), [None, None, secs(1), secs(3_960)]);
+        assert_eq!([3_961, 365 * 86_400].map(left), [None; 2]);
     }
 
     proptest! {

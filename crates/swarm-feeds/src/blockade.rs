@@ -88,7 +88,7 @@ const CONFIGURATION_WAITS: u32 = 10;
 /// For how long a target counts as overloaded after it last asked to be left alone.
 const CALM: Duration = Duration::from_secs(30);
 /// Longest wait that a target may ask for.
-const BUSY_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const BUSY_MAX: Duration = Duration::from_secs(3600);
 
 /// How things stand with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,14 +7,15 @@ use swarm_env::{Bug, Point};
 use swarm_plan::feeds::{Settled, Turn, failures};
 use swarm_types::{FeedMark, FeedOutcome, FeedSlot, Instant, StreamId, Timestamp};
 
-use crate::backoff::ObjectTrouble;
+use crate::backoff::{ObjectTrouble, next_try, time_left};
 use crate::blockade::Kind;
+use crate::definition::Mode;
 use crate::evaluate::{Belongs, Selected};
 use crate::home::{Filed, What};
 use crate::lanes::{Load, Work};
 use crate::peers::{Brought, FoundContext};
 use crate::result::Delivery;
-use crate::send::{Shown, Verdict};
+use crate::send::{Shown, Verdict, urgent};
 use crate::service::{Feeds, Look, State};
 use crate::table::Feed;
 use crate::target::{FeedTarget, InMemory, Manner, Parcel, Shipment};
@@ -22,6 +23,9 @@ use crate::wire::{Deletion, Identity, Place};
 
 /// How long to wait for a context that another transfer is bringing, and how often to look.
 const PUSHED_BY_ANOTHER: (u32, Duration) = (600, Duration::from_millis(50));
+
+/// What is shown of an object whose transfers break off (our choice).
+const CUT_OFF: u16 = 504;
 
 /// A context is carried at once: others wait for it.
 pub(crate) const AT_ONCE: Manner = Manner { probe: false, at_once: true };
@@ -36,13 +40,16 @@ pub(crate) struct Job {
     pub(crate) edited: Timestamp,
     /// Whether the target often has what it is given, so that it pays to ask.
     pub(crate) ask_before: bool,
-    /// Whether a SEND waits for it; and whether it is to be sent whatever is known.
-    pub(crate) send: Option<bool>,
+    /// Whether a SEND waits for it.
+    pub(crate) send: bool,
+    /// Whether it is to be sent whatever is known: a SEND has said so, which may have gone.
+    pub(crate) forced: bool,
     /// The target is not known to be in order: it is greeted first.
     pub(crate) greet: bool,
 }
 
 /// How a piece of work ended.
+#[derive(Debug)]
 enum Ended {
     /// The stream is not here any more.
     Vanished,
@@ -60,11 +67,22 @@ enum Ended {
     Delivered(Delivery),
 }
 
+impl Ended {
+    /// Whether the target has said something of the object: then it is known again what became of it.
+    const fn is_answer(&self) -> bool {
+        matches!(self, Self::Delivered(Delivery::Object { .. } | Delivery::Context))
+    }
+}
+
 impl Feeds {
     /// Does a piece of work, and notes what came of it.
     pub(crate) async fn transfer(self, job: Job) {
         let hold = self.home().hold();
         let look = self.look(job.work.id);
+        if let Some(gone) = look.as_ref().map(|look| &look.filed).filter(|it| it.is_tombstone()) {
+            // Nobody waits for a delete: who waits, waits for what was deleted.
+            self.state().sends.settle(job.feed.id, gone.id, gone.stamp, Verdict::StreamGone);
+        }
         let ended = match &look {
             Some(look) => self.work(&job, look).await,
             None => Ended::Vanished,
@@ -77,19 +95,19 @@ impl Feeds {
     async fn work(&self, job: &Job, look: &Look) -> Ended {
         let definition = &job.feed.definition;
         let known = look.filed.slots.get(job.feed.id, job.mark).copied();
-        if let Some(slot) = known.filter(|_| job.send != Some(true)) {
+        if let Some(slot) = known.filter(|_| !job.forced) {
             let wall = self.env().wall();
             match slot.outcome {
-                FeedOutcome::Retrying { next_at, .. }
-                    if next_at > wall && slot.at > job.edited && job.send.is_none() =>
-                {
-                    return Ended::Later(self.now() + next_at.since(wall));
+                FeedOutcome::Retrying { next_at, .. } => {
+                    let counts = slot.at > job.edited && !job.send;
+                    if let Some(left) = time_left(next_at, wall).filter(|_| counts) {
+                        return Ended::Later(self.now() + left);
+                    }
                 }
-                FeedOutcome::Retrying { .. } => {}
                 FeedOutcome::Success | FeedOutcome::Unqualified => return Ended::Known(slot),
             }
         }
-        if job.send.is_none() && !self.state().results.have_room(look) {
+        if !job.send && !self.state().results.have_room(look) {
             // What came of it could not be noted, so that it would be done again and again.
             return Ended::Later(self.now() + definition.retry_wait);
         }
@@ -131,7 +149,7 @@ impl Feeds {
             What::Version(meta) => !meta.cluster.eq_ignore_ascii_case(self.shared.cluster.as_str()),
             What::Tombstone { .. } => false,
         };
-        let again = job.feed.generation > 0 && job.send != Some(true);
+        let again = job.feed.generation > 0 && !job.forced;
         job.work.doubtful || from_elsewhere || again || job.ask_before
     }
 
@@ -144,7 +162,8 @@ impl Feeds {
 
     async fn carry(&self, job: &Job, look: &Look, belongs: &Belongs, probe: bool) -> Delivery {
         let parcel = parcel(look, belongs.place(look.filed.kind()));
-        let at_once = job.send.is_some();
+        // Who has come since does not wait for others to go with it either.
+        let at_once = self.state().sends.wants(job.feed.id, job.work.id).is_some();
         let delivery = job.target.deliver(parcel.clone(), Manner { probe, at_once }).await;
         if delivery != Delivery::Context || self.env().planted(Bug::ContextAfterMember) {
             return delivery;
@@ -200,7 +219,7 @@ impl Feeds {
         {
             let mut state = self.state();
             if state.lines.get(&job.feed.id).is_some_and(|line| line.mark == job.mark) {
-                self.note(&mut state, &look, (job.feed.id, job.mark), Settled::Done);
+                self.note(&mut state, &look, (job.feed.id, job.mark), Settled::Done, false);
             }
         }
         delivery
@@ -261,22 +280,38 @@ impl Feeds {
             line.lanes.retry(id, now, true);
             return Vec::new();
         }
+        tracing::trace!(node = self.env().name(), feed = feed.0, stream = %id, ?ended, "worked on");
+        let answered = ended.is_answer();
         let end = self.judge(&mut state, job, look, ended, draw);
+        if let Some(due) = end.again {
+            let wait = due.since(now);
+            tracing::debug!(node = self.env().name(), feed = feed.0, stream = %id, ?wait, "to be done again");
+        }
         let State { lines, sends, .. } = &mut *state;
         let Some(line) = lines.get_mut(&feed) else { return Vec::new() };
         let stamp = look.map_or(job.work.stamp, |look| look.filed.stamp);
         let left = match end.verdict {
-            Some(verdict) => sends.settle(feed, id, stamp.max(job.work.stamp), verdict),
+            Some(verdict) if end.known => sends.settle_known(feed, id, stamp, verdict),
+            Some(verdict) => sends.settle(feed, id, stamp, verdict),
             None => sends.wants(feed, id).is_some(),
         };
+        if left && end.verdict.is_some() && stamp < job.work.stamp {
+            // What was to be delivered is not there any more, but something older.
+            sends.settle(feed, id, job.work.stamp, Verdict::NotHere);
+        }
         match end.again {
             None => {
+                // Somebody has come meanwhile who has it sent again.
+                let once_more = end.known && line.lanes.is_forced(id);
                 line.lanes.done(id);
                 line.rate.count(1, now);
+                if once_more {
+                    line.lanes.urge(urgent(id, stamp, now, true));
+                }
             }
             Some(due) => {
                 let due = if left && end.hurry { now } else { due };
-                line.lanes.retry(id, due, end.doubtful || job.work.doubtful);
+                line.lanes.retry(id, due, end.doubtful || (job.work.doubtful && !answered));
             }
         }
         Vec::new()
@@ -294,31 +329,39 @@ impl Feeds {
         let of = (job.feed.id, job.mark);
         let retry_wait = job.feed.definition.retry_wait;
         let final_end = |verdict| End { verdict: Some(verdict), ..End::default() };
-        let (Some(look), ended) = (look, ended) else { return final_end(Verdict::StreamGone) };
+        let (Some(look), ended) = (look, ended) else { return final_end(Verdict::NotHere) };
         let settled = match ended {
-            Ended::Vanished => return final_end(Verdict::StreamGone),
+            Ended::Vanished => return final_end(Verdict::NotHere),
             Ended::Later(due) => {
-                let hurry = job.send.is_none();
+                let hurry = !job.send;
                 return End { again: Some(due), hurry, ..End::default() };
             }
             // What is known of the newest may not be noted where an older version is.
             Ended::Known(slot) | Ended::Adopted(slot) => {
                 self.adopt_slot(state, look, slot);
-                return final_end(Verdict::on(&look.filed, &slot, &job.feed.definition));
+                return End { known: true, ..final_end(Verdict::on(&look.filed, &slot)) };
             }
             Ended::Settled(settled) => settled,
             Ended::Delivered(delivery) if self.skips(delivery) => Settled::Done,
             Ended::Delivered(Delivery::Unknown) => {
-                return End { again: Some(now + retry_wait), doubtful: true, ..End::default() };
+                let line = state.lines.get(&job.feed.id);
+                let open = line.is_some_and(|line| line.blockade.is_open());
+                let Some(failed) = cut_off(job, look, draw).filter(|_| open && !job.greet) else {
+                    // At a target that is left alone one attempt is all.
+                    let verdict = job.greet.then(|| known_of(job, look));
+                    let again = Some(now + retry_wait);
+                    return End { again, doubtful: true, verdict, ..End::default() };
+                };
+                failed
             }
             Ended::Delivered(Delivery::Target(trouble)) => {
                 let (status, wait) = (trouble.status(), Duration::ZERO);
                 // The object is not blamed. Only where a SEND asked for this attempt, or has joined it, it is noted, so that a
                 // HEAD shows the same (SCSP SEND).
-                let joined = state.sends.wants(job.feed.id, job.work.id);
-                let asked_for = job.send.or(joined).is_some();
-                let slot = asked_for
-                    .then(|| self.note(state, look, of, Settled::Failed { status, wait }))
+                let joined = state.sends.wants(job.feed.id, job.work.id).is_some();
+                let failed = Settled::Failed { status, wait };
+                let slot = (job.send || joined)
+                    .then(|| self.note(state, look, of, failed, job.forced))
                     .flatten();
                 let shown = Shown { status, at: Some(self.env().wall()) };
                 let verdict = slot.as_ref().map_or(Verdict::Shown(shown), Verdict::of);
@@ -333,9 +376,9 @@ impl Feeds {
                 delivery.settled(failures_of(job, look), retry_wait, draw)
             }
         };
-        let slot = self.note(state, look, of, settled);
+        let slot = self.note(state, look, of, settled, job.forced);
         let slot = slot.or_else(|| look.filed.slots.get(of.0, of.1).copied());
-        let on = |slot| Verdict::on(&look.filed, slot, &job.feed.definition);
+        let on = |slot| Verdict::on(&look.filed, slot);
         let verdict = slot.as_ref().map(on);
         let again = match settled {
             Settled::Failed { wait, .. } => Some(now + wait),
@@ -362,6 +405,25 @@ fn failures_of(job: &Job, look: &Look) -> u16 {
     failures(slot.filter(|slot| slot.at > job.edited), job.mark)
 }
 
+/// What is said of an object whose transfer has broken off. The first time it is asked for, for it may be there. If it is not, and
+/// breaks off again, it is this object that does not get through: whatever cuts it off may let others pass. What a batch is
+/// made of is not to blame if the batch breaks off, nor is what was tried at a target that is left alone.
+fn cut_off(job: &Job, look: &Look, draw: u64) -> Option<Settled> {
+    let defined = &job.feed.definition;
+    if !job.work.doubtful || defined.mode != Mode::Post {
+        return None;
+    }
+    let failures = failures_of(job, look).saturating_add(1);
+    let wait = next_try(ObjectTrouble::Transient, failures, defined.retry_wait, draw);
+    Some(Settled::Failed { status: CUT_OFF, wait })
+}
+
+/// What is shown of it already.
+fn known_of(job: &Job, look: &Look) -> Verdict {
+    let slot = look.filed.slots.get(job.feed.id, job.mark).filter(|slot| slot.status != 0);
+    slot.map_or(Verdict::Shown(Shown::NOT_YET), Verdict::of)
+}
+
 /// What the end of a piece of work leads to.
 #[derive(Default)]
 struct End {
@@ -371,6 +433,8 @@ struct End {
     hurry: bool,
     /// Whether the target may have it.
     doubtful: bool,
+    /// Whether it was known before, so that who has it sent again is not told.
+    known: bool,
     /// What is told to those who wait for it; nothing if they are to go on waiting.
     verdict: Option<Verdict>,
 }

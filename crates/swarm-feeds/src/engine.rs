@@ -52,6 +52,7 @@ impl Feeds {
         let ripe = self.flush(&stores);
         let may = self.home().may_work();
         self.tidy();
+        self.settle_paused(may);
         if may == MayWork::No {
             return ripe;
         }
@@ -187,6 +188,7 @@ fn is_to_be_greeted(line: &mut Line, now: Instant) -> bool {
 }
 
 fn job(line: &Line, sends: &Sends, work: Work, greet: bool) -> Job {
+    let send = sends.wants(line.feed.id, work.id);
     Job {
         feed: Arc::clone(&line.feed),
         mark: line.mark,
@@ -195,7 +197,8 @@ fn job(line: &Line, sends: &Sends, work: Work, greet: bool) -> Job {
         edited: line.edited,
         // What is new is seldom there.
         ask_before: line.answers.are_often_already() && work.since <= line.since,
-        send: sends.wants(line.feed.id, work.id),
+        send: send.is_some(),
+        forced: work.forced || send == Some(true),
         greet,
     }
 }

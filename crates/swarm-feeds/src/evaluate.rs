@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm_plan::feeds::{Settled, settle};
-use swarm_types::{FeedId, FeedMark, Instant, ObjectKind, StreamId, Uuid};
+use swarm_types::{
+    Etag, FeedId, FeedMark, FeedSlots, Instant, ObjectKind, Stamp, StreamId, Uuid, Version,
+};
 
 use crate::home::{Brief, Filed, What};
 use crate::lanes::Lane;
 use crate::line::{Line, UNSURE_MAX};
 use crate::peers::{Context, FoundContext};
 use crate::scope::{Scope, Subject};
+use crate::send::Verdict;
 use crate::service::{Feeds, State};
 use crate::table::Feed;
 use crate::wire::Place;
@@ -26,6 +29,9 @@ const DEPTH: usize = 2;
 
 /// For so long it is believed that a context is deleted or gone, or that nobody answers: many streams ask at once.
 const NOT_FOUND_FOR: Duration = Duration::from_secs(5);
+
+/// How long a delete waits for the name of the domain that it belongs to. Without it, it is looked up when it is carried over.
+const DOMAIN_WAIT: Duration = Duration::from_secs(1);
 
 /// Contexts that were looked up.
 #[derive(Default)]
@@ -129,14 +135,15 @@ impl Belongs {
 impl Feeds {
     /// Where a stream belongs, if that is remembered; else which context has to be looked up.
     fn belongs_now(&self, filed: &Filed, contexts: &Contexts) -> Result<Belongs, Uuid> {
+        let in_domain = |name: &str| Belongs::Domain { name: name.to_owned(), above: Vec::new() };
         let (own_name, parent) = match &filed.what {
             What::Version(meta) => (meta.name.as_deref(), meta.cid),
-            What::Tombstone { parent, name, .. } => (name.as_deref(), *parent),
+            // The domain of this name may be another by now.
+            What::Tombstone { name: Some(name), .. } => return Ok(in_domain(name)),
+            What::Tombstone { parent, .. } => (None, *parent),
         };
         if filed.kind() == ObjectKind::Domain {
-            let name =
-                own_name.map(|name| Belongs::Domain { name: name.to_owned(), above: Vec::new() });
-            return Ok(name.unwrap_or(Belongs::Unknown));
+            return Ok(own_name.map_or(Belongs::Unknown, in_domain));
         }
         let Some(mut alias) = parent.filter(|parent| *parent != Uuid::ROOT) else {
             return Ok(Belongs::Nowhere);
@@ -183,6 +190,28 @@ impl Feeds {
         Belongs::Unknown
     }
 
+    /// The name of the domain that something of this parent is in, if any feed selects by domains: who deletes it notes that.
+    pub async fn domain_of(&self, parent: Uuid) -> Option<String> {
+        let selects = |line: &Line| !line.feed.definition.scope.is_everything();
+        if !self.state().lines.values().any(selects) {
+            return None;
+        }
+        let (kind, parent) = (ObjectKind::Immutable, Some(parent));
+        let anything = Filed {
+            id: StreamId::from_bytes([0; 16]),
+            stamp: Stamp { version: Version(0), etag: Etag::from_bytes([0; 16]) },
+            what: What::Tombstone { kind, alias: None, parent, name: None },
+            slots: FeedSlots::default(),
+            first: false,
+            holders: Vec::new(),
+        };
+        let belongs = self.env().timeout(DOMAIN_WAIT, self.belongs(&anything)).await;
+        match belongs.unwrap_or(Belongs::Unknown) {
+            Belongs::Domain { name, .. } => Some(name),
+            Belongs::Nowhere | Belongs::Gone | Belongs::Unknown => None,
+        }
+    }
+
     /// What is to become of a stream that came up, as far as it can be said at once.
     pub(crate) fn sort(&self, scope: &Scope, id: StreamId) -> Sorted {
         if scope.is_everything() {
@@ -217,9 +246,10 @@ impl Feeds {
         for (brief, since) in unsure {
             let Some(look) = self.look(brief.id) else { continue };
             let selected = self.belongs(&look.filed).await.selected_by(&defined.definition.scope);
+            tracing::trace!(node = self.env().name(), feed = feed.0, stream = %brief.id, ?selected, "evaluated");
             let (now, wall) = (self.now(), self.env().wall());
             let mut state = self.state();
-            let State { lines, results, .. } = &mut *state;
+            let State { lines, results, sends, .. } = &mut *state;
             let Some(line) = lines.get_mut(&feed).filter(|line| line.mark == mark) else { break };
             if line.is_closed() {
                 break;
@@ -232,6 +262,8 @@ impl Feeds {
                         line.walk_again_soon();
                     }
                     line.rate.count(1, now);
+                    line.lanes.forget(brief.id, look.filed.stamp);
+                    sends.settle(feed, brief.id, look.filed.stamp, Verdict::OutOfScope);
                 }
                 Selected::Unknown => {
                     // Whether it is selected is asked again when its turn comes.

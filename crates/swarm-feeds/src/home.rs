@@ -53,6 +53,9 @@ pub trait Streams: Send + Sync {
     /// Which volume.
     fn id(&self) -> VolumeId;
 
+    /// Tells this mount of the volume from others: what was filed between two of them is found by walking through it again.
+    fn mount(&self) -> u64;
+
     /// Looks through so many streams behind `after`, or from the beginning, and tells of those without a final slot of this
     /// feed and mark, in the order of their ids.
     fn page(&self, of: (FeedId, FeedMark), after: Option<StreamId>, scan: usize) -> Page;
@@ -64,10 +67,12 @@ pub trait Streams: Send + Sync {
     fn read(&self, filed: &Filed) -> Option<Box<dyn Pull>>;
 
     /// Files slots, each in the record with exactly this stamp; where there is none any more, nothing is done. Completes when
-    /// they are durable, and tells how many were filed.
+    /// they are durable, and tells how many were filed. `known` are the feeds that there are, and their marks: where a record has
+    /// no place left, the slots of others make way.
     fn settle(
         &self,
         slots: Vec<(StreamId, Stamp, FeedSlot)>,
+        known: Arc<[(FeedId, FeedMark)]>,
     ) -> BoxFuture<'_, Result<u64, NotKept>>;
 
     /// How many streams have which slot of this feed and mark.
@@ -151,7 +156,7 @@ pub enum What {
         alias: Option<Uuid>,
         /// Its parent's, if known.
         parent: Option<Uuid>,
-        /// Its name, if known: that of a domain.
+        /// The name of the domain that it was in, if known; its own if it was a domain.
         name: Option<Arc<str>>,
     },
 }

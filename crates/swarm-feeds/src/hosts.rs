@@ -4,6 +4,7 @@
 //! it is the cluster meant. What is sent to them is not known here.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,11 +16,11 @@ use swarm_env::Env;
 use swarm_types::{ClusterName, HeaderList, Instant};
 
 use crate::backoff::ObjectTrouble;
-use crate::blockade::TargetTrouble;
+use crate::blockade::{BUSY_MAX, TargetTrouble};
 use crate::definition::Definition;
 use crate::result::{Answer, Delivery, Op, of_answer};
 use crate::service::lock;
-use crate::wire::{Route, greet, read_answer};
+use crate::wire::{Greeting, Route, greet, read_answer};
 
 /// A request is given up when not a byte has moved for so long. A transfer over a slow way may take any time.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -27,6 +28,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 const GREETING: Duration = Duration::from_secs(10);
 /// A host that did not answer is left alone for so long, if there are others (our choice).
 const LEFT_ALONE: Duration = Duration::from_secs(30);
+/// A host that asks to be left alone is for so long at least, and at most, if there are others (our choice).
+const BUSY: RangeInclusive<Duration> = Duration::from_secs(1)..=BUSY_MAX;
 /// So often a host is asked who it is (our choice).
 const GREET_AGAIN: Duration = Duration::from_secs(3600);
 /// A connection that nobody needed for so long is closed.
@@ -62,6 +65,8 @@ struct HostState {
     bad: Option<(Instant, TargetTrouble)>,
     /// When it last said that it is the cluster meant.
     greeted: Option<Instant>,
+    /// It was complained that its software is of another version.
+    complained: bool,
 }
 
 /// What came of a try at one host.
@@ -134,12 +139,18 @@ impl Hosts {
     }
 
     /// What an answer to a request that `at` was asked first says of it, and of what it was asked for. Of several hosts, one that
-    /// takes nothing says nothing of the others.
+    /// takes nothing, or asks to be left alone, says nothing of the others.
     pub(crate) fn answered(&self, op: Op, answer: Answer, by: &Response, at: SocketAddr) -> Tried {
         match of_answer(op, answer) {
-            Delivery::Target(TargetTrouble::Refused) if by.served_by != at => Tried::Astray,
-            Delivery::Target(TargetTrouble::Refused) if self.hosts.len() > 1 => {
-                Tried::BadHost(TargetTrouble::Refused)
+            Delivery::Target(TargetTrouble::Refused | TargetTrouble::Busy { .. })
+                if by.served_by != at =>
+            {
+                Tried::Astray
+            }
+            Delivery::Target(trouble @ (TargetTrouble::Refused | TargetTrouble::Busy { .. }))
+                if self.hosts.len() > 1 =>
+            {
+                Tried::BadHost(trouble)
             }
             delivery => Tried::Over(delivery),
         }
@@ -157,7 +168,9 @@ impl Hosts {
         let asked = self.ask(request).await;
         let judged = asked.map_err(|error| trouble_of(&error)).and_then(|(answer, response)| {
             if (200..300).contains(&answer.status) {
-                return greet(&response.headers, &self.route.to, self.definition.mode).map(drop);
+                let greeting = greet(&response.headers, &self.route.to, self.definition.mode)?;
+                self.compare(host, at, &greeting);
+                return Ok(());
             }
             match of_answer(Op::Write, answer) {
                 Delivery::Target(trouble) => Err(trouble),
@@ -167,8 +180,10 @@ impl Hosts {
         });
         match judged {
             Ok(()) => {
-                let state = HostState { bad: None, greeted: Some(self.env.now()) };
-                *lock(&host.state) = state;
+                let mut state = lock(&host.state);
+                // Who asked to be left alone says who it is all the same.
+                state.bad = state.bad.filter(|(_, it)| matches!(it, TargetTrouble::Busy { .. }));
+                state.greeted = Some(self.env.now());
                 Ok(at)
             }
             Err(trouble) => {
@@ -178,9 +193,27 @@ impl Hosts {
         }
     }
 
+    /// Complains once of a host whose software is of another version. It is sent everything all the same; but not all that is
+    /// versioned can be expected to arrive as it is (Object Versioning: all clusters must run the same version).
+    fn compare(&self, host: &Host, at: SocketAddr, greeting: &Greeting) {
+        let Some((major, minor, patch)) = greeting.other_version() else { return };
+        if std::mem::replace(&mut lock(&host.state).complained, true) {
+            return;
+        }
+        let (node, feed) = (self.env.name(), &self.definition.name);
+        tracing::warn!(node, feed, host = %at, version = %format_args!("{major}.{minor}.{patch}"), "target runs another version of the software than this cluster");
+    }
+
     fn leave_alone(&self, host: &Host, trouble: TargetTrouble) {
-        let until = self.env.now() + LEFT_ALONE;
-        *lock(&host.state) = HostState { bad: Some((until, trouble)), greeted: None };
+        let now = self.env.now();
+        let mut state = lock(&host.state);
+        if let TargetTrouble::Busy { retry_after } = trouble {
+            // Who it is is known.
+            state.bad = Some((now + retry_after.clamp(*BUSY.start(), *BUSY.end()), trouble));
+        } else {
+            state.bad = Some((now + LEFT_ALONE, trouble));
+            state.greeted = None;
+        }
     }
 
     /// The hosts in the order in which they are tried: in turns, and those that are left alone last.
@@ -204,13 +237,23 @@ impl Hosts {
         hosts
     }
 
-    /// Why all hosts are left alone: the reason that an administrator can do most about.
+    /// Why all hosts are left alone: the reason that an administrator can do most about. Of several that ask for it, the one counts
+    /// that may be asked again first.
     pub(crate) fn why(&self) -> TargetTrouble {
+        let now = self.env.now();
         let troubles = self.hosts.iter().filter_map(|host| {
-            let known = lock(&host.state).bad.map(|(_, trouble)| trouble);
+            let known = lock(&host.state).bad.map(|(until, trouble)| match trouble {
+                TargetTrouble::Busy { .. } => TargetTrouble::Busy { retry_after: until.since(now) },
+                other => other,
+            });
             known.or(host.at.is_none().then_some(TargetTrouble::Unresolvable))
         });
-        troubles.min_by_key(|trouble| weight(*trouble)).unwrap_or(TargetTrouble::Silent)
+        let wait = |trouble: &TargetTrouble| match trouble {
+            TargetTrouble::Busy { retry_after } => *retry_after,
+            _ => Duration::ZERO,
+        };
+        let key = |trouble: &TargetTrouble| (weight(*trouble), wait(trouble));
+        troubles.min_by_key(key).unwrap_or(TargetTrouble::Silent)
     }
 
     /// Where another node of the target is reached.
@@ -291,9 +334,10 @@ const fn weight(trouble: TargetTrouble) -> u8 {
     match trouble {
         TargetTrouble::Auth(_) => 0,
         TargetTrouble::Full => 1,
-        TargetTrouble::Busy { .. } => 2,
-        TargetTrouble::TooOld => 3,
-        TargetTrouble::Silent | TargetTrouble::Refused => 4,
+        TargetTrouble::TooOld => 2,
+        TargetTrouble::Silent | TargetTrouble::Refused => 3,
+        // How long one asks to be left alone says nothing of when the others come back.
+        TargetTrouble::Busy { .. } => 4,
         // One host of another cluster, or with a name, may be a slip; if all others are silent, they may come back.
         TargetTrouble::WrongCluster => 5,
         TargetTrouble::Unresolvable => 6,

@@ -3,7 +3,7 @@
 //! Bounded, whatever the backlog: the queue of a feed is the index itself, in which every stream without a final outcome is
 //! found again. What does not fit is dropped, and that it was is remembered, so that the index is walked once more: nothing
 //! is lost, only order is. Order (our choice): what is urgent, then new writes, then the backlog, then what failed before;
-//! one pick in sixteen goes the other way round, so that a backlog of days starves nobody.
+//! one pick in sixteen goes the other way round, to what failed and to the backlog in turns, so that neither is starved.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,6 +80,8 @@ pub struct Offer {
     pub first: bool,
     /// What it asks of the target.
     pub load: Load,
+    /// Whether it is sent whatever is known: a SEND has said so, be it that nobody waits for it any more.
+    pub forced: bool,
 }
 
 /// What a stream asks of the target.
@@ -124,6 +126,8 @@ pub struct Work {
     pub load: Load,
     /// Whether the target may have it already, because nobody knows what became of the last try.
     pub doubtful: bool,
+    /// Whether it is sent whatever is known.
+    pub forced: bool,
 }
 
 /// A waiting stream.
@@ -136,6 +140,7 @@ struct Waiting {
     first: bool,
     load: Load,
     doubtful: bool,
+    forced: bool,
 }
 
 /// A stream under way.
@@ -145,6 +150,7 @@ struct Busy {
     since: Instant,
     first: bool,
     load: Load,
+    forced: bool,
     /// A newer version that came meanwhile.
     newer: Option<Offer>,
 }
@@ -161,7 +167,7 @@ const fn in_tree(entry: usize) -> usize {
 /// What a node takes beside its entries: its own fields, what the allocator adds, and its share of the twelve pointers that one
 /// node in six has.
 const NODE_BYTES: usize = 48;
-/// One pick in so many begins with the last lane.
+/// One pick in so many begins with the last lane, or the one before it.
 const OTHER_WAY_ROUND: u64 = 16;
 
 /// The streams that one feed keeps in mind.
@@ -198,13 +204,31 @@ impl Lanes {
             if offer.stamp <= known {
                 return Offered::Known;
             }
-            busy.newer = Some(offer);
+            let forced = offer.forced || busy.newer.is_some_and(|newer| newer.forced);
+            busy.newer = Some(Offer { forced, ..offer });
             return Offered::Taken;
         }
         match self.waiting.get(&offer.id).copied() {
             None => self.place(offer, false),
             Some(there) if offer.stamp < there.stamp => Offered::Known,
             Some(there) => self.bring_forward(there, offer),
+        }
+    }
+
+    /// Takes a stream that somebody waits for. A newer version than is waited for goes first with its own stamp.
+    pub fn urge(&mut self, offer: Offer) -> Offered {
+        if let Some(busy) = self.busy.get_mut(&offer.id).filter(|_| offer.forced) {
+            match &mut busy.newer {
+                Some(newer) => newer.forced = true,
+                None => busy.forced |= offer.stamp <= busy.stamp,
+            }
+        }
+        match self.waiting.get(&offer.id).copied() {
+            Some(there) if offer.stamp < there.stamp => {
+                let Waiting { stamp, since, first, .. } = there;
+                self.bring_forward(there, Offer { stamp, since, first, ..offer })
+            }
+            _ => self.offer(offer),
         }
     }
 
@@ -227,6 +251,13 @@ impl Lanes {
     #[must_use]
     pub fn is_busy(&self, id: StreamId) -> bool {
         self.busy.contains_key(&id)
+    }
+
+    /// Whether a stream that waits, or is under way, is sent whatever is known.
+    #[must_use]
+    pub fn is_forced(&self, id: StreamId) -> bool {
+        self.waiting.get(&id).is_some_and(|there| there.forced)
+            || self.busy.get(&id).is_some_and(|busy| busy.forced)
     }
 
     /// Whether [`Lanes::next`] has something.
@@ -270,8 +301,8 @@ impl Lanes {
     /// A stream that was under way is to be worked on again, not before then. A newer version that came meanwhile does not
     /// wait for that. `doubtful` as in [`Work`].
     pub fn retry(&mut self, id: StreamId, due: Instant, doubtful: bool) {
-        if let Some(Busy { stamp, since, first, load, newer }) = self.busy.remove(&id) {
-            let again = Offer { id, stamp, lane: Lane::Retry, due, since, first, load };
+        if let Some(Busy { stamp, since, first, load, forced, newer }) = self.busy.remove(&id) {
+            let again = Offer { id, stamp, lane: Lane::Retry, due, since, first, load, forced };
             match newer {
                 Some(newer) => self.place(newer, false),
                 None => self.place(again, doubtful),
@@ -344,15 +375,17 @@ impl Lanes {
     fn bring_forward(&mut self, there: Waiting, offer: Offer) -> Offered {
         let news = offer.stamp > there.stamp;
         let (lane, due) = (offer.lane.min(there.lane), offer.due.min(there.due));
-        if !news && (lane, due) == (there.lane, there.due) {
+        let forced = offer.forced || there.forced;
+        if !news && (lane, due, forced) == (there.lane, there.due, there.forced) {
             return Offered::Known;
         }
         let first = offer.first || (there.first && !news);
-        let since = if news { offer.since } else { there.since };
+        let (since, load) =
+            if news { (offer.since, offer.load) } else { (there.since, there.load) };
         let doubtful = there.doubtful && !news;
         let overflowed = self.overflowed;
         self.remove(offer.id);
-        let moved = Offer { lane, due, first, since, ..offer };
+        let moved = Offer { lane, due, first, since, load, forced, ..offer };
         if self.place(moved, doubtful) == Offered::Full {
             // It keeps the place that it had, so that nothing is dropped.
             self.overflowed = overflowed;
@@ -363,7 +396,7 @@ impl Lanes {
 
     /// Files a stream that does not wait yet.
     fn place(&mut self, offer: Offer, doubtful: bool) -> Offered {
-        let Offer { id, stamp, lane, due, since, first, load } = offer;
+        let Offer { id, stamp, lane, due, since, first, load, forced } = offer;
         let queues = &self.queues[lane as usize];
         if queues.iter().map(BTreeSet::len).sum::<usize>() >= self.limits.of(lane) {
             self.overflowed = Some(self.overflowed.map_or(lane, |before| before.min(lane)));
@@ -373,7 +406,8 @@ impl Lanes {
             }
         }
         self.queues[lane as usize][load as usize].insert((due, id));
-        self.waiting.insert(id, Waiting { stamp, due, since, lane, first, load, doubtful });
+        let waiting = Waiting { stamp, due, since, lane, first, load, doubtful, forced };
+        self.waiting.insert(id, waiting);
         Offered::Taken
     }
 
@@ -393,18 +427,21 @@ impl Lanes {
             let heads = loads.iter().filter_map(|load| queues[*load as usize].first());
             heads.filter(|(due, _)| *due <= now).min().map(|(_, id)| *id)
         };
-        if (self.picks + 1).is_multiple_of(OTHER_WAY_ROUND) {
-            Lane::ALL.iter().rev().find_map(due)
-        } else {
-            Lane::ALL.iter().find_map(due)
+        let pick = self.picks + 1;
+        if !pick.is_multiple_of(OTHER_WAY_ROUND) {
+            return Lane::ALL.iter().find_map(due);
         }
+        // What fails again and again is always there: it leaves every other of these to the backlog.
+        let backlog_first = (pick / OTHER_WAY_ROUND).is_multiple_of(2);
+        let first = if backlog_first { Lane::Backlog } else { Lane::Retry };
+        due(&first).or_else(|| Lane::ALL.iter().rev().find_map(due))
     }
 
     fn begin(&mut self, id: StreamId) -> Option<Work> {
-        let Waiting { stamp, since, first, load, doubtful, .. } = self.remove(id)?;
+        let Waiting { stamp, since, first, load, doubtful, forced, .. } = self.remove(id)?;
         self.picks += 1;
-        self.busy.insert(id, Busy { stamp, since, first, load, newer: None });
-        Some(Work { id, stamp, since, first, load, doubtful })
+        self.busy.insert(id, Busy { stamp, since, first, load, forced, newer: None });
+        Some(Work { id, stamp, since, first, load, doubtful, forced })
     }
 
     fn remove(&mut self, id: StreamId) -> Option<Waiting> {

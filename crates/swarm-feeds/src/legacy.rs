@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use swarm_types::{ClusterName, StreamId};
 use tokio::sync::oneshot;
@@ -57,20 +58,25 @@ const NOBODY_KNOWS: u16 = 503;
 
 impl Feeds {
     /// Has the newest version of a stream that this node has fetched by another cluster, in a task of its own, which goes on
-    /// whatever becomes of the answer. That is the status which the remote cluster returned, or one that says why it did not.
-    /// `kept` is dropped when it is over.
+    /// whatever becomes of the answer, but not longer than `limit`. The answer is the status which the remote cluster returned,
+    /// or one that says why it did not. `kept` is dropped when it is over.
     #[must_use]
     pub fn send_once<K: Send + 'static>(
         &self,
         id: StreamId,
         to: Destination,
+        limit: Option<Duration>,
         kept: K,
     ) -> oneshot::Receiver<u16> {
         let (tell, told) = oneshot::channel();
         let feeds = self.clone();
         drop(self.env().spawn("feed-send", async move {
             let hold = feeds.home().hold();
-            let status = feeds.deliver_once(id, to).await;
+            let delivery = feeds.deliver_once(id, to);
+            let status = match limit {
+                Some(limit) => feeds.env().timeout(limit, delivery).await.unwrap_or(NOBODY_KNOWS),
+                None => delivery.await,
+            };
             drop((hold, kept));
             // Who asked may have gone.
             let _gone = tell.send(status);
@@ -99,16 +105,19 @@ impl Feeds {
         }
     }
 
-    /// Has the domain and the bucket fetched in which a stream is, for which it was refused. False if that cannot help.
+    /// Has the domain and the bucket fetched in which a stream is, for which it was refused. False if it will be refused again.
+    /// Where nothing is missing, another has changed a context meanwhile, and the next time goes well.
     async fn bring_above(&self, target: &RetrieveTarget, belongs: &Belongs) -> bool {
-        let mut brought = false;
         for context in belongs.above() {
             let Some((parcel, _)) = self.pack_context(context).await else { return false };
-            brought = matches!(target.deliver(parcel, AT_ONCE).await, Delivery::Done { .. });
-            if !brought {
-                break;
+            let mut delivery = target.deliver(parcel.clone(), AT_ONCE).await;
+            if delivery == Delivery::Context {
+                delivery = target.deliver(parcel, AT_ONCE).await;
+            }
+            if !matches!(delivery, Delivery::Done { .. }) {
+                return false;
             }
         }
-        brought
+        true
     }
 }

@@ -47,6 +47,7 @@ pub use legacy::Destination;
 pub use peers::{About, Brought, Context, DeletedContext, Done, FoundContext, Peers, To};
 pub use post::PostTarget;
 pub use pull::RetrieveTarget;
+pub use report::Whereabouts;
 pub use retrieve::{Imported, Importer, Retrieval};
 pub use send::{Rest, SendOrder, SendRefused, SendTicket, Shown, Verdict};
 pub use service::{Around, Feeds};

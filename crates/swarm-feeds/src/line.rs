@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use swarm_types::{FeedMark, Instant, StreamId, Timestamp, VolumeId};
 
+use crate::backoff::time_left;
 use crate::blockade::{Blockade, Kind, TargetTrouble};
 use crate::definition::Mode;
 use crate::home::Brief;
@@ -50,6 +51,8 @@ pub(crate) struct Line {
     /// When the definition last changed without a new evaluation: what failed before is due at once.
     pub(crate) edited: Timestamp,
     walks: BTreeMap<VolumeId, Walk>,
+    /// Which mount of each volume that is.
+    mounts: BTreeMap<VolumeId, u64>,
     walk_begun: Instant,
     /// When the volumes are walked through once more.
     walk_again: Option<Instant>,
@@ -115,6 +118,7 @@ impl Line {
             since: now,
             edited: Timestamp(i64::MIN),
             walks: BTreeMap::new(),
+            mounts: BTreeMap::new(),
             walk_begun: now,
             walk_again: None,
             behind: false,
@@ -186,11 +190,14 @@ impl Line {
         self.closed && self.lanes.busy() == 0 && !self.evaluating && !self.greeting
     }
 
-    /// Volumes come and go.
-    pub(crate) fn meet(&mut self, volumes: &BTreeSet<VolumeId>, now: Instant) {
-        self.walks.retain(|volume, _| volumes.contains(volume));
-        for volume in volumes {
-            self.walks.entry(*volume).or_insert(Walk::At(None));
+    /// Volumes come and go, some between two looks at them: each mount is walked through from its beginning.
+    pub(crate) fn meet(&mut self, mounts: &BTreeMap<VolumeId, u64>, now: Instant) {
+        if self.mounts != *mounts {
+            let before = std::mem::replace(&mut self.mounts, mounts.clone());
+            self.walks.retain(|volume, _| before.get(volume) == mounts.get(volume));
+            for volume in mounts.keys() {
+                self.walks.entry(*volume).or_insert(Walk::At(None));
+            }
         }
         match self.lanes.take_overflowed() {
             None => {}
@@ -257,8 +264,8 @@ impl Line {
     ) -> Offered {
         let walked = lane == Lane::Backlog;
         let held_off = if brief.first { now } else { now.max(since + hold_off) };
-        let (lane, due) = match brief.retry_at {
-            Some(at) if at > wall => (Lane::Retry, now + at.since(wall)),
+        let (lane, due) = match brief.retry_at.and_then(|at| time_left(at, wall)) {
+            Some(left) => (Lane::Retry, now + left),
             _ if brief.kind.is_context() => (Lane::Urgent, held_off),
             _ => (lane, held_off),
         };
@@ -278,6 +285,7 @@ impl Line {
             since,
             first: brief.first,
             load: load(brief),
+            forced: false,
         };
         self.lanes.offer(offer)
     }

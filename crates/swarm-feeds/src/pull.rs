@@ -23,7 +23,9 @@ use crate::hosts::{Hosts, Tried, tried};
 use crate::result::{Answer, Delivery, Op, of_answer};
 use crate::service::lock;
 use crate::target::{FeedTarget, Manner, Parcel};
-use crate::wire::{BATCH_ITEMS, Batch, Item, Pushed, Results, encode_retrieve, read_answer};
+use crate::wire::{
+    BATCH_ITEMS, Batch, Item, Pushed, Results, Retrieve, encode_retrieve, read_answer,
+};
 
 /// How long a batch is filled (Managing and Optimizing Feeds).
 const COLLECT: Duration = Duration::from_secs(30);
@@ -127,9 +129,9 @@ impl RetrieveTarget {
         for host in self.hosts.to_try(false) {
             let Ok(at) = self.hosts.greet_host(host).await else { continue };
             let mut elsewhere = BTreeMap::new();
-            let tried = self.hand_to(at, body.clone(), left, &mut elsewhere).await;
+            let tried = self.hand_to(at, false, body.clone(), left, &mut elsewhere).await;
             for (node, items) in elsewhere {
-                self.hand_on(node, items).await;
+                self.hand_on(node, items, at).await;
             }
             if let Some(delivery) = self.hosts.after(host, tried, &mut astray) {
                 return delivery;
@@ -138,14 +140,20 @@ impl RetrieveTarget {
         self.hosts.nobody_took(astray)
     }
 
-    /// Hands items to a node that was named because the first one has no room. There is no third.
-    async fn hand_on(&self, node: NodeId, items: Vec<Waiting>) {
+    /// Hands items to a node that was named because the first one has no room, or writes of their names go there. There is no
+    /// third. A node that is not reached from here may stand behind a proxy, which may choose another one itself: then they go the
+    /// way that they came, and stay where they arrive, for the proxy may never choose the one that was named.
+    async fn hand_on(&self, node: NodeId, items: Vec<Waiting>, from: SocketAddr) {
         let mut batch = Batch::default();
         let all_taken = items.iter().all(|waiting| batch.push(&waiting.item) == Pushed::Taken);
         debug_assert!(all_taken, "they were in one batch before");
         let mut left: Left = items.into_iter().enumerate().collect();
         let (at, mut elsewhere) = (self.hosts.at(IpAddr::V4(node.0)), BTreeMap::new());
-        let tried = self.hand_to(at, batch.into_body(), &mut left, &mut elsewhere).await;
+        let body = batch.into_body();
+        let mut tried = self.hand_to(at, true, body.clone(), &mut left, &mut elsewhere).await;
+        if matches!(tried, Tried::BadHost(_)) && at != from {
+            tried = self.hand_to(from, true, body, &mut left, &mut elsewhere).await;
+        }
         for waiting in elsewhere.into_values().flatten() {
             let nowhere = Delivery::Object { status: 307, trouble: ObjectTrouble::Transient };
             tell(waiting, nowhere);
@@ -157,15 +165,17 @@ impl RetrieveTarget {
         tell_all(left, delivery);
     }
 
-    /// Hands a batch to one node, and tells what comes of each item as it is known.
+    /// Hands a batch to one node, there to `stay`, and tells what comes of each item as it is known.
     async fn hand_to(
         &self,
         at: SocketAddr,
+        stay: bool,
         body: Bytes,
         left: &mut Left,
         elsewhere: &mut BTreeMap<NodeId, Vec<Waiting>>,
     ) -> Tried {
-        let (target, headers) = encode_retrieve(&self.hosts.route, self.home.scsp());
+        let (route, source) = (self.hosts.route.clone(), self.home.scsp());
+        let (target, headers) = encode_retrieve(&Retrieve { route, source, stay });
         let mut request = self.hosts.request(at, "GET", target, headers);
         request.body = Body::Bytes(body);
         let mut response = match self.hosts.client.send(request).await {
@@ -175,7 +185,15 @@ impl RetrieveTarget {
         if response.status != 200 {
             let (to, now) = (&self.hosts.route.to, self.hosts.env.wall());
             let answer = read_answer(response.status, &response.headers, to, now);
-            return self.hosts.answered(Op::Write, answer, &response, at);
+            // It is of no item that this speaks: whatever it means, none has been told of.
+            return match self.hosts.answered(Op::Write, answer, &response, at) {
+                Tried::Over(
+                    Delivery::Done { .. }
+                    | Delivery::Context
+                    | Delivery::Object { status: 200..=299, .. },
+                ) => Tried::Unknown,
+                tried => tried,
+            };
         }
         let items = left.last_key_value().map_or(0, |(last, _)| last + 1);
         let mut results = Results::of(items);
@@ -229,6 +247,12 @@ impl FeedTarget for RetrieveTarget {
             }
             delivery.await.unwrap_or(Delivery::Unknown)
         })
+    }
+
+    fn hurry(&self) {
+        if let Some(filling) = &*lock(&self.filling) {
+            filling.full.notify_one();
+        }
     }
 
     fn tidy(&self) {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use swarm_env::Bug;
 use swarm_plan::feeds::Told;
-use swarm_types::{FeedId, FeedOutcome, FeedSlots, Instant, Stamp, StreamId};
+use swarm_types::{FeedId, FeedOutcome, FeedSlot, FeedSlots, Instant, Stamp, StreamId};
 
 use crate::home::{MayWork, SlotCounts};
 use crate::inbox::INBOX_MAX;
@@ -12,9 +13,21 @@ use crate::lanes::Limits;
 use crate::line::UNSURE_MAX;
 use crate::peers::{About, FoundContext, To};
 use crate::results::Results;
-use crate::send::{Shown, Verdict, WAITERS_MAX};
-use crate::service::{Feeds, lock};
+use crate::send::{Shown, WAITERS_MAX};
+use crate::service::{Feeds, Look, State, lock};
 use crate::stats::{Gauges, NodeFeed};
+use crate::turns::last_taken_back;
+
+/// What a node can tell of a version of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It is here, or a newer one.
+    Here,
+    /// It was deleted since.
+    Deleted,
+    /// It is not here any more. It may well be elsewhere: a newer version may have taken its place on other nodes.
+    NotHere,
+}
 
 impl Feeds {
     /// Every feed as it stands on this node.
@@ -74,19 +87,16 @@ impl Feeds {
                     Shown { status: 0, at: Some(self.env().wall()) }
                 }
                 None => Shown::NOT_YET,
-                Some(slot) => match Verdict::on(&look.filed, slot, &line.feed.definition) {
-                    Verdict::Shown(shown) => shown,
-                    // It was deleted, and that is not carried over: the target need not have it.
-                    verdict => Shown { status: verdict.status()?, at: Some(slot.at) },
-                },
+                Some(slot) if slot.outcome == FeedOutcome::Unqualified => return None,
+                Some(slot) => Shown { status: slot.status, at: Some(slot.at) },
             };
             Some((line.feed.id, shown))
         })
         .collect()
     }
 
-    /// The same, with what the other holders of the stream say: success is success, whichever replica brought it about, and of
-    /// attempts the last one counts. So it is the same whoever is asked.
+    /// The same, with what the other holders of the stream say: success is success, whichever replica brought it about, until a
+    /// later attempt fails because it was asked for. So it is the same whoever is asked.
     pub async fn status_everywhere(&self, id: StreamId, stamp: Stamp) -> BTreeMap<FeedId, Shown> {
         let mut all = self.status(id, stamp);
         let Some(look) = self.look(id) else { return all };
@@ -95,19 +105,41 @@ impl Feeds {
             .filter(|(_, shown)| shown.status != 0)
             .map(|(feed, own)| (*feed, *own))
             .collect();
-        for (feed, own) in open {
-            let known = self.state().lines.get(&feed).map(|line| {
-                (line.mark, line.feed.definition.propagate_deletes || !look.filed.is_tombstone())
-            });
-            let Some((mark, true)) = known else { continue };
-            let about = About { id, stamp: look.filed.stamp, feed, mark };
-            let told = self.peers().ask(To::holders(&look.filed.holders), about).await;
-            match with_told(own, &told) {
+        // All feeds at once: a holder that is silent is waited for once.
+        let asked = open.into_iter().map(|(feed, own)| self.shown_everywhere(&look, feed, own));
+        for (feed, shown) in join_all(asked).await {
+            match shown {
                 Some(shown) => drop(all.insert(feed, shown)),
                 None => drop(all.remove(&feed)),
             }
         }
         all
+    }
+
+    async fn shown_everywhere(
+        &self,
+        look: &Look,
+        feed: FeedId,
+        own: Shown,
+    ) -> (FeedId, Option<Shown>) {
+        let line = |state: &State| {
+            let line = state.lines.get(&feed)?;
+            Some((line.mark, line.lanes.is_forced(look.filed.id)))
+        };
+        let Some((mark, forced)) = line(&self.state()) else { return (feed, Some(own)) };
+        let about = About { id: look.filed.id, stamp: look.filed.stamp, feed, mark };
+        let told = self.peers().ask(To::holders(&look.filed.holders), about).await;
+        (feed, with_told(own, forced, &told))
+    }
+
+    /// What this node can tell of a version of a stream.
+    #[must_use]
+    pub fn whereabouts(&self, id: StreamId, stamp: Stamp) -> Whereabouts {
+        match self.look(id).filter(|look| look.filed.stamp >= stamp) {
+            None => Whereabouts::NotHere,
+            Some(look) if look.filed.is_tombstone() => Whereabouts::Deleted,
+            Some(_) => Whereabouts::Here,
+        }
     }
 
     /// Whether any feed has still to carry over a delete with these slots, so that it must not be forgotten.
@@ -184,25 +216,30 @@ fn gauges(streams: u64, durable: SlotCounts, busy: usize, waiting: usize) -> Gau
 }
 
 /// What is shown where this node has come to no final outcome and others say this; `None` where they have found that the feed
-/// does not select it.
-fn with_told(own: Shown, told: &[Told]) -> Option<Shown> {
+/// does not select it. A success stands until an attempt fails that was `forced`, here or there: one that fails by itself was
+/// made because nobody had told of the success.
+fn with_told(own: Shown, forced: bool, told: &[Told]) -> Option<Shown> {
     let slots = told.iter().filter_map(|told| match told {
-        Told::Done(slot) => Some(slot),
+        Told::Done(slot) | Told::TakenBack(slot) => Some(slot),
         _ => None,
     });
-    let Some(last) = slots.max_by_key(|slot| (slot.outcome.is_final(), slot.at)) else {
-        return Some(own);
-    };
-    match last.outcome {
-        FeedOutcome::Unqualified => None,
-        FeedOutcome::Retrying { .. } if own.at >= Some(last.at) => Some(own),
-        _ => Some(Shown { status: last.status, at: Some(last.at) }),
+    let slots: Vec<&FeedSlot> = slots.collect();
+    if slots.iter().any(|slot| slot.outcome == FeedOutcome::Unqualified) {
+        return None;
     }
+    let shown = |slot: &&FeedSlot| Shown { status: slot.status, at: Some(slot.at) };
+    let taken_back = last_taken_back(told).max(own.at.filter(|_| forced));
+    let done = slots.iter().filter(|slot| slot.outcome == FeedOutcome::Success);
+    let done = done.map(shown).max_by_key(|shown| shown.at).filter(|done| done.at >= taken_back);
+    let failed = slots.iter().filter(|slot| !slot.outcome.is_final()).map(shown);
+    // Of failures of one moment its own is shown.
+    let last = failed.chain([own]).max_by_key(|shown| shown.at);
+    Some(done.or(last).unwrap_or(own))
 }
 
 #[cfg(test)]
 mod tests {
-    use swarm_types::{FeedMark, FeedSlot, Timestamp};
+    use swarm_types::{FeedMark, Timestamp};
 
     use super::*;
 
@@ -220,17 +257,35 @@ mod tests {
         Shown { status, at: Some(Timestamp::from_secs(secs)) }
     }
 
+    fn taken_back(secs: i64) -> Told {
+        match failed(secs) {
+            Told::Done(slot) => Told::TakenBack(slot),
+            other => other,
+        }
+    }
+
     #[test]
-    fn success_anywhere_is_success_and_of_attempts_the_last_one_counts() {
-        let done = slot(FeedOutcome::Success, 0, 5);
+    fn success_anywhere_is_success_until_an_attempt_fails_that_was_forced() {
+        let done = slot(FeedOutcome::Success, 0, 8);
         let tried = shown(500, 8);
-        assert_eq!(with_told(tried, &[]), Some(tried));
-        assert_eq!(with_told(tried, &[Told::Doing, Told::NotMine]), Some(tried));
-        assert_eq!(with_told(tried, &[failed(9), done, Told::Doing]), Some(shown(0, 5)));
-        assert_eq!(with_told(tried, &[failed(7), failed(9)]), Some(shown(503, 9)));
-        assert_eq!(with_told(tried, &[failed(7)]), Some(tried));
-        assert_eq!(with_told(Shown::NOT_YET, &[failed(7)]), Some(shown(503, 7)));
+        let of = |own, told: &[Told]| with_told(own, false, told);
+        assert_eq!(of(tried, &[]), Some(tried));
+        assert_eq!(of(tried, &[Told::Doing, Told::NotMine]), Some(tried));
+        assert_eq!(of(tried, &[failed(7), done, Told::Doing]), Some(shown(0, 8)));
+        assert_eq!(of(tried, &[failed(9), done]), Some(shown(0, 8)), "nobody had told that one");
+        assert_eq!(of(shown(500, 300), &[done]), Some(shown(0, 8)), "nor this one");
+        assert_eq!(of(tried, &[taken_back(9), done]), Some(shown(503, 9)), "it was sent again");
+        let again = slot(FeedOutcome::Success, 0, 10);
+        assert_eq!(of(tried, &[taken_back(9), done, again]), Some(shown(0, 10)));
+        let before = slot(FeedOutcome::Success, 0, 7);
+        assert_eq!(with_told(tried, true, &[before]), Some(tried), "here");
+        assert_eq!(with_told(tried, true, &[done]), Some(shown(0, 8)));
+        assert_eq!(with_told(Shown::NOT_YET, true, &[before]), Some(shown(0, 7)), "not yet");
+        assert_eq!(of(Shown::NOT_YET, &[before, done]), Some(shown(0, 8)));
+        assert_eq!(of(tried, &[failed(7), failed(9)]), Some(shown(503, 9)));
+        assert_eq!(of(tried, &[failed(7), failed(8)]), Some(tried));
+        assert_eq!(of(Shown::NOT_YET, &[failed(7)]), Some(shown(503, 7)));
         let unqualified = slot(FeedOutcome::Unqualified, 0, 1);
-        assert_eq!(with_told(Shown::NOT_YET, &[failed(7), unqualified]), None);
+        assert_eq!(of(Shown::NOT_YET, &[failed(7), done, unqualified]), None);
     }
 }

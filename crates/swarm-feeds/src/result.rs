@@ -61,7 +61,9 @@ pub fn of_answer(op: Op, answer: Answer) -> Delivery {
         return Delivery::Target(TargetTrouble::WrongCluster);
     }
     match (answer.status, answer.retry_after) {
-        (200..=299, _) => Delivery::Done { already: false },
+        // These alone say that it has happened.
+        (200 | 201, _) => Delivery::Done { already: false },
+        (204, _) if op == Op::Delete => Delivery::Done { already: false },
         (409, _) => Delivery::Done { already: true },
         (404, _) if op == Op::Delete => Delivery::Done { already: true },
         (412, _) if op == Op::Write => Delivery::Context,
@@ -132,6 +134,9 @@ mod tests {
             // Status, what it says of a write, what of a delete, the status that a SEND of the write shows.
             (200, stored, stored, 0),
             (201, stored, stored, 0),
+            (202, object(202, Transient), object(202, Transient), 202),
+            (204, object(204, Transient), stored, 204),
+            (206, object(206, Transient), object(206, Transient), 206),
             (409, there, there, 0),
             (404, object(404, Transient), there, 404),
             (412, Delivery::Context, object(412, Transient), 412),
@@ -199,7 +204,7 @@ mod tests {
         fn nothing_but_success_and_conflict_is_success(status in 100..1000u16, busy: bool, wrong: bool) {
             let answer = Answer { status, retry_after: busy.then_some(MINUTE), wrong_cluster: wrong };
             let write = of_answer(Op::Write, answer);
-            let says_so = !wrong && (status / 100 == 2 || status == 409);
+            let says_so = !wrong && matches!(status, 200 | 201 | 409);
             prop_assert_eq!(matches!(write, Delivery::Done { .. }), says_so);
             prop_assert_eq!(write.status() == 0, says_so);
             prop_assert_eq!(write.settled(0, MINUTE, 0) == Settled::Done, says_so);

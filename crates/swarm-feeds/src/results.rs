@@ -81,15 +81,18 @@ impl Results {
         true
     }
 
-    /// Takes an outcome for every place where a stream is filed here, but for those that have it. False if there was no room
-    /// for all.
+    /// Takes an outcome for every place where a stream is filed here, but for those that have it: of successes the last one is
+    /// kept. False if there was no room for all.
     pub(crate) fn file_everywhere(&mut self, look: &Look, slot: FeedSlot, now: Instant) -> bool {
         let of = (slot.feed, slot.mark);
         let mut kept = true;
         for Filing { volume, stamp, slots } in &look.places {
-            let durable = slots.get(of.0, of.1).map(|slot| slot.outcome);
-            let waiting = self.of(*volume, look.filed.id, *stamp, of).map(|slot| slot.outcome);
-            if waiting.or(durable) != Some(slot.outcome) {
+            let durable = slots.get(of.0, of.1).copied();
+            let known = self.of(*volume, look.filed.id, *stamp, of).or(durable);
+            let again =
+                |known: FeedSlot| slot.outcome == FeedOutcome::Success && slot.at > known.at;
+            if known.is_none_or(|known| known.outcome != slot.outcome || again(known)) {
+                let durable = durable.map(|slot| slot.outcome);
                 kept &= self.file(*volume, look.filed.id, *stamp, slot, durable, now);
             }
         }
@@ -101,15 +104,15 @@ impl Results {
         look.places.iter().all(|place| self.has_room(place.volume))
     }
 
-    /// Other holders are to be told of an outcome.
-    pub(crate) fn tell(&mut self, holders: &[VolumeId], done: Done, now: Instant) {
-        if holders.is_empty() || self.to_tell >= TELL_MAX {
+    /// Others are to be told of an outcome.
+    pub(crate) fn tell(&mut self, to: To, done: Done, now: Instant) {
+        if self.to_tell >= TELL_MAX {
             return;
         }
         if self.to_tell == 0 {
             self.tell_since = now;
         }
-        self.tell.entry(To::holders(holders)).or_default().push(done);
+        self.tell.entry(to).or_default().push(done);
         self.to_tell += 1;
     }
 
@@ -261,20 +264,22 @@ impl Feeds {
         let batches = state.results.take(stores, now);
         let tell = state.results.take_tell(now);
         let ripe_at = state.results.ripe_at();
+        let known = if batches.is_empty() { Arc::default() } else { state.known() };
         drop(state);
         for (to, done) in tell {
             self.peers().tell(to, done);
         }
         for batch in batches {
             let feeds = self.clone();
-            drop(self.env().spawn("feed-settle", feeds.settle(batch)));
+            let known = Arc::clone(&known);
+            drop(self.env().spawn("feed-settle", feeds.settle(batch, known)));
         }
         ripe_at.map(|at| at.since(now))
     }
 
-    async fn settle(self, batch: Batch) {
+    async fn settle(self, batch: Batch, known: Arc<[(FeedId, FeedMark)]>) {
         let hold = self.home().hold();
-        let kept = batch.store.settle(batch.slots.clone()).await;
+        let kept = batch.store.settle(batch.slots.clone(), known).await;
         let mut state = self.state();
         let State { results, lines, .. } = &mut *state;
         results.filed(batch.store.id(), &batch.slots);

@@ -3,7 +3,7 @@
 //! The walk is what makes feeds whole: whatever a feed has not come to an end with, it finds. It brings no more at a time
 //! than there is room for, and goes on where it was; so a backlog of any length takes no memory.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::evaluate::Sorted;
 use crate::home::{Brief, Page, Streams};
 use crate::lanes::{Lane, Offered};
 use crate::line::Walk;
+use crate::send::Verdict;
 use crate::service::{Feeds, Look, State, lock};
 use crate::table::Feed;
 
@@ -46,9 +47,10 @@ struct Wanted {
 impl Feeds {
     /// Takes note of volumes that came and went.
     pub(crate) fn meet(&self, stores: &[Arc<dyn Streams>], moment: Moment) {
-        let volumes: BTreeSet<VolumeId> = stores.iter().map(|store| store.id()).collect();
+        let mounts: BTreeMap<VolumeId, u64> =
+            stores.iter().map(|store| (store.id(), store.mount())).collect();
         for line in self.state().lines.values_mut() {
-            line.meet(&volumes, moment.now);
+            line.meet(&mounts, moment.now);
         }
     }
 
@@ -61,12 +63,17 @@ impl Feeds {
         };
         let feeds: Vec<(Arc<Feed>, FeedMark)> = {
             let mut state = self.state();
+            let State { contexts, lines, sends, .. } = &mut *state;
             for brief in arrivals.iter().filter(|brief| brief.kind.is_context()) {
-                state.contexts.forget(brief.id);
+                contexts.forget(brief.id);
             }
-            let lines = state.lines.values_mut().filter(|line| !line.is_closed());
+            let deletes: Vec<_> = arrivals.iter().filter(|brief| brief.tombstone).collect();
+            let lines = lines.values_mut().filter(|line| !line.is_closed());
             lines
                 .map(|line| {
+                    for delete in &deletes {
+                        sends.settle(line.feed.id, delete.id, delete.stamp, Verdict::StreamGone);
+                    }
                     if overflowed {
                         line.walk_again_soon();
                     }
@@ -151,17 +158,21 @@ impl Feeds {
         sorted: Sorted,
         Moment { now, wall }: Moment,
     ) -> bool {
+        tracing::trace!(node = self.env().name(), feed = feed.0, stream = %brief.id, ?walked, ?sorted, "came up");
         let look = if sorted == Sorted::Out { self.look(brief.id) } else { None };
         let mut state = self.state();
-        let State { lines, results, .. } = &mut *state;
+        let State { lines, results, sends, .. } = &mut *state;
         let Some(line) = lines.get_mut(&feed).filter(|line| line.mark == mark && !line.is_closed())
         else {
             return false;
         };
-        if line.lanes.knows(brief.id, brief.stamp) && !(walked.is_none() && brief.first) {
+        let rests = line.feed.definition.paused;
+        // Who waits for it at a feed that is paused is told now if it is not selected: its turn does not come.
+        let tells = rests && sorted != Sorted::In && sends.wants(feed, brief.id).is_some();
+        let known = line.lanes.knows(brief.id, brief.stamp) && !(walked.is_none() && brief.first);
+        if known && !tells {
             return true;
         }
-        let rests = line.feed.definition.paused;
         if rests && brief.tombstone && self.env().planted(Bug::DeletesLostWhilePaused) {
             return true;
         }
@@ -200,6 +211,8 @@ impl Feeds {
                 if let Some(slot) = slot.filter(|_| room) {
                     results.file_everywhere(&look, slot, self.env().now());
                     line.rate.count(1, now);
+                    line.lanes.forget(brief.id, brief.stamp);
+                    sends.settle(feed, brief.id, brief.stamp, Verdict::OutOfScope);
                 }
                 room
             }

@@ -4,16 +4,18 @@
 //! it likes; the transfer goes on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use swarm_types::{FeedId, FeedOutcome, FeedSlot, Instant, Stamp, StreamId, Timestamp};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use crate::definition::Definition;
-use crate::home::Filed;
+use crate::evaluate::Sorted;
+use crate::home::{Filed, MayWork};
 use crate::lanes::{Lane, Load, Offer};
 use crate::line::Line;
 use crate::service::{Feeds, Look, State};
+use crate::table::Feed;
 
 /// Most that wait at once, each for one feed: 256 requests for all eight.
 pub(crate) const WAITERS_MAX: usize = 2_048;
@@ -76,9 +78,12 @@ pub enum Verdict {
     OutOfScope,
     /// The feed was deleted.
     FeedGone,
-    /// The stream is not there any more.
+    /// The stream was deleted.
     StreamGone,
-    /// The feed is paused, and the request does not wait for that.
+    /// It is not on this node any more, or only an older version is. It may well be on others, whose feeds see to it: here nothing
+    /// more will be known.
+    NotHere,
+    /// The feed is paused, and the request does not wait for that: what was known before is shown, as by a HEAD.
     Paused,
 }
 
@@ -105,13 +110,11 @@ impl Verdict {
         }
     }
 
-    /// The verdict that a slot gives on what is filed of its stream. Where deletes are not carried over, nothing is left to be
-    /// done with what was deleted before it was sent; but whoever asked for it is not told that the target has it.
-    pub(crate) fn on(filed: &Filed, slot: &FeedSlot, definition: &Definition) -> Self {
+    /// The verdict that a slot gives on what is filed of its stream. Nothing is left to be done with what was deleted before it
+    /// was sent; but whoever asked for it is not told that the target has it.
+    pub(crate) fn on(filed: &Filed, slot: &FeedSlot) -> Self {
         match slot.outcome {
-            FeedOutcome::Success if filed.is_tombstone() && !definition.propagate_deletes => {
-                Self::StreamGone
-            }
+            FeedOutcome::Success if filed.is_tombstone() => Self::StreamGone,
             _ => Self::of(slot),
         }
     }
@@ -124,7 +127,7 @@ impl Verdict {
             Self::OutOfScope => None,
             Self::FeedGone => Some(410),
             Self::StreamGone => Some(404),
-            Self::Paused => Some(2),
+            Self::Paused | Self::NotHere => Some(Shown::NOT_YET.status),
         }
     }
 }
@@ -149,6 +152,7 @@ pub(crate) struct Sends {
 struct Waiter {
     stamp: Stamp,
     force: bool,
+    wait_while_paused: bool,
     verdict: mpsc::Sender<(FeedId, Verdict)>,
 }
 
@@ -175,6 +179,31 @@ impl Sends {
         verdict: Verdict,
     ) -> bool {
         self.settle_those(feed, id, verdict, |waiter| waiter.stamp <= stamp)
+    }
+
+    /// The same with what was known before: who has it sent again goes on waiting, unless it is not selected at all.
+    pub(crate) fn settle_known(
+        &mut self,
+        feed: FeedId,
+        id: StreamId,
+        stamp: Stamp,
+        verdict: Verdict,
+    ) -> bool {
+        let all = verdict == Verdict::OutOfScope;
+        self.settle_those(feed, id, verdict, |waiter| {
+            waiter.stamp <= stamp && (all || !waiter.force)
+        })
+    }
+
+    /// Tells those who do not wait for a feed that is paused. What is under way comes to an end by itself.
+    pub(crate) fn settle_paused(&mut self, line: &Line) {
+        for id in self.of(line.feed.id) {
+            if !line.lanes.is_busy(id) {
+                self.settle_those(line.feed.id, id, Verdict::Paused, |waiter| {
+                    !waiter.wait_while_paused
+                });
+            }
+        }
     }
 
     /// Tells all who wait for a feed.
@@ -211,12 +240,14 @@ impl Sends {
         left
     }
 
-    /// Has the streams worked on that a feed has forgotten since it was asked for them.
+    /// Has the streams worked on that a feed has forgotten since it was asked for them. Those that it knows have their dates.
     pub(crate) fn offer_again(&self, line: &mut Line, now: Instant) {
         for id in self.of(line.feed.id) {
-            let newest = self.waiters.get(&(line.feed.id, id)).into_iter().flatten();
-            if let Some(stamp) = newest.map(|waiter| waiter.stamp).max() {
-                line.lanes.offer(urgent(id, stamp, now));
+            let waiters = self.waiters.get(&(line.feed.id, id)).into_iter().flatten();
+            let newest = waiters.map(|waiter| waiter.stamp).max();
+            if let Some(stamp) = newest.filter(|stamp| !line.lanes.knows(id, *stamp)) {
+                let forced = self.wants(line.feed.id, id) == Some(true);
+                line.lanes.urge(urgent(id, stamp, now, forced));
             }
         }
     }
@@ -235,9 +266,9 @@ impl Sends {
 }
 
 /// What is worked on before all others. Whether this replica goes first, it says itself; how large it is, nobody asks.
-fn urgent(id: StreamId, stamp: Stamp, now: Instant) -> Offer {
+pub(crate) fn urgent(id: StreamId, stamp: Stamp, now: Instant, forced: bool) -> Offer {
     let (lane, load) = (Lane::Urgent, Load::Small);
-    Offer { id, stamp, lane, due: now, since: now, first: false, load }
+    Offer { id, stamp, lane, due: now, since: now, first: false, load, forced }
 }
 
 impl Feeds {
@@ -247,7 +278,9 @@ impl Feeds {
     /// A feed that does not exist, or too many who wait: nothing was begun.
     pub fn send(&self, order: &SendOrder) -> Result<SendTicket, SendRefused> {
         let now = self.now();
+        let may = self.home().may_work();
         let look = self.look(order.id);
+        let sorted = self.sorted(order);
         let mut state = self.state();
         let State { lines, sends, .. } = &mut *state;
         let open = |feed: &FeedId| lines.get(feed).filter(|line| !line.is_closed());
@@ -255,38 +288,85 @@ impl Feeds {
             return Err(SendRefused::UnknownFeed(*unknown));
         }
         if sends.len() + order.feeds.len() > WAITERS_MAX {
+            sends.tidy();
+        }
+        if sends.len() + order.feeds.len() > WAITERS_MAX {
             return Err(SendRefused::TooMany);
         }
         let (verdict, verdicts) = mpsc::channel(order.feeds.len().max(1));
         let mut done = Vec::new();
+        let mut joined = Vec::new();
         let mut left = 0;
         for feed in &order.feeds {
             let Some(line) = lines.get_mut(feed) else { continue };
-            let Some(Look { filed, .. }) = &look else {
-                done.push((*feed, Verdict::StreamGone));
+            let sorted = sorted.get(feed).copied().unwrap_or(Sorted::In);
+            let rests = line.feed.definition.paused || may != MayWork::Yes;
+            if let Some(known) = known_at_once(order, look.as_ref(), line, sorted, rests) {
+                done.push((*feed, known));
                 continue;
-            };
-            match filed.slots.get(*feed, line.mark) {
-                Some(slot) if slot.outcome == FeedOutcome::Unqualified => {
-                    done.push((*feed, Verdict::OutOfScope));
-                }
-                Some(slot) if slot.outcome.is_final() && !order.force => {
-                    done.push((*feed, Verdict::on(filed, slot, &line.feed.definition)));
-                }
-                _ if line.feed.definition.paused && !order.wait_while_paused => {
-                    done.push((*feed, Verdict::Paused));
-                }
-                _ => {
-                    left += 1;
-                    line.lanes.offer(urgent(order.id, order.stamp, now));
-                    let (stamp, force) = (order.stamp, order.force);
-                    let waiter = Waiter { stamp, force, verdict: verdict.clone() };
-                    sends.waiters.entry((*feed, order.id)).or_default().push(waiter);
-                }
             }
+            left += 1;
+            line.lanes.urge(urgent(order.id, order.stamp, now, order.force));
+            if line.lanes.is_busy(order.id) {
+                joined.push(Arc::clone(&line.target));
+            }
+            if let (true, Sorted::Unsure, Some(look)) = (rests, sorted, &look) {
+                // Its turn, which would tell, does not come.
+                line.note_unsure(look.filed.brief(), now);
+            }
+            let waiter = Waiter {
+                stamp: order.stamp,
+                force: order.force,
+                wait_while_paused: order.wait_while_paused,
+                verdict: verdict.clone(),
+            };
+            sends.waiters.entry((*feed, order.id)).or_default().push(waiter);
         }
         drop(state);
+        joined.iter().for_each(|target| target.hurry());
         self.shared.wake.notify_one();
         Ok(SendTicket { done, rest: Rest { verdicts, left } })
+    }
+
+    /// What can be said at once of whether feeds select a stream.
+    fn sorted(&self, order: &SendOrder) -> BTreeMap<FeedId, Sorted> {
+        let feeds: Vec<_> = {
+            let state = self.state();
+            let lines = order.feeds.iter().filter_map(|feed| state.lines.get(feed));
+            lines.map(|line| Arc::clone(&line.feed)).collect()
+        };
+        let sort = |feed: &Arc<Feed>| (feed.id, self.sort(&feed.definition.scope, order.id));
+        feeds.iter().map(sort).collect()
+    }
+
+    /// Tells those who do not wait for feeds that are paused.
+    pub(crate) fn settle_paused(&self, may: MayWork) {
+        let mut state = self.state();
+        let State { lines, sends, .. } = &mut *state;
+        let rests = |line: &&Line| line.feed.definition.paused || may != MayWork::Yes;
+        lines.values().filter(rests).for_each(|line| sends.settle_paused(line));
+    }
+}
+
+/// What is known of a stream at a feed when the order comes, if that is an end.
+fn known_at_once(
+    order: &SendOrder,
+    look: Option<&Look>,
+    line: &Line,
+    sorted: Sorted,
+    rests: bool,
+) -> Option<Verdict> {
+    let Some(look) = look else { return Some(Verdict::NotHere) };
+    if look.filed.is_tombstone() {
+        return Some(Verdict::StreamGone);
+    }
+    match look.filed.slots.get(line.feed.id, line.mark) {
+        Some(slot) if slot.outcome == FeedOutcome::Unqualified => Some(Verdict::OutOfScope),
+        Some(slot) if slot.outcome.is_final() && !order.force => Some(Verdict::of(slot)),
+        _ if sorted == Sorted::Out => Some(Verdict::OutOfScope),
+        _ => {
+            let waits = order.wait_while_paused || line.lanes.is_busy(order.id);
+            (rests && !waits).then_some(Verdict::Paused)
+        }
     }
 }

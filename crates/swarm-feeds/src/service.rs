@@ -246,13 +246,26 @@ impl Feeds {
         for place in places.iter().filter(|place| place.stamp == filed.stamp) {
             let durable = place.slots.iter().filter(|slot| slot.outcome.is_final()).copied();
             let fresh = state.results.not_durable(place.volume, id, place.stamp);
-            durable.chain(fresh).for_each(|slot| filed.slots.set(slot));
+            durable
+                .chain(fresh)
+                .for_each(|slot| filed.slots.set_among(slot, |feed, mark| state.knows(feed, mark)));
         }
         Some(Look { filed, store, places })
     }
 }
 
 impl State {
+    /// Whether a slot of this feed and mark still says anything.
+    pub(crate) fn knows(&self, feed: FeedId, mark: FeedMark) -> bool {
+        self.lines.get(&feed).is_some_and(|line| !line.is_closed() && line.mark == mark)
+    }
+
+    /// Every feed and mark of which slots say anything.
+    pub(crate) fn known(&self) -> Arc<[(FeedId, FeedMark)]> {
+        let open = self.lines.iter().filter(|(_, line)| !line.is_closed());
+        open.map(|(feed, line)| (*feed, line.mark)).collect()
+    }
+
     /// Takes out deleted feeds whose last transfer has ended, to be dropped outside the lock.
     pub(crate) fn drop_closed(&mut self) -> Vec<Line> {
         self.lines.extract_if(.., |_, line| line.is_over()).map(|(_, line)| line).collect()

@@ -22,6 +22,9 @@ pub const FEEDS_MAX: usize = swarm_types::FEED_SLOTS_MAX;
 pub const TABLE_BYTES_MAX: usize = 32 * 1024;
 /// Most bytes of a table after a change: those of two sides that could not hear each other fit together.
 const CHANGED_BYTES_MAX: usize = TABLE_BYTES_MAX / 2;
+/// Deleted feeds that are remembered one by one. Two sides that could not hear each other may have given one number to two feeds,
+/// which only this tells apart; of numbers that were given so many deletes ago nobody has a feed that nobody else has heard of.
+const GONE_MAX: usize = 128;
 /// First byte of an encoded table.
 const VERSION: u8 = 1;
 
@@ -156,7 +159,33 @@ impl Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
     entries: BTreeMap<FeedId, Entry>,
+    long_gone: LongGone,
     newest: Change,
+}
+
+/// Every feed with a number below one of these that has no entry, and was created then at the latest, was deleted. There is more than
+/// one only where two sides that could not hear each other went through many feeds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct LongGone(Vec<(u32, Change)>);
+
+impl LongGone {
+    fn covers(&self, id: FeedId, created: Change) -> bool {
+        self.0.iter().any(|(below, latest)| id.0 < *below && created <= *latest)
+    }
+
+    /// The number after all that it speaks of.
+    fn end(&self) -> u32 {
+        self.0.iter().map(|(below, _)| *below).max().unwrap_or(0)
+    }
+
+    fn add(&mut self, (below, latest): (u32, Change)) {
+        let says_it = |other: &(u32, Change)| other.0 >= below && other.1 >= latest;
+        if !self.0.iter().any(says_it) {
+            self.0.retain(|other| other.0 > below || other.1 > latest);
+            self.0.push((below, latest));
+            self.0.sort_unstable();
+        }
+    }
 }
 
 impl Table {
@@ -193,10 +222,11 @@ impl Table {
         if self.feeds().count() >= FEEDS_MAX {
             return Err(TableError::TooMany);
         }
-        let id = match self.entries.last_key_value() {
-            Some((last, _)) => FeedId(last.0.checked_add(1).ok_or(TableError::TooMany)?),
-            None => FeedId(0),
+        let behind = match self.entries.last_key_value() {
+            Some((last, _)) => last.0.checked_add(1).ok_or(TableError::TooMany)?,
+            None => 0,
         };
+        let id = FeedId(behind.max(self.long_gone.end()));
         self.name_is_free(&definition.name, id)?;
         let created = self.next(by);
         let (changed, begun) = (created, None);
@@ -257,15 +287,53 @@ impl Table {
     pub fn delete(&mut self, id: FeedId, by: Author) -> Result<(), TableError> {
         let created = self.get(id).ok_or(TableError::Unknown(id))?.created;
         self.file(Entry::Gone { created }, id, self.next(by));
+        self.forget_long_gone();
         Ok(())
+    }
+
+    /// Remembers the first half of many deleted feeds all together.
+    fn forget_long_gone(&mut self) {
+        let gone = self.entries.iter().filter_map(|(id, entry)| match entry {
+            Entry::Gone { created } => Some((*id, *created)),
+            Entry::Live(_) => None,
+        });
+        let gone: Vec<_> = gone.collect();
+        if gone.len() > GONE_MAX {
+            let first = &gone[..gone.len() / 2];
+            let below = first.iter().map(|(id, _)| id.0.saturating_add(1)).max();
+            let latest = first.iter().map(|(_, created)| *created).max();
+            self.long_gone.add((below.unwrap_or(0), latest.unwrap_or_default()));
+        }
+        self.drop_covered();
+    }
+
+    /// Drops what is remembered of deleted feeds one by one and all together.
+    fn drop_covered(&mut self) {
+        let Self { entries, long_gone, .. } = self;
+        entries.retain(|id, entry| match entry {
+            Entry::Live(_) => true,
+            Entry::Gone { created } => !long_gone.covers(*id, *created),
+        });
     }
 
     /// Takes over what another node's table has and this has not.
     pub fn merge(&mut self, other: &Self) -> Merged {
         let mut merged = Merged::default();
+        let before = self.long_gone.clone();
+        // What the other side has deleted, and does not remember one by one.
+        self.entries.retain(|id, ours| {
+            let covered = other.long_gone.covers(*id, ours.rank().0);
+            let stays = !covered || other.entries.contains_key(id);
+            merged.changed |= !stays;
+            stays
+        });
         for (id, theirs) in &other.entries {
             let ours = self.entries.get(id);
-            if ours.is_some_and(|ours| ours.rank() >= theirs.rank()) {
+            let is_old = match ours {
+                Some(ours) => ours.rank() >= theirs.rank(),
+                None => before.covers(*id, theirs.rank().0),
+            };
+            if is_old {
                 continue;
             }
             merged.changed = true;
@@ -275,6 +343,9 @@ impl Table {
                 merged.lost.push(*feed);
             }
         }
+        other.long_gone.0.iter().for_each(|one| self.long_gone.add(*one));
+        merged.changed |= self.long_gone != before;
+        self.drop_covered();
         merged.changed |= other.newest > self.newest;
         self.newest = self.newest.max(other.newest);
         merged
@@ -296,7 +367,13 @@ impl Table {
     /// not hear each other filled theirs.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut stored = Stored { newest: self.newest, feeds: Vec::new(), gone: Vec::new() };
+        let long_gone = self.long_gone.0.iter();
+        let mut stored = Stored {
+            newest: self.newest,
+            feeds: Vec::new(),
+            gone: Vec::new(),
+            long_gone: long_gone.map(|(id, latest)| (*id, latest.number, latest.node)).collect(),
+        };
         for (id, entry) in &self.entries {
             match entry {
                 Entry::Live(feed) => stored.feeds.push(StoredFeed {
@@ -323,6 +400,9 @@ impl Table {
         let Some((&VERSION, json)) = bytes.split_first() else { return Err(DecodeError::Version) };
         let stored: Stored = serde_json::from_slice(json)?;
         let mut table = Self { newest: stored.newest, ..Self::default() };
+        for (below, number, node) in stored.long_gone {
+            table.long_gone.add((below, Change { number, node }));
+        }
         for (id, number, node) in stored.gone {
             table.entries.insert(FeedId(id), Entry::Gone { created: Change { number, node } });
         }
@@ -390,6 +470,9 @@ struct Stored {
     feeds: Vec<StoredFeed>,
     /// Number, and change of the creation, of each feed that was deleted.
     gone: Vec<(u32, u64, u32)>,
+    /// The same of all below a number that are not named here; the change is that of the latest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    long_gone: Vec<(u32, u64, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]

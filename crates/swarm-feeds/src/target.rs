@@ -24,6 +24,9 @@ pub trait FeedTarget: Send + Sync + 'static {
     /// Carries something there. Never fails as a whole: whatever happens is an outcome.
     fn deliver(&self, parcel: Parcel, manner: Manner) -> BoxFuture<'_, Delivery>;
 
+    /// Somebody waits now for what is being carried: it waits for nothing more to go with it.
+    fn hurry(&self) {}
+
     /// Lets go of what is only kept in case it is needed soon. Called once in a while.
     fn tidy(&self) {}
 }
@@ -33,7 +36,7 @@ pub trait FeedTarget: Send + Sync + 'static {
 pub struct Manner {
     /// The target is asked first whether it has it.
     pub probe: bool,
-    /// Somebody waits: it does not wait for others to go with.
+    /// Somebody waits: it does not wait for others to go with. Who begins to wait later says [`FeedTarget::hurry`].
     pub at_once: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use swarm_env::Bug;
 use swarm_plan::feeds::{Settled, Told, Turn, TurnFacts, settle, turn};
-use swarm_types::{FeedId, FeedMark, FeedOutcome, FeedSlot};
+use swarm_types::{FeedId, FeedMark, FeedOutcome, FeedSlot, Timestamp};
 
 use crate::deliver::Job;
 use crate::peers::{About, Done, To};
@@ -12,7 +12,7 @@ use crate::service::{Feeds, Look, State};
 impl Feeds {
     /// Whose turn a stream is. A SEND does not wait; but what another holder has done need not be done again.
     pub(crate) async fn turn(&self, job: &Job, look: &Look) -> Turn {
-        if job.send == Some(true) {
+        if job.forced {
             return Turn::Now { probe: false };
         }
         let mut facts = TurnFacts {
@@ -23,13 +23,15 @@ impl Feeds {
             told: None,
         };
         let mut whose = turn(facts);
-        let sent_for = job.send.is_some() && !facts.first;
+        let sent_for = job.send && !facts.first;
         if whose != Turn::Ask && !sent_for {
             return whose;
         }
         let (id, stamp) = (look.filed.id, look.filed.stamp);
         let about = About { id, stamp, feed: job.feed.id, mark: job.mark };
-        let told = self.peers().ask(To::holders(&look.filed.holders), about).await;
+        let mut told = self.peers().ask(To::holders(&look.filed.holders), about).await;
+        let failed = last_taken_back(&told);
+        told.retain(|told| !is_overtaken(told, failed));
         facts.told = Some(&told);
         facts.now = self.now();
         whose = turn(facts);
@@ -59,20 +61,27 @@ impl Feeds {
         let Some(line) = lines.get_mut(&slot.feed).filter(|line| line.mark == slot.mark) else {
             return;
         };
-        let before = look.filed.slots.get(slot.feed, slot.mark).map(|slot| slot.outcome);
-        let news = slot.outcome.is_final() && !before.is_some_and(FeedOutcome::is_final);
-        if line.is_closed() || !news {
-            return;
-        }
+        let before = look.filed.slots.get(slot.feed, slot.mark);
+        let Some(news) = News::of(before, &slot).filter(|_| !line.is_closed()) else { return };
         let (now, at) = (self.now(), self.env().now());
         if !results.file_everywhere(&look, slot, at) {
             line.walk_again_soon();
         }
-        line.rate.count(1, now);
-        line.lanes.forget(id, stamp);
-        if sends.wants(slot.feed, id) == Some(false) {
-            let verdict = Verdict::on(&look.filed, &slot, &line.feed.definition);
-            sends.settle(slot.feed, id, stamp, verdict);
+        match news {
+            News::Again => {}
+            // Who told it tries again; only if nothing comes of that does this node.
+            News::TakenBack { next_at } => {
+                let wait = next_at.since(self.env().wall());
+                line.walk_again_at(now + wait + self.shared.hold_off);
+            }
+            News::Done => {
+                line.rate.count(1, now);
+                let verdict = Verdict::on(&look.filed, &slot);
+                let left = sends.settle_known(slot.feed, id, stamp, verdict);
+                if !left && !line.lanes.is_forced(id) {
+                    line.lanes.forget(id, stamp);
+                }
+            }
         }
     }
 
@@ -94,6 +103,7 @@ impl Feeds {
             return Told::Doing;
         }
         match look.filed.slots.get(feed, mark) {
+            Some(slot) if line.lanes.is_forced(id) => Told::TakenBack(*slot),
             Some(slot) => Told::Done(*slot),
             None if look.filed.first => Told::FirstAndPending,
             None => Told::NotMine,
@@ -111,22 +121,73 @@ impl Feeds {
     }
 
     /// Notes an outcome for a stream wherever it is filed here, and tells the other holders if it is final. Returns the slot, if
-    /// it says anything new.
+    /// it says anything new. What was forced is news even if it comes to the same, and for all holders.
     pub(crate) fn note(
         &self,
         state: &mut State,
         look: &Look,
         (feed, mark): (FeedId, FeedMark),
         settled: Settled,
+        forced: bool,
     ) -> Option<FeedSlot> {
         let before = look.filed.slots.get(feed, mark);
+        let before = before.filter(|slot| !(forced && slot.outcome.is_final()));
         let slot = settle(before, feed, mark, settled, self.env().wall())?;
         self.adopt_slot(state, look, slot);
         let (results, now) = (&mut state.results, self.env().now());
-        if slot.outcome.is_final() {
+        let holders = &look.filed.holders;
+        // Who remembers a delete nobody knows, and it is many at once that are deleted. Of a version without other holders nobody
+        // needs to know.
+        let is_of_others = look.filed.is_tombstone() || !holders.is_empty();
+        if is_of_others && (slot.outcome.is_final() || forced) {
             let done = Done { id: look.filed.id, stamp: look.filed.stamp, slot };
-            results.tell(&look.filed.holders, done, now);
+            results.tell(To::holders(holders), done, now);
         }
         Some(slot)
     }
+}
+
+/// What a holder hears from another one that is news to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    /// It is done.
+    Done,
+    /// It was done, and was done again since, because it was forced.
+    Again,
+    /// It was done, and failed when it was forced since.
+    TakenBack {
+        /// When it is tried again where it failed.
+        next_at: Timestamp,
+    },
+}
+
+impl News {
+    fn of(before: Option<&FeedSlot>, slot: &FeedSlot) -> Option<Self> {
+        let Some(before) = before.filter(|before| before.outcome.is_final()) else {
+            return slot.outcome.is_final().then_some(Self::Done);
+        };
+        if before.outcome != FeedOutcome::Success || slot.at <= before.at {
+            return None;
+        }
+        match slot.outcome {
+            FeedOutcome::Success => Some(Self::Again),
+            FeedOutcome::Retrying { next_at, .. } => Some(Self::TakenBack { next_at }),
+            FeedOutcome::Unqualified => None,
+        }
+    }
+}
+
+/// When an attempt last failed that was forced, as far as is told.
+pub(crate) fn last_taken_back(told: &[Told]) -> Option<Timestamp> {
+    let at = told.iter().filter_map(|told| match told {
+        Told::TakenBack(slot) => Some(slot.at),
+        _ => None,
+    });
+    at.max()
+}
+
+/// Whether a success that is told came about before an attempt failed that was forced. One that fails by itself takes nothing
+/// back: it would not have been made had this been known.
+fn is_overtaken(told: &Told, failed: Option<Timestamp>) -> bool {
+    matches!(told, Told::Done(slot) if slot.outcome == FeedOutcome::Success && failed > Some(slot.at))
 }

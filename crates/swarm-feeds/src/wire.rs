@@ -39,7 +39,8 @@ pub use import::{
     Import, encode_held, encode_import, encode_probe, read_held, read_import, read_probe,
 };
 pub use retrieve::{
-    Ticket, encode_fetch, encode_fetched, encode_retrieve, read_fetch, read_fetched, read_retrieve,
+    Retrieve, Ticket, encode_fetch, encode_fetched, encode_retrieve, read_fetch, read_fetched,
+    read_retrieve,
 };
 pub use stored::restore_headers;
 

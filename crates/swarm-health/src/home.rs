@@ -5,7 +5,7 @@ use swarm_plan::health::Subcluster;
 use swarm_plan::membership::VolumeState;
 use swarm_plan::outcome::Made;
 use swarm_store::{Publish, Staged, Tombstone, Volume};
-use swarm_types::{NodeId, Stamp, StreamId, VolumeId};
+use swarm_types::{NodeId, Stamp, StreamId, Uuid, VolumeId};
 use tokio::sync::Notify;
 
 /// The node that the health processor runs on.
@@ -53,6 +53,10 @@ pub trait Home: Send + Sync + 'static {
     /// Files a tombstone where the id is filed, else on the emptiest volume, and drops older records elsewhere; what is
     /// remembered on a volume that is being emptied goes to another one too. True when it is durable, or something newer is.
     fn bury(&self, id: StreamId, tombstone: Tombstone) -> BoxFuture<'_, bool>;
+
+    /// The name of the domain that something of this parent is in, as far as feeds need it: a delete may come to be carried
+    /// over when the domain of that name is another.
+    fn domain_of(&self, parent: Uuid) -> BoxFuture<'_, Option<String>>;
 
     /// Whether a delete that could be forgotten by now has to be remembered for a while yet: a feed has not carried it over.
     fn holds_back(&self, id: StreamId, tombstone: &Tombstone) -> bool;

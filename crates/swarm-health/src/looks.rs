@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::Shared;
 use swarm_store::Volume;
 use swarm_types::{Instant, Stamp, StreamId, VolumeId};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use crate::service::{Health, lock};
 use crate::visit::{Errors, Verified};
@@ -30,9 +32,12 @@ const UNREADABLE_FOR_MAX: Duration = Duration::from_secs(8);
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
     /// Whoever asks meanwhile waits for the same end.
-    under_way: BTreeMap<Replica, watch::Receiver<Option<Verified>>>,
+    under_way: BTreeMap<Replica, End>,
     unfit: BTreeMap<Replica, Unfit>,
 }
+
+/// What a look has found, when it ends; it wakes those who wait in the order in which they came.
+type End = Shared<oneshot::Receiver<Verified>>;
 
 /// A replica of this node.
 type Replica = (VolumeId, StreamId, Stamp);
@@ -75,10 +80,9 @@ impl Health {
     /// Verifies a replica of this node that serves nobody, for a request that has found no other. True if it is sound, and
     /// serves again. The look goes on if the caller stops waiting; callers that come meanwhile wait for the same one.
     pub async fn look_again(&self, volume: &Volume, id: StreamId, stamp: Stamp) -> bool {
-        let Some(mut end) = self.begin_look(volume, id, stamp) else { return false };
+        let Some(end) = self.begin_look(volume, id, stamp) else { return false };
         // A look whose task is gone has found nothing.
-        let verified = end.wait_for(Option::is_some).await.map_or(None, |found| *found);
-        verified == Some(Verified::Sound)
+        end.await == Ok(Verified::Sound)
     }
 
     /// How many replicas are under look or remembered as unfit.
@@ -89,12 +93,7 @@ impl Health {
 
     /// Begins a look, or joins the one that is under way; `None` where one has found the replica unfit a moment ago, or there
     /// are too many.
-    fn begin_look(
-        &self,
-        volume: &Volume,
-        id: StreamId,
-        stamp: Stamp,
-    ) -> Option<watch::Receiver<Option<Verified>>> {
+    fn begin_look(&self, volume: &Volume, id: StreamId, stamp: Stamp) -> Option<End> {
         let replica = (volume.id(), id, stamp);
         let mut looks = lock(&self.shared.looks);
         if let Some(end) = looks.under_way.get(&replica) {
@@ -106,14 +105,16 @@ impl Health {
         if is_unfit || looks.under_way.len() >= UNDER_WAY_MAX || on_volume >= UNDER_WAY_EACH {
             return None;
         }
-        let (tell, end) = watch::channel(None);
+        let (tell, end) = oneshot::channel();
+        let end = end.shared();
         looks.under_way.insert(replica, end.clone());
         drop(looks);
         let (health, volume) = (self.clone(), volume.clone());
         drop(self.env().spawn("health-look", async move {
             let verified = health.look(&volume, id, stamp).await;
             lock(&health.shared.looks).end(replica, verified, health.env().now());
-            tell.send_replace(Some(verified));
+            // Those who asked may have gone.
+            tell.send(verified).ok();
         }));
         Some(end)
     }

@@ -15,7 +15,7 @@ use swarm_plan::health::{CopyForm, Place, Subcluster, Survey};
 use swarm_plan::membership::VolumeState;
 use swarm_policy::{Demand, Lifecycle, Severity, demand, diagnose};
 use swarm_store::{Hints, Record, RecordState, Tombstone, Verdict, Volume};
-use swarm_types::{NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, VolumeId};
+use swarm_types::{NodeId, ObjectKind, ObjectMeta, Stamp, StreamId, Timestamp, VolumeId};
 
 use crate::claims::CLAIM_HOLDS;
 use crate::cycle::BEATS;
@@ -560,7 +560,8 @@ impl Health {
         match newer {
             Newer::Tombstone { stamp, kind, written } => {
                 // Where it was is not told; it is what the replica here says of itself.
-                let tombstone = Tombstone { kind, ..Tombstone::of(subject.meta, stamp, written) };
+                let here = self.tombstone_of(subject.meta, stamp, written).await;
+                let tombstone = Tombstone { kind, ..here };
                 if self.home().bury(id, tombstone).await {
                     tracing::info!(node = self.env().name(), stream = %id, "a delete was missed here");
                     self.act("deletes made up for");
@@ -584,6 +585,15 @@ impl Health {
             }
         }
         Round::Over
+    }
+
+    /// A delete of what has this metadata, with the domain that it is in by now.
+    async fn tombstone_of(&self, meta: &ObjectMeta, stamp: Stamp, written: Timestamp) -> Tombstone {
+        let domain = match meta.cid {
+            Some(parent) => self.home().domain_of(parent).await,
+            None => None,
+        };
+        Tombstone::of(meta, stamp, written).in_domain(domain.as_deref())
     }
 
     /// Whether the replica's bytes were read, and are wrong.
@@ -616,7 +626,7 @@ impl Health {
             self.supersede(subject, newer).await;
             return false;
         }
-        let tombstone = Tombstone::of(subject.meta, ended(stamp), self.env().wall());
+        let tombstone = self.tombstone_of(subject.meta, ended(stamp), self.env().wall()).await;
         let holders = survey.reports.values().filter(|report| !report.copies.is_empty());
         let mut others: BTreeSet<NodeId> = holders.map(|report| report.node).collect();
         others.remove(&self.home().node());

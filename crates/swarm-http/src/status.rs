@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use swarm_node::api::Refusal;
+pub(crate) use swarm_types::SERVER;
 use swarm_types::{Timestamp, httpdate};
 
 use crate::codec::{BadHead, Body, BodyError, BodySource, FieldBlock, OwnFields, Response};
@@ -17,11 +18,11 @@ use crate::codec::{BadHead, Body, BodyError, BodySource, FieldBlock, OwnFields, 
 pub(crate) const ALLOW: &str =
     "HEAD, HOLD, GET, SEND, PUT, RELEASE, POST, COPY, GEN, APPEND, DELETE";
 
-/// The `Server` field; the brand on the wire is still the old one (Content-MD5 Checksums).
-pub(crate) const SERVER: &str = "CAStor Cluster/15.0.1";
-
 /// What a client is told that waits for leave to send its body.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// For how many seconds a client is to leave a node alone that has too many requests (our choice).
+const RETRY_AFTER: &str = "5";
 
 /// The realm of the cluster's administrators.
 pub(crate) const ADMIN_REALM: &str = "CAStor administrator";
@@ -282,6 +283,11 @@ pub(crate) fn fault(fault: &Fault, now: Timestamp) -> Response {
         Fault::Read(Refusal::Exists { etag }) | Fault::Write(Refusal::Exists { etag }) => {
             // With an ETag it is a condition, without one a missing context (Caching Metadata Headers).
             fields.push_fmt("ETag", format_args!("\"{etag}\""));
+            triple(fields, verdict.token, &verdict.text, verdict.status);
+        }
+        Fault::Busy => {
+            // A feed of another cluster leaves this node alone for so long, and goes on then.
+            fields.push("Retry-After", RETRY_AFTER);
             triple(fields, verdict.token, &verdict.text, verdict.status);
         }
         _ => triple(fields, verdict.token, &verdict.text, verdict.status),

@@ -17,7 +17,7 @@ use crate::api::{Address, DomainChoice, Refusal, Target};
 use crate::wire::Message;
 use crate::{Node, names};
 
-pub(crate) use turns::{Turns, seat};
+pub(crate) use turns::{Turn, Turns, seat};
 
 /// Contexts remembered per node; beyond that the cache starts afresh.
 pub(crate) const CACHE_MAX: usize = 10_000;
@@ -185,6 +185,13 @@ impl Node {
             match (alias, choice) {
                 (Some(alias), _) => return Ok(Some(Domain { name: named, alias })),
                 (None, DomainChoice::Host(_)) => {}
+                // What is filed under no domain can never be given one: a domain that nobody can be asked about now may
+                // well exist (our choice).
+                (None, _) if !self.inner.members.all_answer(self.inner.present()) => {
+                    return Err(Refusal::Unavailable {
+                        why: "not all nodes can be asked for the domain",
+                    });
+                }
                 (None, _) if !enforced => return Ok(None),
                 (None, _) => return Err(Refusal::MissingContext { context: named }),
             }

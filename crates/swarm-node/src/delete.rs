@@ -14,7 +14,8 @@ use swarm_store::{RecordState, Tombstone};
 use swarm_types::{NodeId, ObjectMeta, Stamp, StreamId};
 
 use crate::Node;
-use crate::api::{DeleteReply, DeleteRequest, Nonce, Redirect, Refusal, Reply};
+use crate::api::{Address, DeleteReply, DeleteRequest, Nonce, Redirect, Refusal, Reply};
+use crate::contexts::Turn;
 use crate::node::Busy;
 use crate::volumes::has_ended;
 use crate::wire::{BuryWire, Message, TombstoneWire};
@@ -34,6 +35,8 @@ impl Node {
         let busy = self.inner.admit()?;
         let place = self.resolve(&request.target, request.fresh_contexts).await?;
         let id = place.id.ok_or(Refusal::NotFound)?;
+        let is_context = matches!(request.target.address, Address::Domain | Address::Bucket(_));
+        let mut turn = None;
         for _ in 0..ATTEMPTS {
             // With bids, for they tell who could remember the delete.
             let answers = self.ask(Some(id), Some(0)).await;
@@ -55,10 +58,19 @@ impl Node {
                     domain: place.domain,
                 }));
             }
+            let domain = match (&place.domain, newest.cid) {
+                (None, Some(cid)) => self.feeds().domain_of(cid).await,
+                (domain, _) => domain.clone(),
+            };
             // A lookup takes a while where a member is silent, and the object may have been replaced meanwhile.
-            if let Some(meta) = self.deletable_here(id, newest.stamp)? {
-                return self.bury_in_task(busy, id, meta, answers).await.map(Reply::Served);
+            let Some(meta) = self.deletable_here(id, newest.stamp)? else { continue };
+            if is_context && turn.is_none() {
+                turn = Some(self.inner.context_turns.take(id, self.env()).await?);
+                // Whoever had it before may have changed what was found.
+                continue;
             }
+            let what = (id, meta, domain);
+            return self.bury_in_task((busy, turn), what, answers).await.map(Reply::Served);
         }
         Err(Refusal::Unavailable { why: "the object keeps changing" })
     }
@@ -66,21 +78,42 @@ impl Node {
     /// Deletes in a task of its own: a client that vanishes cannot cancel half of it.
     async fn bury_in_task(
         &self,
-        busy: Busy,
-        id: StreamId,
-        meta: ObjectMeta,
+        hold: (Busy, Option<Turn>),
+        (id, meta, domain): (StreamId, ObjectMeta, Option<String>),
         answers: Answers,
     ) -> Result<DeleteReply, Refusal> {
         let stamp = answers.newest().map(|newest| newest.stamp).ok_or(Refusal::NotFound)?;
         let node = self.clone();
         let commit = self.env().spawn("delete", async move {
-            let _busy = busy;
-            let tombstone = node.next_tombstone(&meta, &answers);
-            node.bury_everywhere(id, tombstone, answers).await?;
+            let _hold = hold;
+            node.bury_for_good(id, &meta, domain.as_deref(), answers).await?;
             node.inner.count("deletes");
             Ok(DeleteReply { meta, stamp })
         });
         commit.join().await.unwrap_or(Err(Refusal::Unknown { why: "the node is stopping" }))
+    }
+
+    /// Files a delete above everything known. A write of a context that had looked before may have been published above that:
+    /// it is deleted too, or what is in it would live on.
+    pub(crate) async fn bury_for_good(
+        &self,
+        id: StreamId,
+        meta: &ObjectMeta,
+        domain: Option<&str>,
+        mut answers: Answers,
+    ) -> Result<(), Refusal> {
+        for _ in 0..ATTEMPTS {
+            let tombstone = self.next_tombstone(meta, &answers).in_domain(domain);
+            self.bury_everywhere(id, tombstone, answers).await?;
+            if !meta.kind.is_context() {
+                return Ok(());
+            }
+            answers = self.ask(Some(id), Some(0)).await;
+            if answers.existing().is_none_or(|held| held.alias != meta.alias) {
+                return Ok(());
+            }
+        }
+        Err(Refusal::Unknown { why: "the domain or bucket keeps changing" })
     }
 
     /// The metadata of this version, if it is still here and a client may delete it now; `None` if it is not here any more.
@@ -110,7 +143,11 @@ impl Node {
     }
 
     /// Files the tombstone on this node, durably.
-    async fn bury_here(&self, id: StreamId, tombstone: Tombstone) -> Result<(), Refusal> {
+    pub(crate) async fn bury_here(
+        &self,
+        id: StreamId,
+        tombstone: Tombstone,
+    ) -> Result<(), Refusal> {
         let buried = self.inner.volumes.bury(id, tombstone);
         match self.env().timeout(OWN_DISK_TIMEOUT, buried).await {
             Ok(Ok(())) => Ok(()),
@@ -141,7 +178,7 @@ impl Node {
         let mut told = holders.clone();
         if told.is_empty() {
             // Nobody else has the object; a second node remembers the delete in case this one is lost.
-            told.extend(witness(id, &answers, self.inner.id));
+            told.extend(witness(id, &answers, &BTreeSet::from([self.inner.id])));
         }
         let order = |request| {
             let tombstone = wire.clone();
@@ -163,9 +200,9 @@ impl Node {
     }
 }
 
-/// Who besides this node remembers the delete of an object that nobody else holds: the cheapest bidder, for a node
+/// Who besides the nodes `told` remembers the delete of an object that nobody else holds: the cheapest bidder, for a node
 /// without a working volume cannot; else anybody, whose answer will tell.
-fn witness(id: StreamId, answers: &Answers, here: NodeId) -> Option<NodeId> {
+pub(crate) fn witness(id: StreamId, answers: &Answers, told: &BTreeSet<NodeId>) -> Option<NodeId> {
     let bidder = ranked(&answers.write_bids(), stream_draw(id)).into_iter().map(|bid| bid.node);
-    bidder.chain(answers.iter().map(|answer| answer.node)).find(|node| *node != here)
+    bidder.chain(answers.iter().map(|answer| answer.node)).find(|node| !told.contains(node))
 }

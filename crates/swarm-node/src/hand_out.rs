@@ -32,7 +32,7 @@ impl Node {
     }
 
     /// Hands the newest version that this node has to whoever shows a ticket of it. A context that something here is in may be
-    /// filed elsewhere, and is fetched from there.
+    /// filed elsewhere, or a newer version of it: the newest of the cluster is handed out.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] where it is not here any more, or the ticket is none; [`Refusal::Unavailable`] where the
@@ -51,10 +51,26 @@ impl Node {
         let is_meant =
             |id: &StreamId| self.inner.nonces.accepts(Purpose::Fetch(*id), Nonce(ticket.0));
         let id = ids.into_iter().flatten().find(is_meant).ok_or(Refusal::NotFound)?;
-        let Some(found) = self.inner.volumes.find(id) else {
-            return self.hand_out_from_elsewhere(id, asked).await;
-        };
+        if !asked.kind.is_context() {
+            return self.hand_out_from_here(id, asked, None).await;
+        }
+        let newest = self.ask(Some(id), None).await.existing().ok_or(Refusal::NotFound)?.stamp;
+        match self.hand_out_from_here(id, asked, Some(newest)).await {
+            Err(_) => self.hand_out_from_elsewhere(id, asked).await,
+            handed => handed,
+        }
+    }
+
+    /// Hands out what this node has; only this version if it must be a certain one.
+    async fn hand_out_from_here(
+        &self,
+        id: StreamId,
+        asked: &Identity,
+        only: Option<Stamp>,
+    ) -> Result<HandedOut, Refusal> {
+        let found = self.inner.volumes.find(id).ok_or(Refusal::NotFound)?;
         let (stamp, meta) = (found.record.stamp, found.record.meta().cloned());
+        let meta = meta.filter(|_| only.is_none_or(|only| only == stamp));
         let meta = meta.ok_or(Refusal::NotFound)?;
         let identity = same(id, &meta, asked)?;
         if self.inner.volumes.find_intact(id, stamp).is_none() {
@@ -69,9 +85,6 @@ impl Node {
         id: StreamId,
         asked: &Identity,
     ) -> Result<HandedOut, Refusal> {
-        if !asked.kind.is_context() {
-            return Err(Refusal::NotFound);
-        }
         let Brought { stamp, meta, body } = self.bring(id).await.ok_or(Refusal::NotFound)?;
         let identity = same(id, &meta, asked)?;
         Ok(HandedOut { identity, stamp, meta, body: self.body_of(id, stamp, body) })

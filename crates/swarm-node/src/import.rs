@@ -29,8 +29,8 @@ pub struct ImportRequest {
     pub import: Import,
     /// `auth` argument of a redirected request.
     pub nonce: Option<Nonce>,
-    /// It is fetched by this node, and not to be fetched by another if there is room here.
-    pub stay: bool,
+    /// Whether it is stored by this node or by another that would take it for less.
+    pub stay: Stay,
 }
 
 /// Where something is filed, and what is held there.
@@ -61,8 +61,8 @@ impl Node {
         }
         let sent_here =
             nonce.is_some_and(|nonce| self.inner.nonces.accepts(Purpose::Stream(id), nonce));
-        let stay = if sent_here || stay { Stay::Always } else { Stay::IfNear };
         let context = Some(id).filter(|_| meta.kind.is_context());
+        let stay = if sent_here { Stay::Always } else { stay };
         let winner = self.auction(&answers, 1, stay, context).map_err(|few| {
             if few.candidates > 0 {
                 Refusal::NoSpace
@@ -120,13 +120,14 @@ impl Node {
             return self.who_remembers(&answers).map(Reply::Redirect);
         }
         let Deletion { stamp, kind, alias, cid, name, .. } = deletion;
-        let kept = |name: &String| kind == ObjectKind::Domain && name.len() <= Tombstone::NAME_MAX;
-        let tombstone = Tombstone {
-            alias,
-            parent: cid,
-            name: name.filter(kept).map(Into::into),
-            ..Tombstone::new(stamp, kind, self.env().wall())
+        // Feeds of this cluster may have to know, when the domain is another by then.
+        let name = match (name, cid) {
+            (None, Some(cid)) => self.feeds().domain_of(cid).await,
+            (name, _) => name,
         };
+        let tombstone =
+            Tombstone { alias, parent: cid, ..Tombstone::new(stamp, kind, self.env().wall()) }
+                .in_domain(name.as_deref());
         let node = self.clone();
         let commit = self.env().spawn("delete", async move {
             let _busy = busy;
@@ -179,6 +180,8 @@ impl Node {
         if is_aside || !is_free && !self.is_of(&here, held, origin).await? {
             if !is_aside && held.form.exists() {
                 self.tell_of_collision(identity, held);
+            } else if !is_aside {
+                self.tell_of_late_delete(identity, held);
             }
             return Ok(aside);
         }
@@ -251,7 +254,22 @@ impl Node {
         self.inner.count("context collisions");
         tracing::error!(
             node = self.env().name(),
-            "CRITICAL context collision name={name} kept={kept} other={other}"
+            "CRITICAL context collision name={name} kept={kept} other={other}; the other is found by its UUID alone until it is \
+             deleted where it comes from and created there anew, under another name or when the one that is kept is deleted here"
+        );
+    }
+
+    /// The name was given back after this context got it elsewhere. A delete never gives way to what is older, so that the context
+    /// cannot be filed in its place.
+    fn tell_of_late_delete(&self, identity: &Identity, deleted: Holding) {
+        let name = identity.name.as_deref().unwrap_or_default();
+        let text = |uuid: Option<Uuid>| uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
+        let (gone, other) = (text(deleted.alias), text(identity.uuid));
+        self.inner.count("contexts set aside");
+        tracing::warn!(
+            node = self.env().name(),
+            "context set aside name={name} deleted={gone} other={other}; the one that had the name was deleted here after the other \
+             was changed last, which is found by its UUID alone until it is created anew where it comes from"
         );
     }
 

@@ -43,3 +43,4 @@ pub use status::{MemberStatus, NodeStatus, VolumeStatus};
 pub use swarm_health::{HealthStatus, Walks};
 pub use swarm_plan::membership::{Clients, NodeState, VolumeState};
 pub use swarm_store::RetirePace;
+pub use write::Stay;

@@ -233,6 +233,7 @@ impl Node {
             hints,
             slots: (&publish.slots).into(),
             first: publish.first,
+            follows: publish.follows.map(Into::into),
         };
         let answer = within(env, STEP_TIMEOUT, async {
             replica.link.send(&frame).await?;
@@ -296,10 +297,11 @@ impl Node {
                         return Err(io::ErrorKind::Other.into());
                     }
                 }
-                Frame::Publish { stamp, meta, hints, slots, first } => {
+                Frame::Publish { stamp, meta, hints, slots, first, follows } => {
                     let hints = hints.into_iter().map(VolumeId::from_bytes).collect();
                     let bare = Publish::new(stamp.into(), ObjectMeta::from(meta), hints);
-                    let publish = Publish { slots: slots.into(), first, ..bare };
+                    let (slots, follows) = (slots.into(), follows.map(Into::into));
+                    let publish = Publish { slots, first, follows, ..bare };
                     if publish.meta.length != length {
                         // Readers would be promised another length than there is.
                         return Err(io::ErrorKind::InvalidData.into());

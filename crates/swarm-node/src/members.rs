@@ -223,6 +223,13 @@ impl Members {
         expectation
     }
 
+    /// Whether every member that is known can say now what it holds.
+    pub(crate) fn all_answer(&self, now: Now) -> bool {
+        self.lock().values().all(|member| {
+            member.presence(now) == Presence::Present && member.state != NodeState::Mounting
+        })
+    }
+
     /// Every member and what it counts as, by address.
     pub(crate) fn states(&self, now: Now) -> Vec<(NodeId, NodeState)> {
         self.lock().iter().map(|(node, member)| (*node, shown(member, now))).collect()

@@ -144,7 +144,7 @@ impl Volumes {
         staged: Staged,
         publish: Publish,
     ) -> Made {
-        let stamp = publish.stamp;
+        let (stamp, follows) = (publish.stamp, publish.follows);
         let brief = Brief {
             id,
             stamp,
@@ -154,7 +154,7 @@ impl Volumes {
             length: publish.meta.length,
             retry_at: None,
         };
-        if self.newer_elsewhere(volume, id, stamp) {
+        if self.newer_elsewhere(volume, id, stamp, follows) {
             return Made::Superseded;
         }
         let again = self.is_damaged(id, stamp);
@@ -174,7 +174,7 @@ impl Volumes {
             self.short_of_room.notify_one();
         }
         // It may have been filed while this was being written.
-        if self.newer_elsewhere(volume, id, stamp) {
+        if self.newer_elsewhere(volume, id, stamp, follows) {
             let gone = self.remove(volume, id, stamp).await;
             return if gone { Made::Superseded } else { Made::Unknown };
         }
@@ -201,11 +201,23 @@ impl Volumes {
         true
     }
 
-    fn newer_elsewhere(&self, than: &Volume, id: StreamId, stamp: Stamp) -> bool {
+    /// Whether another volume files something before which a version gives way: what is newer, or a delete that came after
+    /// what the version `follows`.
+    fn newer_elsewhere(
+        &self,
+        than: &Volume,
+        id: StreamId,
+        stamp: Stamp,
+        follows: Option<Stamp>,
+    ) -> bool {
+        let stays = |record: &Record| {
+            let came_since = follows.is_some_and(|follows| record.stamp > follows);
+            record.stamp > stamp || record.is_tombstone() && came_since
+        };
         self.mounted()
             .iter()
             .filter(|volume| volume.id() != than.id())
-            .any(|volume| volume.find(id).is_some_and(|record| record.stamp > stamp))
+            .any(|volume| volume.find(id).is_some_and(|record| stays(&record)))
     }
 
     /// A volume that closed itself is to be mounted again.

@@ -20,7 +20,7 @@ mod records;
 pub(crate) use records::{SlotWire, SlotsWire, TombstoneWire};
 
 /// Version of everything here; nodes of other versions are not understood and ignored.
-const WIRE_VERSION: u8 = 3;
+const WIRE_VERSION: u8 = 4;
 /// Largest datagram, below what any Ethernet carries unfragmented.
 const MAX_DATAGRAM: usize = 1400;
 /// Largest frame: 32 KiB of metadata and its framing, or one piece of a body.
@@ -232,6 +232,8 @@ pub(crate) enum Frame {
         slots: SlotsWire,
         /// Whether feeds begin with this replica.
         first: bool,
+        /// A delete that is newer than this stays.
+        follows: Option<StampWire>,
     },
     /// Durable and visible.
     Published,

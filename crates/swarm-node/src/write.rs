@@ -9,6 +9,7 @@
 //! time, and somebody else have been told that it is stored.
 
 mod begin;
+mod deleted;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use md5::{Digest, Md5};
-use swarm_env::{Bug, Point};
+use swarm_env::{Bug, Env, Point};
 use swarm_plan::feeds::{Held, Verdict, judge_import};
 use swarm_plan::health::visit::ended;
 use swarm_plan::lookup::{Answers, longest};
@@ -29,13 +30,15 @@ use swarm_types::{
 
 use crate::Node;
 use crate::api::{Refusal, ReplicaAt, WriteKind, WriteReply};
+use crate::delete::witness;
 use crate::import::other_of_the_name;
 use crate::links::PeerReplica;
 use crate::node::Busy;
 use crate::slots::DISK_TIMEOUT;
 use crate::wire::{BuryWire, Message, ReplicaWire, TombstoneWire};
 
-pub(crate) use begin::{Stay, Winner};
+pub use begin::Stay;
+pub(crate) use begin::Winner;
 
 /// How long what a lookup told is good enough to choose a version by. A write whose body took longer asks again.
 const FACTS_FRESH_FOR: Duration = Duration::from_secs(1);
@@ -86,10 +89,18 @@ pub(crate) enum Rule {
 }
 
 impl Draft {
-    /// A context keeps the alias UUID that it has by now: its children are filed under it.
-    fn keep_alias(&mut self) {
-        let alias = self.answers.existing().and_then(|existing| existing.alias);
-        if self.meta.kind.is_context() && alias.is_some() {
+    /// A context keeps the alias UUID that it has by now: its children are filed under it. One that was deleted meanwhile is
+    /// made anew, for its contents were deleted with it; whoever else had the name since, and lost it.
+    fn keep_alias(&mut self, env: &Env) {
+        if !self.meta.kind.is_context() {
+            return;
+        }
+        let alias = match self.answers.newest() {
+            Some(newest) if newest.form.exists() => newest.alias,
+            Some(_) => Some(env.random_uuid("uuid")),
+            None => None,
+        };
+        if alias.is_some() {
             (self.uuid, self.meta.alias) = (alias, alias);
         }
     }
@@ -102,7 +113,7 @@ impl Draft {
         match self.rule {
             Rule::Next { kind, .. } if is_old && is_mutable => {
                 self.answers = node.ask(Some(self.id), None).await;
-                self.keep_alias();
+                self.keep_alias(node.env());
                 let named = self.meta.kind == ObjectKind::Named;
                 check_preconditions(kind, &self.answers, or_create(node, kind, named))
             }
@@ -255,7 +266,8 @@ impl WriteSession {
             return Err(Refusal::DigestMismatch);
         }
         let turns = &node.inner.context_turns;
-        let turn = if draft.meta.kind.is_context() { turns.take(draft.id).await } else { None };
+        let is_context = draft.meta.kind.is_context();
+        let turn = if is_context { Some(turns.take(draft.id, node.env()).await?) } else { None };
         let staged = Replicas { volume, local, peers };
         if let Err(refusal) = draft.look_again(&node).await {
             node.undo_import(&draft, staged.places(&node)).await;
@@ -263,13 +275,17 @@ impl WriteSession {
         }
         let stamp = draft.stamp(node.env());
         let meta = ObjectMeta { digest, ..draft.meta(node.env()) };
-        let (places, made) = staged.publish(&node, draft.id, stamp, meta).await;
-        drop(turn);
+        let publish =
+            Publish { follows: draft.follows(), ..Publish::new(stamp, meta, Hints::NONE) };
+        let (places, made) = staged.publish(&node, draft.id, publish).await;
         node.env().passes(Point::WritePublished);
+        node.give_way_to_delete(&draft, stamp, &made).await?;
+        drop(turn);
 
         match draft.judge(&made, node.env()) {
             WriteVerdict::Created(_) => {
                 let replicas = published(&places, &made);
+                node.see_to_feeds(&draft, stamp, &made);
                 node.tell_others(&draft, stamp, &replicas);
                 node.inner.count(if draft.is_brought() { "imports" } else { "writes" });
                 Ok(draft.reply(stamp, replicas, digest))
@@ -288,7 +304,7 @@ impl WriteSession {
             WriteVerdict::TakeBackTooFew => {
                 match draft.rule {
                     Rule::Next { .. } => {
-                        node.bury_again(draft.id, stamp, &draft.meta, &places, &made).await;
+                        node.bury_again(&draft, stamp, &places, &made).await;
                     }
                     // The bug is planted that this must never happen to.
                     Rule::Given { .. } => node.take_back(draft.id, stamp, &places, &made).await,
@@ -315,13 +331,12 @@ impl Replicas {
     }
 
     /// Publishes them all at once. Tells where they are, this node's first, and what became of each. Feeds begin with the last
-    /// one (SCSP SEND); if that has not come about, with the one that is here.
+    /// one (SCSP SEND).
     async fn publish(
         self,
         node: &Node,
         id: StreamId,
-        stamp: Stamp,
-        meta: ObjectMeta,
+        publish: Publish,
     ) -> (Vec<ReplicaAt>, Vec<Made>) {
         let places = self.places(node);
         let here = places[0];
@@ -333,8 +348,7 @@ impl Replicas {
                 .collect::<Hints>()
         };
         let last = places.last().map_or(here.volume, |place| place.volume);
-        let (kind, length) = (meta.kind, meta.length);
-        let publish = Publish::new(stamp, meta, hints_at(here.volume));
+        let publish = Publish { hints: hints_at(here.volume), ..publish };
         let at_peer: Vec<Publish> = places[1..]
             .iter()
             .map(|place| Publish {
@@ -353,9 +367,6 @@ impl Replicas {
         let at_home = node.inner.volumes.publish(&self.volume, id, self.local, at_home);
         let (at_peers, at_home) = futures_util::future::join(at_peers, at_home).await;
         let made: Vec<Made> = std::iter::once(at_home).chain(at_peers).collect();
-        if made[0] == Made::Published && made.last() != Some(&Made::Published) {
-            node.goes_first(id, stamp, kind, length);
-        }
         (places, made)
     }
 }
@@ -384,6 +395,15 @@ impl Node {
         match judge_import(kind, stamp, held) {
             Verdict::Store | Verdict::StoreAgain => Ok(()),
             Verdict::AlreadyThere | Verdict::Older => Err(Refusal::Conflict),
+        }
+    }
+
+    /// Where the replica has not come about that feeds were to begin with, they begin with the one that is here. Only what was
+    /// created is told to them: what is taken back is not to cross over first.
+    fn see_to_feeds(&self, draft: &Draft, stamp: Stamp, made: &[Made]) {
+        let is_here = made.first() == Some(&Made::Published);
+        if is_here && made.last() != Some(&Made::Published) {
+            self.goes_first(draft.id, stamp, draft.meta.kind, draft.meta.length);
         }
     }
 
@@ -436,27 +456,29 @@ impl Node {
 
     /// Takes back what may have been published of the only version of an object, by a delete that comes directly behind it: a
     /// feed may have carried it to another cluster, and carries the delete there too; and a publish without an answer that is
-    /// carried out afterwards finds it.
-    async fn bury_again(
-        &self,
-        id: StreamId,
-        stamp: Stamp,
-        meta: &ObjectMeta,
-        places: &[ReplicaAt],
-        made: &[Made],
-    ) {
-        let mut peers = stored_on(places, made);
-        peers.remove(&self.inner.id);
-        let tombstone = Tombstone::of(meta, ended(stamp), self.env().wall());
+    /// carried out afterwards finds it. A node that may hold none remembers it too, for of the others most may be gone.
+    async fn bury_again(&self, draft: &Draft, stamp: Stamp, places: &[ReplicaAt], made: &[Made]) {
+        let id = draft.id;
+        let mut told = stored_on(places, made);
+        told.insert(self.inner.id);
+        told.extend(witness(id, &draft.answers, &told));
+        told.remove(&self.inner.id);
+        let tombstone = Tombstone::of(&draft.meta, ended(stamp), self.env().wall())
+            .in_domain(draft.domain.as_deref());
         let wire = TombstoneWire::fresh(&tombstone);
         let order = |request| {
             let tombstone = wire.clone();
             Message::Bury(BuryWire { request, id: *id.as_bytes(), tombstone })
         };
         // Feeds begin with the one that is here.
-        let here = self.file_tombstone(id, Tombstone { first: true, ..tombstone });
-        let (_here, _there) = futures_util::future::join(here, self.order(&peers, order)).await;
-        self.inner.count("writes taken back");
+        let here = self.bury_here(id, Tombstone { first: true, ..tombstone });
+        let (here, there) = futures_util::future::join(here, self.order(&told, order)).await;
+        if here.is_ok() || !there.is_empty() {
+            self.inner.count("writes taken back");
+        } else {
+            self.inner.count("writes not taken back");
+            tracing::warn!(node = self.env().name(), stream = %id, "a write is not taken back");
+        }
     }
 }
 

@@ -56,6 +56,11 @@ use crate::oracle::tasks::Tasks;
 use crate::reach::{NodeNumber, NodeSet, Reach};
 use crate::verdict::{Invariant, Violation, Violations};
 
+/// Whoever looks at something again and again tells its time to one part in so many.
+const RESOLUTION: u32 = 60;
+/// What takes hours is looked at this often, at least.
+const SELDOM: Duration = Duration::from_secs(60);
+
 /// Locks without regard to poison: nothing panics while it holds one of these.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -113,6 +118,8 @@ pub(crate) struct Run {
     left_alone: AtomicBool,
     /// All clusters are at rest; nothing is to be looked at any more.
     rested: AtomicBool,
+    /// Wakes those who wait for that, in the order in which they came; a `watch` of tokio would wake them in an order that it draws.
+    is_rested_now: tokio::sync::Notify,
     /// Why the clusters are not at rest, while they are waited for.
     pub(crate) restless: Mutex<Option<String>>,
     clients: Vec<Client>,
@@ -164,6 +171,7 @@ impl Run {
             over: AtomicBool::new(false),
             left_alone: AtomicBool::new(false),
             rested: AtomicBool::new(false),
+            is_rested_now: tokio::sync::Notify::new(),
             restless: Mutex::default(),
             clients,
             management,
@@ -222,6 +230,12 @@ impl Run {
         while self.left_alone.load(Ordering::Relaxed) && !self.is_rested() {
             self.env().sleep(period).await;
         }
+    }
+
+    /// How long to wait for the next of looks that go on from the beginning of a run to its end: a part of the time so far, so
+    /// that long runs are not spent looking.
+    pub(crate) fn seldom(&self, at_first: Duration) -> Duration {
+        (self.since_start(self.now()) / RESOLUTION).clamp(at_first, at_first.max(SELDOM))
     }
 
     /// From now on nobody but the last judge looks at the clusters.
@@ -329,8 +343,19 @@ impl Run {
         self.rested.load(Ordering::Relaxed)
     }
 
+    /// Waits until everything is over and the clusters are at rest.
+    pub(crate) async fn until_rested(&self) {
+        let mut rested = std::pin::pin!(self.is_rested_now.notified());
+        // From here on it is not missed.
+        rested.as_mut().enable();
+        if !self.is_rested() {
+            rested.await;
+        }
+    }
+
     pub(crate) fn set_rested(&self) {
         self.rested.store(true, Ordering::Relaxed);
+        self.is_rested_now.notify_waiters();
     }
 
     /// When a window began and ended, since the start of the scenario; `None` for one that never began.

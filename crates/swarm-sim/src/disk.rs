@@ -217,7 +217,7 @@ impl State {
         self.void_operations(device, "the disk was wiped");
         let disk = &mut self.disks[device];
         let held = disk.image.held_bytes();
-        disk.image = Image::new(disk.image.capacity());
+        disk.image.wipe();
         disk.index = Arc::default();
         held
     }

@@ -151,6 +151,11 @@ impl Books {
         device_room.saturating_sub(self.room.staged())
     }
 
+    /// Which mount this is.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.next_number >> 32
+    }
+
     /// A number for a new extent.
     pub(crate) fn number(&mut self) -> u64 {
         self.next_number += 1;

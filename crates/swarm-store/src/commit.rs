@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use swarm_env::{Bug, Point, SyncMode};
-use swarm_types::{FeedSlot, Stamp, StreamId};
+use swarm_types::{FeedId, FeedMark, FeedSlot, Stamp, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::books::Resettled;
@@ -43,6 +43,8 @@ pub(crate) enum Work {
     Publish {
         id: StreamId,
         stamp: Stamp,
+        /// A delete that is newer than this stays.
+        follows: Option<Stamp>,
         value: Vec<u8>,
         extent: Extent,
         tail: Option<(u64, Bytes)>,
@@ -74,8 +76,8 @@ pub(crate) enum Work {
     Service(Service),
     /// Say that it is retired, if it is being emptied and nothing is filed.
     RetireIfEmpty,
-    /// Say what feeds have come to with exactly these versions.
-    Feed { settled: Vec<(StreamId, Stamp, FeedSlot)> },
+    /// Say what feeds have come to with exactly these versions. The slots of other feeds than these make way, if need be.
+    Feed { settled: Vec<(StreamId, Stamp, FeedSlot)>, known: Arc<[(FeedId, FeedMark)]> },
     /// Keep this table of feeds.
     FeedTable(Bytes),
     /// Tell that the volume is in use.
@@ -296,11 +298,11 @@ impl Committer {
     /// Judges one change against what is filed and what the group already changes, and adds it to the group.
     fn add(&self, work: Work, draft: &mut Draft) -> Result<u64, PublishError> {
         match work {
-            Work::Publish { id, stamp, value, extent, tail, reservation } => {
+            Work::Publish { id, stamp, follows, value, extent, tail, reservation } => {
                 self.check_service(draft)?;
                 self.check_sync(&reservation)?;
                 let limit = self.shared.superblock.layout.records_max();
-                if self.file(draft, id, stamp, value, limit)? {
+                if self.file(draft, id, (stamp, follows), value, limit)? {
                     draft.add_extent(&extent, tail, reservation);
                 }
                 Ok(0)
@@ -317,7 +319,7 @@ impl Committer {
             Work::Bury { id, stamp, value } => {
                 self.check_service(draft)?;
                 let limit = self.shared.superblock.layout.tombstones_max();
-                self.file(draft, id, stamp, value, limit)?;
+                self.file(draft, id, (stamp, None), value, limit)?;
                 Ok(0)
             }
             Work::Remove { id, stamp } => {
@@ -329,9 +331,9 @@ impl Committer {
             Work::Note { id, stamp, what } => self.note(draft, id, stamp, what),
             Work::Service(service) => Ok(mark(draft, service)),
             Work::RetireIfEmpty => Ok(self.retire_if_empty(draft)),
-            Work::Feed { settled } => settled
+            Work::Feed { settled, known } => settled
                 .into_iter()
-                .try_fold(0, |count, of| Ok(count + u64::from(self.settle(draft, of)?))),
+                .try_fold(0, |count, of| Ok(count + u64::from(self.settle(draft, of, &known)?))),
             Work::FeedTable(table) => self.keep_table(draft, table),
             Work::Touch | Work::Close => Ok(0),
         }
@@ -404,19 +406,22 @@ impl Committer {
         1
     }
 
-    /// Adds a replica or tombstone, if it is newer than what is filed; false if it is filed already.
+    /// Adds a replica or tombstone, if it is newer than what is filed, and follows no version that was deleted; false if it is
+    /// filed already.
     fn file(
         &self,
         draft: &mut Draft,
         id: StreamId,
-        stamp: Stamp,
+        (stamp, follows): (Stamp, Option<Stamp>),
         mut value: Vec<u8>,
         limit: u64,
     ) -> Result<bool, PublishError> {
         let filed = self.filed(draft, id)?;
         if let Some(filed) = &filed {
             let is_bad = filed.known.as_ref().is_some_and(|known| known.quarantined);
-            if filed.brief.stamp > stamp {
+            let came_since = follows.is_some_and(|follows| filed.brief.stamp > follows);
+            let is_tombstone = filed.known.is_none();
+            if filed.brief.stamp > stamp || is_tombstone && came_since {
                 return Err(PublishError::Superseded { by: filed.brief.stamp });
             }
             if filed.brief.stamp == stamp {
@@ -513,12 +518,13 @@ impl Committer {
         &self,
         draft: &mut Draft,
         (id, stamp, slot): (StreamId, Stamp, FeedSlot),
+        known: &[(FeedId, FeedMark)],
     ) -> Result<bool, PublishError> {
         let Some(filed) = self.filed(draft, id)?.filter(|filed| filed.brief.stamp == stamp) else {
             return Ok(false);
         };
         let mut slots = gist(&filed.value).map_err(|error| self.failed(error))?.slots;
-        slots.set(slot);
+        slots.set_among(slot, |feed, mark| known.contains(&(feed, mark)));
         let value = with_slots(&filed.value, stamp, &slots).map_err(|error| self.failed(error))?;
         let Some(value) = value else { return Ok(false) };
         if value == filed.value {
@@ -754,7 +760,7 @@ fn payload_of(work: &Work) -> usize {
         Work::Remove { .. } | Work::Forget { .. } => REMOVE_BYTES,
         Work::Note { .. } => NOTE_BYTES,
         Work::Service(_) | Work::RetireIfEmpty => 5 + Service::BYTES,
-        Work::Feed { settled } => settled.len() * FEED_BYTES,
+        Work::Feed { settled, .. } => settled.len() * FEED_BYTES,
         Work::FeedTable(table) => 5 + table.len(),
         Work::Touch | Work::Close => 0,
     }

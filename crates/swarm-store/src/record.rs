@@ -70,7 +70,8 @@ pub struct Tombstone {
     pub alias: Option<Uuid>,
     /// Alias of the bucket or domain that it was in: what tells a feed whether the delete is in its scope.
     pub parent: Option<Uuid>,
-    /// Name of a domain, for the same reason. Others do without: a delete must fit into a datagram.
+    /// Name of the domain that it was in, for the same reason, as far as known; its own if it was a domain. The domain may be
+    /// deleted and made anew before a feed carries the delete over.
     pub name: Option<Arc<str>>,
     /// What feeds have come to with the delete.
     pub slots: FeedSlots,
@@ -96,6 +97,15 @@ impl Tombstone {
         let name = meta.name.as_deref().filter(is_kept).map(Arc::from);
         let bare = Self::new(stamp, meta.kind, written);
         Self { alias: meta.alias, parent: meta.cid, name, ..bare }
+    }
+
+    /// The same of something that was in this domain.
+    #[must_use]
+    pub fn in_domain(mut self, domain: Option<&str>) -> Self {
+        if self.name.is_none() {
+            self.name = domain.filter(|name| name.len() <= Self::NAME_MAX).map(Arc::from);
+        }
+        self
     }
 }
 

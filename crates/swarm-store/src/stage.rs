@@ -40,13 +40,17 @@ pub struct Publish {
     pub slots: FeedSlots,
     /// Whether the replica is the one that feeds begin with (SCSP SEND: the last location of the write).
     pub first: bool,
+    /// The version that this one follows, where it must not take the place of a delete that has come since: a context would
+    /// live again with all that was deleted with it.
+    pub follows: Option<Stamp>,
 }
 
 impl Publish {
     /// A replica that no feed knows of.
     #[must_use]
     pub fn new(stamp: Stamp, meta: ObjectMeta, hints: Hints) -> Self {
-        Self { stamp, meta, hints, slots: FeedSlots::default(), first: false }
+        let slots = FeedSlots::default();
+        Self { stamp, meta, hints, slots, first: false, follows: None }
     }
 }
 
@@ -132,12 +136,12 @@ impl Staged {
     /// success too and changes nothing; a quarantined replica is replaced by it, and what feeds had come to with that stays.
     ///
     /// # Errors
-    /// [`PublishError::Superseded`] where something newer is filed, [`AppendError::Short`] where bytes are missing,
+    /// [`PublishError::Superseded`] where something newer is filed, or a delete that must not give way, [`AppendError::Short`] where bytes are missing,
     /// [`AppendError::MetadataTooLarge`], [`AppendError::Full`] where the journal has no room, [`AppendError::Disk`],
     /// [`AppendError::Closed`].
     pub async fn publish(mut self, version: Publish) -> Result<Stamp, PublishError> {
         let tail = self.finish().await?;
-        let Publish { stamp, meta, hints, slots, first } = version;
+        let Publish { stamp, meta, hints, slots, first, follows } = version;
         let Self { volume, binding, extent, reservation, _in_flight, .. } = self;
         let id = binding.stream;
         // Hints that are learned later, and what feeds come to, must find room in the record.
@@ -153,7 +157,7 @@ impl Staged {
             }
             .into());
         }
-        volume.ask(Work::Publish { id, stamp, value, extent, tail, reservation }).await?;
+        volume.ask(Work::Publish { id, stamp, follows, value, extent, tail, reservation }).await?;
         Ok(stamp)
     }
 

@@ -296,22 +296,30 @@ impl Volume {
 
     /// Notes what feeds have come to with exactly these versions, replicas or deletes; durable on return, nothing is
     /// written where it is known already. The number of outcomes that are filed now: not those of versions that are not
-    /// filed any more, and not those for which the journal had no room, which [`Self::feed_slots_not_kept`] counts.
+    /// filed any more, and not those for which the journal had no room, which [`Self::feed_slots_not_kept`] counts. Where a
+    /// stream has no place for another slot, those of feeds that are not `known` make way.
     ///
     /// # Errors
     /// [`AppendError::Disk`], [`AppendError::Closed`].
     pub async fn settle_feeds(
         &self,
         mut settled: Vec<(StreamId, Stamp, FeedSlot)>,
+        known: Arc<[(FeedId, FeedMark)]>,
     ) -> Result<u64, AppendError> {
         let most = (self.shared.superblock.layout.group_payload_max() / FEED_BYTES).max(1);
         let mut kept = 0;
         while !settled.is_empty() {
             let rest = settled.split_off(settled.len().min(most));
-            kept += self.append(Work::Feed { settled }).await?;
+            kept += self.append(Work::Feed { settled, known: Arc::clone(&known) }).await?;
             settled = rest;
         }
         Ok(kept)
+    }
+
+    /// Tells this mount of the volume from earlier ones.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.books().epoch()
     }
 
     /// Outcomes of feeds that were not kept since the mount because the journal has no room for them.

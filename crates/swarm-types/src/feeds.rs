@@ -98,6 +98,16 @@ impl FeedSlots {
         self.0.insert(place, slot);
     }
 
+    /// Files a slot as [`FeedSlots::set`] does. Where all places are taken, the slots of feeds and evaluations that are not known
+    /// make way first: nobody looks again for what those that live have lost.
+    pub fn set_among(&mut self, slot: FeedSlot, known: impl Fn(FeedId, FeedMark) -> bool) {
+        let is_new = self.0.binary_search_by_key(&slot.feed, |slot| slot.feed).is_err();
+        if is_new && self.0.len() >= FEED_SLOTS_MAX {
+            self.retain(known);
+        }
+        self.set(slot);
+    }
+
     /// Forgets the slots of all other feeds and evaluations: of feeds that were deleted, or of another cluster whose disk
     /// this was.
     pub fn retain(&mut self, known: impl Fn(FeedId, FeedMark) -> bool) {
@@ -145,6 +155,22 @@ mod tests {
         slots.set(slot(8, 1, 30));
         let feeds: Vec<u32> = slots.iter().map(|slot| slot.feed.0).collect();
         assert_eq!(feeds, [0, 1, 2, 3, 4, 6, 7, 8]);
+    }
+
+    #[test]
+    fn a_feed_that_is_gone_makes_way_before_an_older_outcome_of_one_that_lives() {
+        let mut slots = FeedSlots::default();
+        (0..8).for_each(|feed| slots.set(slot(feed, 1, if feed == 5 { 90 } else { 20 })));
+        let known = |feed: FeedId, mark: FeedMark| feed != FeedId(5) && mark == FeedMark(1);
+        slots.set_among(slot(3, 1, 30), |_, _| false);
+        assert_eq!(slots.iter().len(), 8, "there is a place for it");
+        slots.set_among(slot(8, 1, 30), known);
+        let feeds: Vec<u32> = slots.iter().map(|slot| slot.feed.0).collect();
+        assert_eq!(feeds, [0, 1, 2, 3, 4, 6, 7, 8]);
+        // All live: two sides that could not hear each other created too many.
+        slots.set_among(slot(9, 1, 40), |_, _| true);
+        assert_eq!(slots.iter().len(), 8);
+        assert!(slots.get(FeedId(9), FeedMark(1)).is_some());
     }
 
     #[test]

@@ -17,3 +17,7 @@ pub use id::{ClusterName, DiskId, Etag, Hex, NodeId, ParseIdError, StreamId, Uui
 pub use meta::{ObjectKind, ObjectMeta};
 pub use time::{Instant, Timestamp};
 pub use version::{Stamp, Version};
+
+/// The `Server` field of every answer, and in it the version of the software; the brand on the wire is still the old one
+/// (Content-MD5 Checksums).
+pub const SERVER: &str = "CAStor Cluster/15.0.1";

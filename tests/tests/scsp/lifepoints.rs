@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::talk::{Wire, told};
 
 const X: &str = "/scans/x?domain=acme.example";
@@ -17,6 +19,19 @@ pub(super) async fn date_in(wire: &Wire, seconds: u64) -> String {
     let all = parts[0] * 3600 + parts[1] * 60 + parts[2] + seconds;
     assert!(all < 86_400, "the story crosses midnight");
     format!("{day}{:02}:{:02}:{:02} GMT", all / 3600, all / 60 % 60, all % 60)
+}
+
+/// How many streams the two nodes of a cluster file, as they say themselves.
+async fn streams(wire: &Wire) -> Vec<u64> {
+    let mut filed = Vec::new();
+    for node in 1..=2 {
+        let answer = wire.manage(node, "/api/status").await;
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let status: Value = serde_json::from_str(body).expect("JSON");
+        let volumes = status["volumes"].as_array().expect("a list");
+        filed.extend(volumes.iter().map(|volume| volume["streams"].as_u64().expect("a number")));
+    }
+    filed
 }
 
 /// Lifepoint Metadata Headers; Error Responses to DELETE: `deletable=no` refuses DELETE, and DELETE only.
@@ -156,5 +171,35 @@ fn a_chunked_write_with_whole_replicas_is_400() {
             assert_eq!(refused.must("content-length"), "97");
         }
         wire.assert_nothing_at(2, X).await;
+    });
+}
+
+/// Lifepoint Metadata Headers, "Do not replicate chunked uploads": whatever is written, and what was there stays.
+#[test]
+fn chunked_writes_of_every_kind_with_whole_replicas_are_400() {
+    told(2, |wire| async move {
+        wire.make_bucket().await;
+        assert_eq!(wire.ask(1, &format!("POST {X}"), &[], "old").await.status, 201);
+        let alias = wire.post("/?alias", &[], "old").await;
+        let stored = streams(&wire).await;
+        for line in [
+            format!("POST {X}"),
+            format!("PUT {X}"),
+            "PUT /scans/y?domain=acme.example&putcreate".to_owned(),
+            "POST /".to_owned(),
+            "POST /?domain=acme.example".to_owned(),
+            "POST /?alias".to_owned(),
+            format!("PUT /{alias}"),
+        ] {
+            let headers = ["Transfer-Encoding: chunked", "Lifepoint: [] reps=3"];
+            let refused = wire.ask(1, &line, &headers, "5\r\nhello\r\n0\r\n\r\n").await;
+            assert_eq!(refused.error(), (400, "ErasureCodingRequired"), "{line}");
+            assert!(refused.closes(), "{line}");
+        }
+        wire.assert_nothing_at(2, "/scans/y?domain=acme.example").await;
+        for there in [X, &format!("/{alias}")] {
+            assert_eq!(wire.ask(2, &format!("GET {there}"), &[], "").await.text(), "old");
+        }
+        assert_eq!(streams(&wire).await, stored, "nothing else was stored");
     });
 }

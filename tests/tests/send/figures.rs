@@ -15,7 +15,7 @@ const HERE: Duration = Duration::from_millis(25);
 /// Over connections that are open and signed on, a new object of 4 KiB takes at most a question, a redirect and the body.
 #[test]
 fn a_send_takes_three_round_trips() {
-    told_over(1, WAN, |pair| async move {
+    told_over(1, WAN, 1_000_000_000, |pair| async move {
         let feed = pair.feed("dr", &json!({})).await;
         let body = "x".repeat(4096);
         for nth in 0..12 {

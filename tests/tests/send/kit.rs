@@ -1,6 +1,7 @@
 //! Two clusters, `main` and `dr`, a network between them that can be cut, and a client that sends from the one to the other.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use serde_json::{Value, json};
 use swarm_client::{Auth, Client, ClientOptions, Request, Response, Secret};
 use swarm_cluster::sim::{RunOptions, run};
 use swarm_cluster::{
-    Action, ClusterSpec, Cut, Env, InterLinkSpec, LatencySpec, LinkSpec, NodeRef, World, WorldSpec,
+    Action, ClusterSpec, Cut, DiskFault, DiskRef, Env, InterLinkSpec, LatencySpec, LinkSpec,
+    NodeRef, World, WorldSpec,
 };
 use swarm_tests::cluster_of;
 
@@ -36,6 +38,8 @@ pub(crate) struct Sent {
     headers: Vec<(String, String)>,
     pub(crate) body: String,
     trailers: Vec<(String, String)>,
+    /// When its head was there.
+    pub(crate) head_after: Duration,
     pub(crate) took: Duration,
 }
 
@@ -80,7 +84,17 @@ impl Sent {
     }
 }
 
-fn signed_by(user: &str) -> Auth {
+fn request_to(to: SocketAddr, line: &str, headers: &[(&str, &str)], body: &str) -> Request {
+    let (verb, target) = line.split_once(' ').expect("a verb and a target");
+    let request =
+        Request::new(to, verb, target).patience(600 * SECOND).body(Bytes::from(body.to_owned()));
+    let add =
+        |request: Request, (name, value): &(&str, &str)| request.header(*name, (*value).to_owned());
+    headers.iter().fold(request, add)
+}
+
+/// As this user, by the password that Swarm ships with.
+pub(crate) fn signed_by(user: &str) -> Auth {
     Auth::Digest { user: user.to_owned(), secret: Secret::Clear(PASSWORD.to_owned()) }
 }
 
@@ -107,8 +121,20 @@ where
     tell_in(&spec(seed, settings), tell);
 }
 
-/// The same with a network between the clusters that takes so long, one way.
-pub(crate) fn told_over<F, Fut>(seed: u64, latency: Duration, tell: F)
+/// The same with another administrator of `dr`: in quotes, `{'user': 'password'}`.
+pub(crate) fn told_with_administrator_of_dr<F, Fut>(seed: u64, administrators: &str, tell: F)
+where
+    F: FnOnce(Pair) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let mut spec = spec(seed, &[]);
+    let dr = spec.clusters.get_mut("dr").expect("it is there");
+    dr.settings.insert("security.administrators".to_owned(), administrators.to_owned());
+    tell_in(&spec, tell);
+}
+
+/// The same with a network between the clusters that takes so long, one way, and brings so many bits per second.
+pub(crate) fn told_over<F, Fut>(seed: u64, latency: Duration, bandwidth_bits: u64, tell: F)
 where
     F: FnOnce(Pair) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -117,7 +143,7 @@ where
     let latency = LatencySpec::Even { min: latency, max: latency };
     let link = InterLinkSpec {
         between: ("main".to_owned(), "dr".to_owned()),
-        link: LinkSpec { latency, bandwidth_bits: 1_000_000_000, loss_ppm: 0 },
+        link: LinkSpec { latency, bandwidth_bits, loss_ppm: 0 },
     };
     spec.links.insert("wan".to_owned(), link);
     tell_in(&spec, tell);
@@ -171,6 +197,7 @@ impl Pair {
     async fn answer(&self, request: Request) -> Sent {
         let begun = self.env().now();
         let mut response: Response = self.client.send(request).await.expect("an answer");
+        let head_after = self.env().now().since(begun);
         let body = response.body.collect(1 << 20).await.expect("a whole body");
         let headers = response.headers.iter();
         let trailers = response.body.trailers().into_iter().flat_map(|trailers| trailers.iter());
@@ -179,19 +206,13 @@ impl Pair {
             headers: headers.map(|header| text(&header.name, &header.value)).collect(),
             body: String::from_utf8(body.to_vec()).expect("text"),
             trailers: trailers.map(|header| text(&header.name, &header.value)).collect(),
+            head_after,
             took: self.env().now().since(begun),
         }
     }
 
     fn request(&self, to: &NodeRef, line: &str, headers: &[(&str, &str)], body: &str) -> Request {
-        let (verb, target) = line.split_once(' ').expect("a verb and a target");
-        let request = Request::new(self.world.scsp(to), verb, target)
-            .patience(600 * SECOND)
-            .body(Bytes::from(body.to_owned()));
-        let add = |request: Request, (name, value): &(&str, &str)| {
-            request.header(*name, (*value).to_owned())
-        };
-        headers.iter().fold(request, add)
+        request_to(self.world.scsp(to), line, headers, body)
     }
 
     /// A request to a node of a cluster, by the administrator, who is challenged and signs.
@@ -244,9 +265,33 @@ impl Pair {
         self.world.scsp(&self.node("dr", 1)).to_string()
     }
 
-    /// A reverse proxy before `dr`.
+    /// A reverse proxy before one node of `dr`.
     pub(crate) async fn proxy_of_dr(&self) -> Proxy {
-        Proxy::start(self.env(), 8_888, self.world.scsp(&self.node("dr", 1))).await
+        self.proxy_of("dr", &[1]).await
+    }
+
+    /// A reverse proxy before these nodes of a cluster, of which it asks the first while that has room.
+    pub(crate) async fn proxy_of(&self, cluster: &str, nodes: &[u32]) -> Proxy {
+        let nodes = nodes.iter().map(|node| self.world.scsp(&self.node(cluster, *node)));
+        Proxy::start(self.env(), 8_888, nodes.collect()).await
+    }
+
+    /// The same as [`Self::ask`], by way of a proxy.
+    pub(crate) async fn ask_proxy(
+        &self,
+        proxy: &Proxy,
+        line: &str,
+        headers: &[(&str, &str)],
+    ) -> Sent {
+        let request = request_to(proxy.at, line, headers, "");
+        self.answer(request.auth(signed_by("admin"))).await
+    }
+
+    /// Somebody else takes all room on the disk of a node of `dr`.
+    pub(crate) async fn fill_dr(&self, node: u32) {
+        let disk = DiskRef { node: self.node("dr", node), disk: 1 };
+        let fault = DiskFault::Full { share_ppm: 1_000_000 };
+        self.world.apply(Action::DiskFault { disk, fault }).await.expect("it is in its node");
     }
 
     /// What `dr` has under a UUID.
@@ -302,6 +347,12 @@ impl Pair {
         } else {
             serde_json::from_str(&answer.body).expect("JSON")
         }
+    }
+
+    /// Lets a feed go on that was paused. Nobody waits until both nodes work by it.
+    pub(crate) async fn resume(&self, feed: u32) {
+        let line = format!("PATCH /api/storage/clusters/_self/feeds/{feed}");
+        self.manage(&line, r#"{"paused": false}"#).await;
     }
 
     /// Defines a feed to `dr`, with these fields besides, and waits until both nodes work by it. Its number.

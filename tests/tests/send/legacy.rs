@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::kit::{Pair, SECOND, Sent, told, told_with};
+use super::kit::{Pair, SECOND, Sent, told, told_with, told_with_administrator_of_dr};
 
 /// What the body says behind its line ends.
 fn returned(sent: &Sent) -> &str {
@@ -95,8 +95,8 @@ fn only_by_an_admin_user() {
 }
 
 /// "With a SEND request, Swarm performs the appropriate GET/retrieve in the destination cluster to verify whether the object
-/// already exists there." and "409 - the object already exists in the destination cluster"; "201 - the object has been
-/// transferred successfully"
+/// already exists there." and "The most common response codes are these:" "201 - the object has been transferred successfully",
+/// "409 - the object already exists in the destination cluster"
 #[test]
 fn what_exists_there_is_409() {
     told(6, |pair| async move {
@@ -121,8 +121,33 @@ fn any_node_of_the_source_takes_it() {
     });
 }
 
-/// "Castor-System-Cluster — required — The value of the cluster.name setting of the destination cluster." and
-/// "Castor-System-Target — required"
+/// "Do not send the request to a Gateway or other proxy." Through one that reads answers to their end the object arrives, but
+/// nothing is heard meanwhile that would keep the connection open.
+#[test]
+fn through_a_proxy_nothing_keeps_the_connection_open() {
+    told_with(13, &[("scsp.keepAliveInterval", "3")], |pair| async move {
+        let proxy = pair.proxy_of("main", &[1]).await;
+        let target = pair.dr_address();
+        let headers = [("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str())];
+        let uuid = pair.post("x").await;
+        let line = format!("SEND /{uuid}?admin");
+        let through = pair.ask_proxy(&proxy, &line, &headers).await;
+        assert_eq!(returned(&through), "201");
+        assert_eq!(through.header("transfer-encoding"), None, "it is another answer");
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("x"));
+        let cut = pair.cut().await;
+        let line = format!("SEND /{}?admin", pair.post("y").await);
+        let direct = pair.ask("main", &line, &headers).await;
+        assert!(direct.head_after < SECOND && direct.took > 3 * SECOND, "{direct:?}");
+        let through = pair.ask_proxy(&proxy, &line, &headers).await;
+        assert!(through.head_after > 3 * SECOND, "nothing until the end: {through:?}");
+        assert_eq!((returned(&direct), returned(&through)), ("503", "503"));
+        pair.heal(cut).await;
+    });
+}
+
+/// "You use the following headers with SEND requests:" "Castor-System-Cluster — required — The value of the cluster.name setting
+/// of the destination cluster." and "Castor-System-Target — required"
 #[test]
 fn cluster_and_target_are_required() {
     told(8, |pair| async move {
@@ -155,6 +180,39 @@ fn the_target_may_be_a_reverse_proxy() {
     });
 }
 
+/// "The IP:port of a node or reverse proxy of the destination cluster." The node that a proxy turns to may have no room, and name
+/// another, which only the proxy reaches under that port.
+#[test]
+fn a_reverse_proxy_leads_past_a_node_without_room() {
+    told(14, |pair| async move {
+        let proxy = pair.proxy_of("dr", &[1, 2]).await;
+        pair.fill_dr(1).await;
+        let target = proxy.at.to_string();
+        let headers = [("Castor-System-Cluster", "dr"), ("Castor-System-Target", target.as_str())];
+        let uuid = pair.post("x").await;
+        let sent = pair.ask("main", &format!("SEND /{uuid}?admin"), &headers).await;
+        assert_eq!(returned(&sent), "201");
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("x"));
+        assert_eq!(proxy.turned(), 1, "the full node has named the other");
+    });
+}
+
+/// The same for a feed whose host is a proxy: where a node redirects, it is the proxy that follows.
+#[test]
+fn a_reverse_proxy_follows_the_redirects_of_the_target() {
+    told(15, |pair| async move {
+        let proxy = pair.proxy_of_dr().await;
+        pair.fill_dr(1).await;
+        let at = json!({ "hosts": [proxy.at.ip().to_string()], "port": proxy.at.port() });
+        let feed = pair.feed("by way of a proxy", &at).await;
+        let uuid = pair.post("x").await;
+        let sent = pair.ask("main", &format!("SEND /{uuid}?admin&feedid={feed}"), &[]).await;
+        assert_eq!((sent.status, sent.code(feed)), (200, 0), "{sent:?}");
+        assert!(proxy.followed() > 0, "of {} requests", proxy.passed());
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("x"));
+    });
+}
+
 /// "Castor-System-Auth — optional — The username:password for an administrative account on the remote cluster, only if it
 /// differs from the source cluster."
 #[test]
@@ -163,10 +221,15 @@ fn the_sources_own_credentials_are_used_where_none_are_given() {
         let uuid = pair.post("x").await;
         let wrong = [("Castor-System-Auth", "admin:wrong")];
         assert_eq!(returned(&send(&pair, &uuid, &wrong).await), "401");
-        let right = [("Castor-System-Auth", "admin:ourpwdofchoicehere")];
-        assert_eq!(returned(&send(&pair, &uuid, &right).await), "201");
-        let other = pair.post("y").await;
-        assert_eq!(returned(&send(&pair, &other, &[]).await), "201");
+        assert_eq!(returned(&send(&pair, &uuid, &[]).await), "201");
+    });
+    told_with_administrator_of_dr(9, "{'keeper': 'of the other site'}", |pair| async move {
+        let uuid = pair.post("x").await;
+        assert_eq!(returned(&send(&pair, &uuid, &[]).await), "401", "nobody knows `admin` there");
+        assert_eq!(pair.unnamed_at_dr(&uuid).await, None);
+        let its_own = [("Castor-System-Auth", "keeper:of the other site")];
+        assert_eq!(returned(&send(&pair, &uuid, &its_own).await), "201");
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("x"));
     });
 }
 

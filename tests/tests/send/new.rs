@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::kit::{SECOND, Sent, is_date, told, told_with};
+use super::kit::{SECOND, Sent, is_date, told, told_over, told_with};
 
 /// "The SCSP SEND method applies to both named and unnamed objects."
 #[test]
@@ -99,21 +99,33 @@ fn what_is_not_there_cannot_be_sent() {
 /// "Swarm checks the destination cluster to verify whether the object already exists there."
 #[test]
 fn what_the_target_has_is_not_sent_again() {
-    told(6, |pair| async move {
+    // A body of 100,000 bytes takes four seconds.
+    told_over(6, Duration::from_millis(20), 200_000, |pair| async move {
         let first = pair.feed("first", &json!({})).await;
         pair.write("x", &"x".repeat(100_000)).await;
-        assert_eq!(pair.send("x", &format!("feedid={first}")).await.code(first), 0);
+        let sent = pair.send("x", &format!("feedid={first}")).await;
+        assert_eq!(sent.code(first), 0);
+        assert!(sent.took > 3 * SECOND, "its body crosses: {:?}", sent.took);
         let dr = pair.ask("dr", "HEAD /scans/x?domain=acme.example", &[]).await;
         let version = dr.header("castor-system-version").map(str::to_owned);
         pair.delete_feed(first).await;
-        let second = pair.feed("second", &json!({})).await;
+        // It knows nothing of what the first has done, and has done nothing itself.
+        let second = pair.feed("second", &json!({ "paused": true })).await;
         assert_ne!(first, second);
-        pair.wait(400 * SECOND).await;
-        assert_eq!(pair.send("x", &format!("feedid={second}")).await.code(second), 0);
+        assert_eq!(pair.head("x").await.code(second), 1);
+        pair.resume(second).await;
+        let sent = pair.send("x", &format!("feedid={second}")).await;
+        assert_eq!((sent.in_head(), sent.code(second)), (vec![], 0), "done because of the SEND");
+        assert!(sent.took < SECOND, "no body crosses: {:?}", sent.took);
         let dr = pair.ask("dr", "HEAD /scans/x?domain=acme.example", &[]).await;
         assert_eq!(dr.header("castor-system-version"), version.as_deref());
+        pair.wait(100 * SECOND).await;
         let stats = &pair.shown(second).await["stats"];
         assert!(stats["alreadyPresent"].as_u64() > Some(0), "{stats}");
+        assert_eq!(
+            (&stats["transferredObjects"], &stats["transferredBytes"]),
+            (&0.into(), &0.into())
+        );
     });
 }
 

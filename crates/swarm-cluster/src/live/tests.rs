@@ -1,6 +1,6 @@
 //! Live clusters as a developer meets them, over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -167,6 +167,14 @@ fn clusters_of_one_name_mix_unless_they_are_kept_apart() {
     assert_eq!(one.group(), namesake.group());
     let apart = |spec: LiveSpec| LiveSpec { apart: true, ..spec }.group();
     assert_ne!(apart(one), apart(namesake));
+}
+
+/// Their groups are numbers of eighteen bits: among these, two pairs meet by chance.
+#[test]
+fn clusters_of_similar_names_have_groups_of_their_own() {
+    let group = |number| LiveSpec { name: format!("test-{number}"), ..spec() }.group();
+    let groups: BTreeSet<_> = (465_000..466_000).map(group).collect();
+    assert_eq!(groups.len(), 998);
 }
 
 #[test]

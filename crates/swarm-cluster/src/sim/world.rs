@@ -281,6 +281,10 @@ impl World for SimWorld {
         self.handle.peek(self.disk(disk).expect("a disk of World::disks"), offset, out);
     }
 
+    fn changes(&self, disk: &DiskRef) -> Option<u64> {
+        self.disk(disk).ok().map(|disk| self.handle.changes(disk))
+    }
+
     fn index(&self, disk: &DiskRef) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         self.disk(disk).ok().map(|disk| self.handle.index(disk))
     }

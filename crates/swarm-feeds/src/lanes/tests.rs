@@ -29,7 +29,7 @@ fn at(secs: u64) -> Instant {
 
 fn offer(number: u64, lane: Lane, due: u64) -> Offer {
     let (id, stamp, due) = (id(number), stamp(1), at(due));
-    Offer { id, stamp, lane, due, since: at(0), first: true, load: Load::Small }
+    Offer { id, stamp, lane, due, since: at(0), first: true, load: Load::Small, forced: false }
 }
 
 fn lanes() -> Lanes {
@@ -82,7 +82,30 @@ fn one_pick_in_sixteen_goes_to_whoever_waits_behind() {
     lanes.offer(offer(501, Lane::Retry, 0));
     lanes.offer(offer(400, Lane::Backlog, 0));
     let order = drained(&mut lanes, 0);
-    assert_eq!([order[15], order[31], order[47]], [500, 501, 400]);
+    assert_eq!([order[15], order[31], order[47]], [500, 400, 501]);
+}
+
+/// Objects that fail again and again, and new ones without end: the backlog goes on.
+#[test]
+fn the_backlog_is_not_starved_by_what_fails_again_and_again() {
+    let mut lanes = Lanes::new(Limits::default());
+    for number in 0..8 {
+        lanes.offer(offer(900 + number, Lane::Retry, 0));
+    }
+    for number in 0..20 {
+        lanes.offer(offer(500 + number, Lane::Backlog, 0));
+    }
+    for number in 0..320 {
+        lanes.offer(offer(10_000 + number, Lane::Fresh, 0));
+        let work = lanes.next(at(0), 1).expect("there is always something");
+        if (id(900)..id(908)).contains(&work.id) {
+            lanes.retry(work.id, at(0), false);
+        } else {
+            lanes.done(work.id);
+        }
+    }
+    let left = (500..520).filter(|number| lanes.knows(id(*number), stamp(1))).count();
+    assert_eq!(left, 10, "every other of twenty picks");
 }
 
 #[test]
@@ -354,4 +377,57 @@ proptest! {
             }
         }
     }
+}
+
+/// What is waited for is raised also where a newer version of it waits, which keeps its stamp.
+#[test]
+fn who_waits_for_an_older_version_raises_the_newer_one() {
+    let mut lanes = lanes();
+    for number in 1..=3 {
+        lanes.offer(Offer { stamp: stamp(5), ..offer(number, Lane::Retry, number) });
+    }
+    let urgent = Offer { stamp: stamp(4), first: false, ..offer(3, Lane::Urgent, 0) };
+    assert_eq!(lanes.offer(urgent), Offered::Known, "what is older is no news");
+    assert_eq!(lanes.next(at(0), 9), None);
+    assert_eq!(lanes.urge(urgent), Offered::Known);
+    let work = lanes.next(at(0), 9).unwrap();
+    assert_eq!((work.id, work.stamp, work.first), (id(3), stamp(5), true));
+    assert_eq!(lanes.urge(urgent), Offered::Known, "it is under way");
+    let newer = Offer { stamp: stamp(6), ..urgent };
+    assert_eq!(lanes.urge(newer), Offered::Taken);
+    lanes.done(work.id);
+    assert_eq!(lanes.next(at(0), 9).map(|work| work.stamp), Some(stamp(6)));
+}
+
+/// What is forced stays so until it is done, whatever becomes of whoever wanted it.
+#[test]
+fn what_is_forced_stays_so_until_it_is_done() {
+    let mut lanes = lanes();
+    let forced = |number| Offer { forced: true, ..offer(number, Lane::Urgent, 0) };
+    lanes.offer(offer(1, Lane::Urgent, 0));
+    assert!(!lanes.is_forced(id(1)));
+    assert_eq!(lanes.urge(forced(1)), Offered::Known);
+    assert_eq!(lanes.offer(Offer { stamp: stamp(2), ..offer(1, Lane::Fresh, 9) }), Offered::Taken);
+    for due in [0, 60, 180] {
+        let work = lanes.next(at(due), 8).unwrap();
+        assert!(work.forced && lanes.is_forced(id(1)), "{work:?}");
+        lanes.retry(id(1), at(due + 60), false);
+    }
+    assert!(lanes.next(at(240), 8).is_some_and(|work| work.forced));
+    lanes.done(id(1));
+    assert!(!lanes.is_forced(id(1)));
+
+    // One that is under way when somebody comes who has it sent again, and a newer version that follows it.
+    lanes.offer(offer(2, Lane::Fresh, 0));
+    assert!(lanes.next(at(0), 8).is_some_and(|work| !work.forced));
+    assert_eq!(lanes.urge(forced(2)), Offered::Known);
+    assert!(lanes.is_forced(id(2)));
+    lanes.retry(id(2), at(60), true);
+    assert!(lanes.next(at(60), 8).is_some_and(|work| work.forced && work.doubtful));
+    lanes.offer(Offer { stamp: stamp(2), ..offer(2, Lane::Fresh, 60) });
+    lanes.urge(Offer { stamp: stamp(2), ..forced(2) });
+    lanes.offer(Offer { stamp: stamp(3), ..offer(2, Lane::Fresh, 60) });
+    lanes.done(id(2));
+    let work = lanes.next(at(60), 8).map(|work| (work.stamp, work.forced));
+    assert_eq!(work, Some((stamp(3), true)));
 }

@@ -218,6 +218,62 @@ fn a_deleted_feed_stays_deleted_whatever_another_side_changed() {
     assert_eq!((here.get(id), &here), (None, &there));
 }
 
+/// Feeds come and go for years: that there were many is no reason to refuse another.
+#[test]
+fn thousands_of_deleted_feeds_leave_room_for_the_next() {
+    let mut table = Table::default();
+    let stays = table.create(definition("stays"), by(1, 1)).expect("room");
+    let mut away = table.clone();
+    let mut old = Table::default();
+    for nth in 1..3_000u32 {
+        let id = table.create(definition("passes"), by(1, 10)).expect("room");
+        assert_eq!(id, FeedId(nth), "no number is given twice");
+        if nth == 5 {
+            old = table.clone();
+        }
+        table.delete(id, by(1, 10)).expect("it is there");
+    }
+    assert!(table.encode().len() < CHANGED_BYTES_MAX / 2, "{} bytes", table.encode().len());
+    assert_eq!(Table::decode(&table.encode()).expect("a table"), table);
+    // A node that was away knows feeds that are long gone: they do not come back, there or here.
+    for mut late in [old, away.clone()] {
+        assert!(!table.clone().merge(&late).changed);
+        let Merged { changed, lost } = late.merge(&table);
+        assert_eq!((changed, lost, &late), (true, vec![], &table));
+    }
+    assert_eq!(table.feeds().map(|feed| feed.id).collect::<Vec<_>>(), [stays]);
+    // One of the first numbers is deleted, while another side creates a feed.
+    table.delete(stays, by(1, 20)).expect("it is there");
+    away.merge(&table);
+    let next = away.create(definition("next"), by(2, 30)).expect("room");
+    assert_eq!((next, away.feeds().count()), (FeedId(3_000), 1));
+    let (one, other) = (merged(&table, &away), merged(&away, &table));
+    assert_eq!((&one, one.get(stays)), (&other, None));
+}
+
+/// Two sides that could not hear each other, one of which went through many feeds.
+#[test]
+fn tables_with_many_deleted_feeds_merge_alike_from_all_sides() {
+    let mut base = Table::default();
+    (0..4).for_each(|nth| drop(base.create(definition(&format!("f{nth}")), by(1, 1))));
+    let [mut a, mut b, mut c] = [base.clone(), base.clone(), base];
+    for nth in 0..400 {
+        for (table, node) in [(&mut a, 1), (&mut b, 2)] {
+            let id = table.create(definition("passes"), by(node, 10 + nth)).expect("room");
+            table.delete(id, by(node, 11 + nth)).expect("it is there");
+        }
+    }
+    a.delete(FeedId(1), by(1, 5)).expect("it is there");
+    b.delete(FeedId(2), by(2, 6)).expect("it is there");
+    c.create(definition("another"), by(3, 100_000)).expect("room");
+    let all = merged(&merged(&a, &b), &c);
+    assert_eq!(all, merged(&a, &merged(&b, &c)));
+    assert_eq!(all, merged(&merged(&c, &b), &a));
+    assert_eq!(all, merged(&all, &a));
+    let left: Vec<u32> = all.feeds().map(|feed| feed.id.0).collect();
+    assert_eq!(left, [0, 3, 4], "what was created later than all that is gone stays");
+}
+
 #[test]
 fn too_many_feeds_of_two_sides_are_kept_and_the_first_eight_work() {
     let (mut here, mut there) = (Table::default(), Table::default());

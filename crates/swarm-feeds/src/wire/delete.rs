@@ -19,7 +19,7 @@ pub struct Deletion {
     pub alias: Option<Uuid>,
     /// Its parent's, if known.
     pub cid: Option<Uuid>,
-    /// Its name, if known: that of a domain.
+    /// The name of the domain that it was in, if known; its own if it was a domain.
     pub name: Option<String>,
 }
 

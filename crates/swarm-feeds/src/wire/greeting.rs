@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swarm_types::{ClusterName, HeaderList, Timestamp, httpdate};
+use swarm_types::{ClusterName, HeaderList, SERVER, Timestamp, httpdate};
 
 use super::{CLUSTER, one};
 use crate::blockade::TargetTrouble;
@@ -22,7 +22,7 @@ pub struct Greeting {
 const DIRECT_POST: (u32, u32, u32) = (9, 6, 0);
 
 /// How a node begins its `Server`.
-const SERVER: &str = "CAStor Cluster/";
+const BRAND: &str = "CAStor Cluster/";
 
 /// Judges the good answer to `GET /` of a feed's target. Who does not say that it is the cluster meant is sent nothing.
 ///
@@ -43,9 +43,17 @@ pub fn greet(
     Ok(Greeting { cluster, version })
 }
 
+impl Greeting {
+    /// The version of the target's software, if it is another than that of this cluster's.
+    #[must_use]
+    pub fn other_version(&self) -> Option<(u32, u32, u32)> {
+        self.version.filter(|version| Some(*version) != read_server(SERVER))
+    }
+}
+
 /// The version in `CAStor Cluster/11.2.0`; missing parts are 0.
 fn read_server(server: &str) -> Option<(u32, u32, u32)> {
-    let version = server.strip_prefix(SERVER)?.split(' ').next()?;
+    let version = server.strip_prefix(BRAND)?.split(' ').next()?;
     let mut parts = version.split('.').map(|part| part.parse::<u32>());
     let major = parts.next()?.ok()?;
     let mut part = || parts.next().map_or(Some(0), Result::ok);

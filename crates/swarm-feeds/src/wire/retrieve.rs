@@ -31,11 +31,27 @@ impl Ticket {
     }
 }
 
+/// How a batch is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retrieve {
+    /// From which cluster to which.
+    pub route: Route,
+    /// Where its objects are fetched.
+    pub source: SocketAddr,
+    /// Another node has named this one for it, or named one that cannot be reached: what there is room for is stored here, and no
+    /// other node is named for it.
+    pub stay: bool,
+}
+
 /// The request that hands a batch to the target: target and fields of a `GET` whose body is the batch. `source` is where its
 /// objects are fetched.
 #[must_use]
-pub fn encode_retrieve(route: &Route, source: SocketAddr) -> (String, HeaderList) {
+pub fn encode_retrieve(batch: &Retrieve) -> (String, HeaderList) {
+    let Retrieve { route, source, stay } = batch;
     let mut target = String::from("/?retrieve&admin");
+    if *stay {
+        target.push_str("&stay");
+    }
     route.push(&mut target);
     target.push_str("&source=");
     escape(&source.to_string(), &mut target);
@@ -44,18 +60,18 @@ pub fn encode_retrieve(route: &Route, source: SocketAddr) -> (String, HeaderList
     (target, headers)
 }
 
-/// Who hands such a batch over, and where its objects are fetched; `None` for another request.
+/// What such a request says beside its batch; `None` for another request.
 ///
 /// # Errors
 /// What is missing or malformed.
-pub fn read_retrieve(query: &str) -> Result<Option<(Route, SocketAddr)>, WireError> {
+pub fn read_retrieve(query: &str) -> Result<Option<Retrieve>, WireError> {
     let args = Args::parse(query)?;
     if !args.has("retrieve") {
         return Ok(None);
     }
     let source = args.one("source")?.ok_or(bad("source", "is missing"))?;
     let source = source.parse().map_err(|_| bad("source", "is no address"))?;
-    Ok(Some((Route::of(&args)?, source)))
+    Ok(Some(Retrieve { route: Route::of(&args)?, source, stay: args.has("stay") }))
 }
 
 /// The request that fetches an object of a batch: target and fields of a `GET`. The route is that of the feed: from the cluster

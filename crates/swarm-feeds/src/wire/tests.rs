@@ -471,9 +471,11 @@ fn results_arrive_in_pieces_and_what_is_missing_is_known() {
 #[test]
 fn a_batch_is_handed_over_and_its_objects_are_fetched_by_ticket() {
     let source = ([10, 1, 0, 11], 80).into();
-    let (target, headers) = encode_retrieve(&route(), source);
+    let batch = |stay| Retrieve { route: route(), source, stay };
+    assert_eq!(read_retrieve(split(&encode_retrieve(&batch(true)).0).1), Ok(Some(batch(true))));
+    let (target, headers) = encode_retrieve(&batch(false));
     assert_eq!(headers.text("content-type"), Some("application/x-ndjson"));
-    assert_eq!(read_retrieve(split(&target).1), Ok(Some((route(), source))));
+    assert_eq!(read_retrieve(split(&target).1), Ok(Some(batch(false))));
     assert_eq!(read_retrieve("domain=a"), Ok(None));
     assert!(read_retrieve("retrieve&source=a&replicate-from=a&replicate-to=b").is_err());
 

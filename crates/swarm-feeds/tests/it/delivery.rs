@@ -7,7 +7,7 @@ use swarm_feeds::backoff::ObjectTrouble;
 use swarm_feeds::definition::RawFeed;
 use swarm_feeds::result::Delivery;
 use swarm_feeds::stats::FeedState;
-use swarm_types::FeedOutcome;
+use swarm_types::{ClusterName, FeedOutcome, FeedSlot};
 
 use crate::kit::{
     Asked, HOUR, MINUTE, Mood, Plan, SECOND, object, stamp, stream, to, tombstone, with,
@@ -116,6 +116,117 @@ fn a_retry_survives_a_restart_with_its_date() {
     });
 }
 
+/// What cuts a transfer off each time it has lasted too long lets others pass: it is this object that waits longer and longer.
+#[test]
+fn an_object_that_breaks_off_each_time_waits_longer_and_longer_and_is_shown() {
+    Plan::of(1).run(|town| async move {
+        town.create(to("west"));
+        let west = town.west();
+        west.refuse(stream(1), Some(Delivery::Unknown));
+        (1..4).for_each(|nth| town.write(&[1], &object(stream(nth), stamp(1_000))));
+        town.wait(30 * SECOND).await;
+        let gauges = town.stats(1, 0).gauges;
+        assert_eq!((gauges.retrying, gauges.success), (0, 2), "nobody knows what came of it");
+        town.wait(24 * HOUR).await;
+        let gauges = town.stats(1, 0).gauges;
+        assert_eq!((gauges.retrying, gauges.success), (1, 2));
+        let slot = town.shelf(1, 1).slot(stream(1), 0).unwrap();
+        assert!(slot.status > 1, "{slot:?}");
+        let calls = west.calls();
+        let of =
+            |asked| calls.iter().filter(|call| call.id == stream(1) && call.asked == asked).count();
+        let (writes, probes) = (of(Asked::Write), of(Asked::Probe));
+        assert!((25..33).contains(&writes), "{writes} transfers in a day");
+        assert_eq!(writes, probes + 1, "it is asked for each time but the first");
+        assert_eq!(town.stats(1, 0).state, FeedState::Ok, "the target is not to blame");
+        west.refuse(stream(1), None);
+        town.rest(2 * HOUR).await;
+        assert_eq!(west.held(), 3);
+    });
+}
+
+/// Twice in a row is what counts: an answer in between says that the object gets through to the target.
+#[test]
+fn a_break_long_after_another_is_the_first_again() {
+    Plan::of(1).run(|town| async move {
+        town.create(to("west"));
+        town.rest(5 * SECOND).await;
+        let west = town.west();
+        let tries = || west.asked(Asked::Write);
+        west.refuse(stream(1), Some(Delivery::Unknown));
+        town.write(&[1], &object(stream(1), stamp(1_000)));
+        town.until(MINUTE, "the first break", || tries() == 1).await;
+        town.wait(SECOND).await;
+        west.refuse(stream(1), Some(REFUSED));
+        town.until(5 * MINUTE, "an answer", || tries() == 2).await;
+        town.wait(SECOND).await;
+        let answered = town.shelf(1, 1).slot(stream(1), 0).unwrap();
+        assert_eq!(answered.status, 500);
+        west.refuse(stream(1), Some(Delivery::Unknown));
+        town.until(5 * MINUTE, "another break", || tries() == 3).await;
+        town.wait(SECOND).await;
+        assert_eq!(town.shelf(1, 1).slot(stream(1), 0), Some(answered), "it is not blamed");
+        town.until(5 * MINUTE, "and one at once", || tries() == 4).await;
+        town.wait(SECOND).await;
+        assert_eq!(town.shelf(1, 1).slot(stream(1), 0).map(|slot| slot.status), Some(504));
+        west.refuse(stream(1), None);
+        town.rest(HOUR).await;
+    });
+}
+
+/// A clock that is a year ahead notes dates that are a year away. It is set right, and nothing is parked.
+#[test]
+fn a_date_of_a_clock_that_was_ahead_holds_nothing_up() {
+    Plan::of(1).run(|town| async move {
+        let id = town.create(to("west"));
+        town.rest(5 * SECOND).await;
+        let mark = town.feeds(1).table().get(id).unwrap().mark(&ClusterName::from("east"));
+        town.down(1);
+        for (nth, wait) in [(1, 365 * 24 * HOUR), (2, HOUR)] {
+            let next_at = town.env().wall() + wait;
+            let at = next_at;
+            let outcome = FeedOutcome::Retrying { attempts: 3, next_at };
+            let mut filed = object(stream(nth), stamp(1_000));
+            filed.slots.set(FeedSlot { feed: id, mark, outcome, status: 500, at });
+            town.shelf(1, 1).put(filed);
+        }
+        town.set_may(1, swarm_feeds::MayWork::Yes);
+        let _again = town.start(1, town.feeds(1).table(), swarm_feeds::FeedSettings::default());
+        town.wait(MINUTE).await;
+        assert!(town.west().holds(stream(1)).is_some());
+        assert!(town.west().holds(stream(2)).is_none(), "this one may be right");
+        town.wait(HOUR).await;
+        assert_eq!(town.west().held(), 2);
+    });
+}
+
+/// Feeds come and go; those that stay keep what they have come to.
+#[test]
+fn eight_feeds_keep_their_outcomes_when_a_ninth_takes_the_place_of_one() {
+    const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    let plan = Plan { elsewhere: &NAMES, ..Plan::of(1) };
+    plan.run(|town| async move {
+        for name in &NAMES[..7] {
+            town.create(to(name));
+        }
+        (0..20).for_each(|nth| town.write(&[1], &object(stream(nth), stamp(1_000))));
+        town.rest(MINUTE).await;
+        let last = town.create(to("h"));
+        town.rest(MINUTE).await;
+        town.change(|table, author| table.delete(last, author).unwrap());
+        town.wait(MINUTE).await;
+        town.create(to("i"));
+        town.rest(MINUTE).await;
+        for filed in town.shelf(1, 1).all() {
+            let feeds: Vec<u32> = filed.slots.iter().map(|slot| slot.feed.0).collect();
+            assert_eq!(feeds, [0, 1, 2, 3, 4, 5, 6, 8]);
+        }
+        for name in NAMES {
+            assert_eq!(town.elsewhere(name).held(), 20, "{name}");
+        }
+    });
+}
+
 #[test]
 fn no_more_is_under_way_than_there_are_threads_and_half_of_it_is_large() {
     Plan::of(1).run(|town| async move {
@@ -218,6 +329,21 @@ fn volumes_come_and_go_while_transfers_run() {
         assert_eq!(town.west().held(), 40);
         let stats = town.stats(1, 0);
         assert_eq!((stats.gauges.success, stats.gauges.streams()), (40, 40));
+    });
+}
+
+/// What was filed while it was away is found, though nobody saw that it was away.
+#[test]
+fn a_volume_that_goes_and_comes_back_at_once_is_walked_through_again() {
+    Plan::of(1).run(|town| async move {
+        town.create(to("west"));
+        town.write(&[1], &object(stream(1), stamp(1_000)));
+        town.rest(5 * SECOND).await;
+        let away = town.pull(1, 1);
+        away.put(object(stream(2), stamp(1_000)));
+        town.insert(1, away);
+        town.until(MINUTE, "what is new is found", || town.west().holds(stream(2)).is_some()).await;
+        assert_eq!(town.west().asked(Asked::Write), 2);
     });
 }
 

@@ -187,6 +187,7 @@ impl Town {
 
     /// Puts a volume into a node.
     pub(crate) fn insert(&self, node: usize, shelf: Arc<Shelf>) {
+        shelf.mounts.fetch_add(1, Ordering::Relaxed);
         self.node(node).shelves.lock().unwrap().push(shelf);
     }
 

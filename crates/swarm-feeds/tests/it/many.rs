@@ -66,6 +66,10 @@ impl Streams for Generator {
         volume(1, 1)
     }
 
+    fn mount(&self) -> u64 {
+        1
+    }
+
     fn page(&self, of: (FeedId, FeedMark), after: Option<StreamId>, scan: usize) -> Page {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let first = after.map_or(0, |after| number(after) + 1);
@@ -86,6 +90,7 @@ impl Streams for Generator {
     fn settle(
         &self,
         slots: Vec<(StreamId, Stamp, FeedSlot)>,
+        _: Arc<[(FeedId, FeedMark)]>,
     ) -> BoxFuture<'_, Result<u64, NotKept>> {
         for (id, _, slot) in &slots {
             let place = usize::try_from(number(*id)).unwrap();

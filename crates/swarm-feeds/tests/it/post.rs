@@ -17,7 +17,7 @@ use swarm_feeds::wire::{
 use swarm_feeds::{Broken, FeedTarget, Manner, Parcel, PostTarget, Pull, Shipment};
 use swarm_plan::feeds::Held;
 use swarm_sim::Sim;
-use swarm_types::{ClusterName, ObjectKind, StreamId};
+use swarm_types::{ClusterName, ObjectKind, SERVER, StreamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::kit::{Heard, MINUTE, SECOND, alias, named, read_heard, stamp, stream, to, with};
@@ -334,6 +334,97 @@ fn a_host_that_takes_nothing_is_left_alone_and_the_next_one_asked() {
     }
 }
 
+/// One that asks to be left alone for a while is, and the others go on without it.
+#[test]
+fn a_busy_host_keeps_nothing_from_the_others() {
+    for busy in [429, 503] {
+        fn answer(heard: &Heard) -> Reply {
+            let length = heard.headers.text("castor-system-length");
+            match length.and_then(|length| length.parse().ok()) {
+                Some(status) if heard.host == 0 => {
+                    Reply::Say(status, "Retry-After: 40\r\n".to_owned())
+                }
+                Some(_) => say(201),
+                None => welcome(),
+            }
+        }
+        tell(&["10.2.0.1", "10.2.0.2"], answer, async move |setup: Setup| {
+            let asked = |host: usize| {
+                let heard = setup.heard();
+                heard.iter().filter(|heard| heard.verb == "POST" && heard.host == host).count()
+            };
+            for (posts, wait) in [((1, 8), 35 * SECOND), ((1, 16), 10 * SECOND), ((2, 24), SECOND)]
+            {
+                for _ in 0..8 {
+                    let stored = setup.deliver(&parcel(busy)).await;
+                    assert_eq!(stored, Delivery::Done { already: false });
+                }
+                assert_eq!((asked(0), asked(1)), posts, "{busy}: it is asked when it wants to be");
+                setup.env.sleep(wait).await;
+            }
+            assert_eq!(setup.verbs().iter().filter(|verb| *verb == "GET").count(), 2);
+        });
+    }
+}
+
+/// Where all ask for it, the target is left alone until the first of them may be asked again.
+#[test]
+fn hosts_that_are_all_busy_are_a_busy_target() {
+    fn answer(heard: &Heard) -> Reply {
+        let wait = if heard.host == 0 { 60 } else { 7 };
+        match heard.verb.as_str() {
+            "GET" => welcome(),
+            _ => Reply::Say(503, format!("Retry-After: {wait}\r\n")),
+        }
+    }
+    tell(&["10.2.0.1", "10.2.0.2"], answer, async |setup: Setup| {
+        let Delivery::Target(TargetTrouble::Busy { retry_after }) = setup.deliver(&parcel(1)).await
+        else {
+            panic!("it is busy");
+        };
+        assert!(retry_after > 6 * SECOND && retry_after <= 7 * SECOND, "{retry_after:?}");
+        assert_eq!(setup.verbs().iter().filter(|verb| *verb == "POST").count(), 2);
+    });
+}
+
+/// How long one asks to be left alone says nothing of when those come back that are silent.
+#[test]
+fn one_that_is_busy_for_long_does_not_speak_for_those_that_are_gone() {
+    let script: Script = |heard| match heard.verb.as_str() {
+        "GET" => welcome(),
+        _ => Reply::Say(503, "Retry-After: 3600\r\n".to_owned()),
+    };
+    // Nobody listens at the second.
+    tell(&["10.2.0.1", "10.2.0.9"], script, async |setup: Setup| {
+        let gone = setup.deliver(&parcel(100)).await;
+        let meant = [TargetTrouble::Silent, TargetTrouble::Refused].map(Delivery::Target);
+        assert!(meant.contains(&gone), "{gone:?}");
+        assert_eq!(setup.target.greet().await, Ok(()));
+        setup.deliver(&parcel(100)).await;
+        let posts = setup.verbs().iter().filter(|verb| *verb == "POST").count();
+        assert_eq!(posts, 1, "it is left alone though it says who it is");
+    });
+}
+
+/// A host that has sent it on to a node which asks to be left alone is not busy itself.
+#[test]
+fn a_busy_node_is_not_the_host_that_named_it() {
+    fn answer(heard: &Heard) -> Reply {
+        match (heard.verb.as_str(), heard.host) {
+            ("GET", _) => welcome(),
+            (_, 0) => Reply::Say(
+                307,
+                format!("Location: http://10.2.0.2{}?{}\r\n", heard.path, heard.query),
+            ),
+            _ => Reply::Say(503, "Retry-After: 5\r\n".to_owned()),
+        }
+    }
+    tell(&["10.2.0.1"], answer, async |setup: Setup| {
+        let waits = Delivery::Object { status: 503, trouble: ObjectTrouble::Transient };
+        assert_eq!(setup.deliver(&parcel(100)).await, waits);
+    });
+}
+
 /// Where a host has sent it on, the trouble is that node's: the object waits, and others go elsewhere.
 #[test]
 fn a_node_that_takes_nothing_is_not_the_host_that_named_it() {
@@ -391,6 +482,64 @@ fn nothing_is_sent_to_another_cluster_or_to_a_name() {
         assert_eq!(setup.deliver(&parcel(100)).await, Delivery::Target(nobody));
         assert!(setup.heard().is_empty());
     });
+}
+
+/// The warnings that are logged, as text.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            text += &format!("{field}={value:?} ");
+        });
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Object Versioning: clusters that replicate what is versioned run one version of the software. Others are complained of, once.
+#[test]
+fn a_host_of_another_version_is_complained_of_once() {
+    let script: Script = |heard| match (heard.verb.as_str(), heard.host) {
+        ("GET", 0) => welcome(),
+        ("GET", _) => {
+            let lines = format!("Castor-System-Cluster: west\r\nServer: {SERVER}\r\n");
+            Reply::Say(200, lines)
+        }
+        _ => say(201),
+    };
+    let logged = Warnings::default();
+    tracing::subscriber::with_default(logged.clone(), || {
+        tell(&["10.2.0.1", "10.2.0.2"], script, async |setup: Setup| {
+            for _ in 0..4 {
+                assert_eq!(setup.target.greet().await, Ok(()));
+                assert_eq!(setup.deliver(&parcel(100)).await, Delivery::Done { already: false });
+            }
+            assert!(setup.heard().iter().any(|heard| heard.verb == "POST" && heard.host == 1));
+        });
+    });
+    let warnings = logged.0.lock().unwrap();
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    for word in ["west", "10.2.0.1:80", "12.1.0"] {
+        assert!(warning.contains(word), "{word}: {warning}");
+    }
 }
 
 #[test]

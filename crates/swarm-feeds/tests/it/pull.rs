@@ -9,8 +9,8 @@ use swarm_env::{BoxFuture, Env, Stream};
 use swarm_feeds::definition::{RawFeed, check};
 use swarm_feeds::result::Delivery;
 use swarm_feeds::wire::{
-    Deletion, Identity, Import, Place, Route, Ticket, encode_fetched, read_fetch, read_items,
-    read_retrieve,
+    Deletion, Identity, Import, Place, Retrieve, Route, Ticket, encode_fetched, read_fetch,
+    read_items, read_retrieve,
 };
 use swarm_feeds::{
     FeedTarget, Home, Imported, Importer, Manner, MayWork, Parcel, Pull, Retrieval, RetrieveTarget,
@@ -37,11 +37,17 @@ struct Shared {
     deletes: BTreeMap<StreamId, Stamp>,
     /// Batches: the host, and how many items.
     batches: Vec<(usize, usize)>,
+    /// Which of the batches were to stay where they came.
+    stayed: Vec<bool>,
     fetches: usize,
-    /// The first host has no room.
-    full: bool,
+    /// So many objects the first host has no room for.
+    full: usize,
+    /// Which node it names then, if that is not the second host.
+    names: Option<Ipv4Addr>,
     /// The connection breaks after so many results.
     breaks_after: Option<usize>,
+    /// A whole batch is answered so, once.
+    answers: Option<u16>,
     /// Objects that the source has no more.
     gone: Vec<String>,
 }
@@ -70,8 +76,10 @@ impl Importer for Store {
     ) -> BoxFuture<'_, Imported> {
         Box::pin(async move {
             assert_eq!(route.to.as_str(), "west");
-            if self.host == 0 && self.story.lock().unwrap().full {
-                return Imported::Elsewhere(NodeId(WEST[1]));
+            if self.host == 0 && self.story.lock().unwrap().full > 0 {
+                let mut story = self.story.lock().unwrap();
+                story.full -= 1;
+                return Imported::Elsewhere(NodeId(story.names.unwrap_or(WEST[1])));
             }
             let mut length = 0;
             while let Ok(Some(piece)) = body.next().await {
@@ -129,16 +137,20 @@ where
 
 /// A node of the target answers.
 async fn west(env: Env, host: usize, story: Story, heard: Heard, body: Vec<u8>) -> (Vec<u8>, bool) {
-    let Some((route, source)) = read_retrieve(&heard.query).unwrap() else {
+    let Some(Retrieve { route, source, stay }) = read_retrieve(&heard.query).unwrap() else {
         let welcome = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nCastor-System-Cluster: west\r\n\r\n";
         return (welcome.into(), true);
     };
     let items = read_items(&body).unwrap();
-    let breaks_after = {
+    let (breaks_after, answers) = {
         let mut story = story.lock().unwrap();
         story.batches.push((host, items.len()));
-        story.breaks_after.take()
+        story.stayed.push(stay);
+        (story.breaks_after.take(), story.answers.take())
     };
+    if let Some(status) = answers {
+        return (format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").into(), true);
+    }
     let store: Arc<dyn Importer> = Arc::new(Store { host, story });
     let mut results = Retrieval::begin(&env, store, (route, source), items);
     let mut answer =
@@ -354,11 +366,47 @@ fn an_item_that_fails_fails_no_other() {
 #[test]
 fn a_node_without_room_names_another() {
     tell(async |setup: Setup| {
-        setup.shared().full = true;
+        setup.shared().full = 30;
         let deliveries = setup.deliver((0..30).map(parcel).collect(), Manner::default()).await;
         assert_eq!(deliveries, [STORED; 30]);
         assert_eq!(setup.shared().batches, [(0, 30), (1, 30)]);
+        assert_eq!(setup.shared().stayed, [false, true], "it is not led further");
         assert_eq!(setup.shared().holds.len(), 30);
+    });
+}
+
+/// SCSP SEND - Legacy: "The IP:port of a node or reverse proxy of the destination cluster." Nodes behind a proxy are not reached
+/// from here; the proxy may choose another one.
+#[test]
+fn what_is_to_go_to_a_node_that_is_not_reached_goes_the_same_way_once_more() {
+    tell(async |setup: Setup| {
+        setup.shared().full = 1;
+        setup.shared().names = Some(Ipv4Addr::new(192, 168, 7, 7));
+        assert_eq!(setup.deliver(vec![parcel(1)], AT_ONCE).await, [STORED]);
+        assert_eq!(setup.shared().batches, [(0, 1), (0, 1)]);
+        assert_eq!(setup.shared().stayed, [false, true], "whoever the proxy chooses keeps it");
+        // Once, and no more: it is tried again later.
+        setup.shared().full = 2;
+        let nowhere = setup.deliver(vec![parcel(2)], AT_ONCE).await;
+        assert!(matches!(nowhere[..], [Delivery::Object { status: 307, .. }]), "{nowhere:?}");
+        assert_eq!(setup.shared().batches.len(), 4);
+    });
+}
+
+#[test]
+fn who_begins_to_wait_for_an_object_closes_its_batch() {
+    tell(async |setup: Setup| {
+        let begun = setup.env.now();
+        let (target, env) = (Arc::clone(&setup.target), setup.env.clone());
+        target.hurry();
+        drop(setup.env.spawn("later", async move {
+            env.sleep(5 * SECOND).await;
+            target.hurry();
+        }));
+        let deliveries = setup.deliver((0..3).map(parcel).collect(), Manner::default()).await;
+        let took = setup.env.now().since(begun);
+        assert_eq!(deliveries, [STORED; 3]);
+        assert!(took >= 5 * SECOND && took < 6 * SECOND, "{took:?}");
     });
 }
 
@@ -371,6 +419,19 @@ fn a_connection_that_breaks_leaves_open_what_was_not_told() {
         let count = |wanted| deliveries.iter().filter(|delivery| **delivery == wanted).count();
         assert_eq!((count(STORED), count(Delivery::Unknown)), (12, 18));
         assert_eq!(setup.deliver(parcels(), Manner::default()).await, [THERE; 30]);
+    });
+}
+
+/// An answer that speaks of no item says of none that it is there.
+#[test]
+fn an_answer_that_tells_of_no_item_is_no_success() {
+    tell(async |setup: Setup| {
+        for status in [201, 204, 409, 412] {
+            setup.shared().answers = Some(status);
+            let deliveries = setup.deliver(vec![parcel(1)], AT_ONCE).await;
+            assert_eq!(deliveries, [Delivery::Unknown], "{status}");
+        }
+        assert_eq!(setup.deliver(vec![parcel(1)], AT_ONCE).await, [STORED]);
     });
 }
 

@@ -3,7 +3,7 @@
 use swarm_types::FeedId;
 
 use crate::kit::{
-    Asked, HOUR, MINUTE, Mood, Plan, SECOND, Town, object, stamp, stream, to, volume,
+    Asked, HOUR, MINUTE, Mood, Plan, SECOND, Town, object, stamp, stream, to, tombstone, volume,
 };
 use swarm_feeds::Filed;
 use swarm_feeds::blockade::TargetTrouble;
@@ -39,6 +39,28 @@ fn the_bytes_cross_once_and_the_others_hear_of_it() {
         // The date is that of the node that did it.
         let [one, two] = [1, 2].map(|node| town.shelf(node, 1).slot(stream(0), 0).unwrap());
         assert_eq!(one, two);
+    });
+}
+
+/// Who remembers a delete nobody knows; all are told, so that many deletes are no backlog for five minutes.
+#[test]
+fn whoever_remembers_a_delete_hears_what_came_of_it() {
+    Plan::of(3).run(|town| async move {
+        town.create(to("west"));
+        (0..30).for_each(|nth| town.write(&[1, 2], &object(stream(nth), stamp(1_000))));
+        town.rest(5 * SECOND).await;
+        for nth in 0..30 {
+            for node in [1, 2] {
+                let deleted = tombstone(stream(nth), stamp(2_000));
+                let deleted = Filed { first: node == 1, ..deleted };
+                let brief = deleted.brief();
+                town.shelf(node, 1).put(deleted);
+                town.feeds(node).filed(brief);
+            }
+        }
+        town.rest(5 * SECOND).await;
+        assert!((0..30).all(|nth| all_done(&town, &[1, 2], nth)));
+        assert_eq!(town.west().asked(Asked::Delete), 30);
     });
 }
 

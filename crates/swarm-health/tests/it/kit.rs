@@ -25,7 +25,7 @@ use swarm_store::{
 };
 use swarm_types::{
     ClusterName, DiskId, Etag, HeaderList, NodeId, ObjectKind, ObjectMeta, Stamp, StreamId,
-    Timestamp, Version, VolumeId,
+    Timestamp, Uuid, Version, VolumeId,
 };
 use tokio::sync::Notify;
 
@@ -33,6 +33,9 @@ use tokio::sync::Notify;
 const DISK: u64 = 32 << 20;
 /// Longest way of a message, microseconds.
 const WAY: u64 = 900;
+/// What every object is in, and the domain of that.
+const BUCKET: Uuid = Uuid::from_bytes([0xb1; 16]);
+pub(crate) const DOMAIN: &str = "town.example";
 
 /// The nth node, from 1.
 pub(crate) fn node(nth: u8) -> NodeId {
@@ -230,7 +233,7 @@ impl Town {
         let meta = ObjectMeta {
             kind: with.kind,
             alias: None,
-            cid: None,
+            cid: Some(BUCKET),
             name: Some("name".to_owned()),
             cluster: "town".to_owned(),
             owner: None,
@@ -558,6 +561,10 @@ impl Home for Seat {
         })
     }
 
+    fn domain_of(&self, parent: Uuid) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move { (parent == BUCKET).then(|| DOMAIN.to_owned()) })
+    }
+
     fn bury(&self, id: StreamId, tombstone: Tombstone) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             let volumes = Home::volumes(self);
@@ -809,4 +816,12 @@ impl Pull for Stream {
 /// A tombstone.
 pub(crate) fn tombstone(stamp: Stamp, written: Timestamp) -> Tombstone {
     Tombstone::new(stamp, ObjectKind::Named, written)
+}
+
+/// The domain that a delete says it was in; nothing of a replica.
+pub(crate) fn domain_of(record: &Record) -> Option<String> {
+    match &record.state {
+        RecordState::Tombstone(tombstone) => tombstone.name.as_deref().map(str::to_owned),
+        RecordState::Live { .. } => None,
+    }
 }

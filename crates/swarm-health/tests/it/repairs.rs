@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use swarm_sim::DiskTrouble;
 
-use crate::kit::{Object, PLAIN, Plan, stamp, stream, tombstone};
+use crate::kit::{DOMAIN, Object, PLAIN, Plan, domain_of, stamp, stream, tombstone};
 
 const FOUR: &[&str] = &["", "", "", ""];
 const HOUR: Duration = Duration::from_secs(3600);
@@ -99,6 +99,9 @@ fn a_delete_that_was_missed_is_made_up_for() {
         let filed = town.filed(stream(1));
         assert_eq!(filed.len(), 2);
         assert!(filed.iter().all(|(.., record)| record.is_tombstone() && record.stamp == stamp(6)));
+        // Where it was is known of the replica that missed the delete.
+        let domains: Vec<_> = filed.iter().filter_map(|(.., record)| domain_of(record)).collect();
+        assert_eq!(domains, [DOMAIN]);
     });
 }
 

@@ -6,8 +6,8 @@ use swarm_feeds::wire::{
     Import, Route, WireError, encode_fetched, encode_held, read_delete, read_fetch, read_import,
     read_probe,
 };
-use swarm_node::ImportRequest;
 use swarm_node::api::Reply;
+use swarm_node::{ImportRequest, Stay};
 use swarm_types::HeaderList;
 
 use super::blocks::{self, Here};
@@ -37,7 +37,7 @@ impl Scsp {
             let why = "The body has another length than the version.";
             return Err(Fault::BadReplication(why.to_owned()));
         }
-        let request = ImportRequest { route, import, nonce: call.nonce(), stay: false };
+        let request = ImportRequest { route, import, nonce: call.nonce(), stay: Stay::IfNear };
         let mut session = match self.node.begin_import(request).await.map_err(Fault::Write)? {
             Reply::Served(session) => session,
             Reply::Redirect(redirect) => return Ok(self.redirect(&redirect, &call)),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use swarm_env::{BoxFuture, Env};
 use swarm_feeds::wire::{
-    BATCH_BYTES, Deletion, Identity, Import, Route, read_items, read_retrieve,
+    BATCH_BYTES, Deletion, Identity, Import, Retrieve, Route, read_items, read_retrieve,
 };
 use swarm_feeds::{Imported, Importer, Pull, Retrieval};
 use swarm_node::api::{Refusal, Reply};
-use swarm_node::{ImportRequest, Node};
+use swarm_node::{ImportRequest, Node, Stay};
 use swarm_plan::feeds::Held;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -26,7 +26,8 @@ pub(crate) const BATCHES: usize = 256;
 impl Scsp {
     pub(super) async fn retrieve(&self, mut call: Call) -> Result<Response, Fault> {
         let read = read_retrieve(&call.target.raw_query).map_err(bad)?;
-        let (route, source) = read.ok_or(Fault::InvalidRequest("There is no batch."))?;
+        let batch = read.ok_or(Fault::InvalidRequest("There is no batch."))?;
+        let Retrieve { route, source, stay } = batch;
         self.node.check_target(&route).map_err(Fault::Write)?;
         let permit = Arc::clone(&self.batches).try_acquire_owned().map_err(|_| Fault::Busy)?;
         let mut batch = BytesMut::new();
@@ -39,7 +40,7 @@ impl Scsp {
         let items = read_items(&batch);
         let items = items.map_err(|error| Fault::BadReplication(format!("{error}.")))?;
         let env = self.node.env();
-        let importer = Arc::new(ThisNode { node: self.node.clone(), _permit: permit });
+        let importer = Arc::new(ThisNode { node: self.node.clone(), stay, _permit: permit });
         let results = Retrieval::begin(env, importer, (route, source), items);
         let mut fields = FieldBlock::new();
         fields.push("Content-Type", "application/x-ndjson");
@@ -74,6 +75,8 @@ impl BodySource for Results {
 /// Stores what is fetched, on this node. It keeps the place of its batch until all of it is done.
 struct ThisNode {
     node: Node,
+    /// Contexts too, though writes of their names go elsewhere: whoever handed the batch over may not reach that.
+    stay: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -111,7 +114,10 @@ impl ThisNode {
         import: Import,
         mut body: Box<dyn Pull>,
     ) -> Result<Imported, u16> {
-        let request = ImportRequest { route, import, nonce: None, stay: true };
+        // What was fetched has come a long way, and another node would fetch it again.
+        let stays = self.stay || !import.meta.kind.is_context();
+        let stay = if stays { Stay::Always } else { Stay::IfNear };
+        let request = ImportRequest { route, import, nonce: None, stay };
         let mut session = match self.node.begin_import(request).await.map_err(refused)? {
             Reply::Served(session) => session,
             Reply::Redirect(redirect) => return Ok(Imported::Elsewhere(redirect.node)),

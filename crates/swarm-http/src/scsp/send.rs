@@ -10,6 +10,7 @@ mod report;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use swarm_feeds::{SendOrder, SendRefused};
 use swarm_node::api::{BodyWish, ReadReply, ReadRequest, Reply};
@@ -19,11 +20,11 @@ use super::{Call, Scsp, blocks};
 use crate::codec::Response;
 use crate::status::{self, Fault};
 
-use arguments::{SendArguments, Wait};
+use arguments::{SendArguments, Wait, wait};
 use legacy::LegacyBody;
 use report::Progress;
 pub(crate) use report::{Report, push_report};
-use stream::{Patience, SendBody, Vigil, Watch};
+use stream::{LOOK, Patience, SendBody, Vigil, Watch};
 
 /// SENDs that are answered at a time by one node. Each holds a connection and little else; what they wait for is bounded by
 /// the feeds.
@@ -33,7 +34,7 @@ impl Scsp {
     pub(super) async fn send(&self, call: Call) -> Result<Response, Fault> {
         let begun = self.node.env().now();
         let Some(arguments) = SendArguments::read(&call.target.query)? else {
-            return self.send_of_old(call).await;
+            return self.send_of_old(call, begun).await;
         };
         let feeds = self.node.feeds();
         let selected = arguments.select(&feeds.table())?;
@@ -43,9 +44,12 @@ impl Scsp {
             Reply::Redirect(redirect) => return Ok(self.redirect(&redirect, &call)),
         };
         let (id, stamp) = (reply.id, reply.stamp);
+        let env = self.node.env().clone();
+        let until = self.deadline(arguments.wait, begun);
+        let watch = Watch { feeds: feeds.clone(), id, stamp };
         let known = match selected[..] {
             [] => Report::new(),
-            _ => feeds.status_everywhere(id, stamp).await,
+            _ => watch.report(&env, left(until, env.now()).unwrap_or(LOOK)).await,
         };
         let mut progress = Progress::new(&selected, &known, arguments.force);
         let order = SendOrder {
@@ -57,25 +61,29 @@ impl Scsp {
         };
         let vigil = Vigil::new(&self.node);
         let ticket = feeds.send(&order)?;
-        progress.learn_at_once(ticket.done, self.node.env().wall());
-        let until = self.deadline(arguments.wait, begun);
+        progress.learn_at_once(ticket.done, &known, env.wall());
+        if left(until, env.now()).is_some_and(|left| left.is_zero()) {
+            // Who has taken all the time to look has no other look.
+            progress.give_up(Some(&known), env.wall());
+        }
         let block = blocks::sent(&reply, &progress.before, &progress.announced());
-        let watch = Watch { feeds: feeds.clone(), id, stamp, forced: arguments.force };
         let patience = Patience { until, keep_alive: self.rules.keep_alive };
-        let env = self.node.env().clone();
         let body = SendBody::new(env, watch, progress, ticket.rest, patience, (vigil, place));
         Ok(status::sending(block, Box::new(body), self.node.env().wall()))
     }
 
-    async fn send_of_old(&self, call: Call) -> Result<Response, Fault> {
+    async fn send_of_old(&self, call: Call, begun: Instant) -> Result<Response, Fault> {
         let to = legacy::destination(call.head.fields())?;
+        let limit = legacy::limit(wait(&call.target.query)?);
         let place = Arc::clone(&self.sends).try_acquire_owned().map_err(|_| Fault::Busy)?;
         let reply = match self.find(looked_for(&call)?).await? {
             Reply::Served(reply) => reply,
             Reply::Redirect(redirect) => return Ok(self.redirect(&redirect, &call)),
         };
         let vigil = Vigil::new(&self.node);
-        let returned = self.node.feeds().send_once(reply.id, to, place);
+        let elapsed = self.node.env().now().since(begun);
+        let limit = limit.map(|limit| limit.saturating_sub(elapsed));
+        let returned = self.node.feeds().send_once(reply.id, to, limit, place);
         let env = self.node.env().clone();
         let body = LegacyBody::new(env, self.rules.keep_alive, vigil, returned);
         let block = blocks::sent(&reply, &Report::new(), "");
@@ -94,6 +102,11 @@ impl Scsp {
             Wait::Unbounded => None,
         }
     }
+}
+
+/// How much time is left, where there is a limit.
+fn left(until: Option<Instant>, now: Instant) -> Option<Duration> {
+    until.map(|until| until.since(now))
 }
 
 fn looked_for(call: &Call) -> Result<ReadRequest, Fault> {

@@ -138,6 +138,15 @@ fn what_ends_the_connection() {
     }
 }
 
+/// A feed of another cluster takes nothing else for being overloaded.
+#[test]
+fn who_has_too_many_requests_says_when_to_come_again() {
+    let busy = fault(&Fault::Busy, NOW);
+    assert_eq!((busy.status, busy.fields.text("retry-after")), (503, Some("5")));
+    let stuck = fault(&Fault::Stuck, NOW);
+    assert_eq!((stuck.status, stuck.fields.text("retry-after")), (503, None));
+}
+
 #[test]
 fn every_refusal_has_its_status() {
     let status = |refusal: Refusal| fault(&Fault::Write(refusal), NOW).status;

@@ -148,7 +148,9 @@ impl Known {
             RecordState::Tombstone(tombstone) => {
                 let is_it = tombstone.kind.is_context() && tombstone.alias == Some(alias);
                 let (kind, parent) = (tombstone.kind, tombstone.parent);
-                let name = tombstone.name.map(|name| name.to_string());
+                // Any other delete tells the name of the domain that it belongs to.
+                let name = tombstone.name.filter(|_| kind == ObjectKind::Domain);
+                let name = name.map(|name| name.to_string());
                 is_it.then_some(Self::Deleted(DeletedContext { stream, kind, name, parent }))
             }
         }

@@ -64,7 +64,7 @@ impl Home for OwnNode {
         let volumes = node.inner.volumes.mounted().into_iter();
         volumes
             .map(|volume| -> Arc<dyn Streams> {
-                Arc::new(VolumeStreams::new(volume.id(), self.node.clone()))
+                Arc::new(VolumeStreams::new(&volume, self.node.clone()))
             })
             .collect()
     }

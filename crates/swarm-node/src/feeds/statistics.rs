@@ -14,6 +14,8 @@ use crate::wire::Frame;
 
 /// How long a node may take to tell of its feeds.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// Who has been silent for so long is no part of the cluster any more: its disks are elsewhere, or lost (our choice).
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Nodes whose last word is remembered; more than any cluster here has.
 const NODES_MAX: usize = 1_024;
 
@@ -34,6 +36,12 @@ impl Told {
         if nodes.len() < NODES_MAX || nodes.contains_key(&node) {
             nodes.insert(node, (at, feeds));
         }
+    }
+
+    /// Forgets what all other nodes told.
+    fn keep(&self, known: impl Fn(NodeId) -> bool) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.retain(|node, _| known(*node));
     }
 
     /// By feed.
@@ -64,6 +72,11 @@ impl Node {
         });
         join_all(asked).await;
         let now = self.env().now();
+        let is_silent = |node| {
+            let sight = inner.members.sight(node, inner.present());
+            sight.is_none_or(|sight| sight.silence > FORGOTTEN_AFTER)
+        };
+        inner.feeds.told.keep(|node| !is_silent(node));
         inner.feeds.told.note(inner.id, now, self.feeds().stats());
         let table = self.feeds().table();
         let mut all = inner.feeds.told.all();
@@ -78,5 +91,28 @@ impl Node {
     pub(crate) fn feed_stats_frame(&self) -> Frame {
         let feeds = self.feeds().stats().into_iter();
         Frame::FeedStats(feeds.map(|(id, feed)| StatsWire::new(id, feed)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// A node that is gone for good neither counts for ever nor takes the place of another.
+    #[test]
+    fn a_node_that_is_gone_is_forgotten() {
+        let told = Told::default();
+        let node = |number: u32| NodeId(Ipv4Addr::from(number));
+        let many = u32::try_from(NODES_MAX).expect("small");
+        (0..many).for_each(|number| told.note(node(number), Instant(1), BTreeMap::new()));
+        let knows =
+            |number| told.nodes.lock().expect("nobody panicked").contains_key(&node(number));
+        told.note(node(many), Instant(2), BTreeMap::new());
+        assert!(!knows(many), "there is no place for it");
+        told.keep(|other| other != node(7));
+        told.note(node(many), Instant(3), BTreeMap::new());
+        assert_eq!([7, 8, many].map(knows), [false, true, true]);
     }
 }

@@ -1,5 +1,7 @@
 //! The streams of one volume, as the feeds see them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use swarm_env::BoxFuture;
 use swarm_feeds::{Brief, Broken, Filed, NotKept, Page, Pull, SlotCounts, Streams, What};
@@ -13,24 +15,29 @@ use crate::{Node, WeakNode};
 /// is under way.
 pub(super) struct VolumeStreams {
     id: VolumeId,
+    mount: u64,
     node: WeakNode,
 }
 
 impl VolumeStreams {
-    pub(super) const fn new(id: VolumeId, node: WeakNode) -> Self {
-        Self { id, node }
+    pub(super) fn new(volume: &Volume, node: WeakNode) -> Self {
+        Self { id: volume.id(), mount: volume.epoch(), node }
     }
 
     fn volume(&self) -> Option<Volume> {
         self.node.upgrade()?.inner.volumes.volume(self.id)
     }
 
-    async fn file(&self, slots: Vec<(StreamId, Stamp, FeedSlot)>) -> Result<u64, NotKept> {
+    async fn file(
+        &self,
+        slots: Vec<(StreamId, Stamp, FeedSlot)>,
+        known: Arc<[(FeedId, FeedMark)]>,
+    ) -> Result<u64, NotKept> {
         let node = self.node.upgrade().ok_or(NotKept)?;
         // Outcomes for a volume that has gone are of no use here; other replicas have their own.
         let Some(volume) = self.volume() else { return Ok(0) };
         let before = volume.feed_slots_not_kept();
-        match node.env().timeout(DISK_TIMEOUT, volume.settle_feeds(slots)).await {
+        match node.env().timeout(DISK_TIMEOUT, volume.settle_feeds(slots, known)).await {
             // That fewer are filed than were asked for may mean that their versions are gone; this means that there is no room.
             Ok(Ok(_)) if volume.feed_slots_not_kept() > before => Err(NotKept),
             Ok(Ok(kept)) => Ok(kept),
@@ -52,6 +59,10 @@ impl VolumeStreams {
 impl Streams for VolumeStreams {
     fn id(&self) -> VolumeId {
         self.id
+    }
+
+    fn mount(&self) -> u64 {
+        self.mount
     }
 
     fn page(&self, of: (FeedId, FeedMark), after: Option<StreamId>, scan: usize) -> Page {
@@ -77,8 +88,9 @@ impl Streams for VolumeStreams {
     fn settle(
         &self,
         slots: Vec<(StreamId, Stamp, FeedSlot)>,
+        known: Arc<[(FeedId, FeedMark)]>,
     ) -> BoxFuture<'_, Result<u64, NotKept>> {
-        Box::pin(self.file(slots))
+        Box::pin(self.file(slots, known))
     }
 
     fn counts(&self, feed: FeedId, mark: FeedMark) -> SlotCounts {

@@ -56,6 +56,7 @@ pub(crate) enum KnownWire {
     Doing,
     FirstAndPending,
     NotMine,
+    TakenBack(SlotWire),
 }
 
 impl From<Done> for DoneWire {
@@ -91,6 +92,7 @@ impl From<Told> for KnownWire {
     fn from(told: Told) -> Self {
         match told {
             Told::Done(slot) => Self::Done(slot.into()),
+            Told::TakenBack(slot) => Self::TakenBack(slot.into()),
             Told::Doing => Self::Doing,
             Told::FirstAndPending => Self::FirstAndPending,
             Told::NotMine => Self::NotMine,
@@ -102,6 +104,7 @@ impl From<KnownWire> for Told {
     fn from(wire: KnownWire) -> Self {
         match wire {
             KnownWire::Done(slot) => Self::Done(slot.into()),
+            KnownWire::TakenBack(slot) => Self::TakenBack(slot.into()),
             KnownWire::Doing => Self::Doing,
             KnownWire::FirstAndPending => Self::FirstAndPending,
             KnownWire::NotMine => Self::NotMine,

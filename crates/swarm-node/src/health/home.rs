@@ -8,7 +8,7 @@ use swarm_plan::health::Subcluster;
 use swarm_plan::membership::{NodeState, Phase, VolumeState};
 use swarm_plan::outcome::Made;
 use swarm_store::{Publish, Staged, Tombstone, Volume};
-use swarm_types::{NodeId, Stamp, StreamId, VolumeId};
+use swarm_types::{NodeId, Stamp, StreamId, Uuid, VolumeId};
 use tokio::sync::Notify;
 
 use crate::{Node, WeakNode};
@@ -100,6 +100,10 @@ impl Home for OwnNode {
                 None => false,
             }
         })
+    }
+
+    fn domain_of(&self, parent: Uuid) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move { self.node.upgrade()?.feeds().domain_of(parent).await })
     }
 
     fn holds_back(&self, id: StreamId, tombstone: &Tombstone) -> bool {

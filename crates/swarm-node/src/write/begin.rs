@@ -26,12 +26,12 @@ pub(crate) enum Winner {
 
 /// Whether this node takes a write that another would take for less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stay {
+pub enum Stay {
     /// Never: clients are sent to the cheapest bidder.
     IfCheapest,
-    /// If it is hardly dearer.
+    /// If it is hardly dearer. A context goes where writes of that name go.
     IfNear,
-    /// If it bids at all.
+    /// If it bids at all, be it a context: it was sent here, or nobody else can be reached.
     Always,
 }
 

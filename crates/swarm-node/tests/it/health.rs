@@ -304,6 +304,42 @@ fn a_volume_that_returns_late_resurrects_nothing() {
     }
 }
 
+/// Data Protection, Stale Volumes and the ":k" flag: what clients deleted may come back with a stale volume that is mounted by
+/// order; what a lifepoint has ended is gone again as soon as the health processor has come by.
+#[test]
+fn a_stale_volume_mounted_by_order_brings_back_what_clients_deleted_and_nothing_else() {
+    let settings = [("disk.obsoleteTimeout", "600"), ("policy.replicas", "min:1 max:16 default:4")];
+    let mut story = Story::of(4, 17, &settings);
+    let lifepoints = leaked(format!("[{}] reps=4, [] delete", story.date_in(1200)));
+    story.put("deleted", Bytes::from_static(b"by a client"), None);
+    story.put("ended", Bytes::from_static(b"by its lifepoint"), Some(lifepoints));
+    story.settle();
+    story.protected_by(4);
+    story.power_off(4);
+    story.cluster.delete(1, &named("deleted")).expect("deleted");
+    // Both have ended, and everybody has forgotten that: 600 s and an eighth later.
+    story.cluster.run_for(Duration::from_secs(2400));
+    assert_eq!(story.census(Form::Tombstone), Census::new());
+    assert_eq!(story.census(Form::Sound).len(), 2, "the contexts");
+    story.cluster.start(4);
+    let refused = story.cluster.status(4).volumes.remove(0);
+    assert_eq!(refused.state, VolumeState::Unavailable);
+    let disk = refused.disk.as_str().into();
+    let mounted = story.cluster.on(4, move |node| async move {
+        node.mount_stale(&disk).await.expect("it is stale and nothing else")
+    });
+    assert_eq!(mounted, VolumeState::Ok);
+    assert_eq!(story.census(Form::Sound).len(), 4, "on its disk both are there");
+    story.cluster.run_for(2 * CYCLE);
+    for via in 1..=4 {
+        assert_eq!(story.cluster.get(via, &named("ended")), Err(Refusal::NotFound));
+    }
+    assert_eq!(story.census(Form::Sound).len(), 3, "nobody has a copy of what its lifepoint ended");
+    story.objects.remove("ended");
+    story.settle();
+    story.protected_by(4);
+}
+
 #[test]
 fn a_volume_that_returns_in_time_learns_what_was_deleted() {
     let mut story = Story::of(4, 9, &[]).with_objects(24);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cluster::{Cluster, named, post};
 
-const WIRE_VERSION: u8 = 3;
+const WIRE_VERSION: u8 = 4;
 const NODE: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 
 /// What every message begins with: version and cluster.
@@ -50,7 +50,8 @@ fn publish(length: u64) -> Vec<u8> {
     let headers = Vec::<(String, Vec<u8>)>::new();
     let meta = (2_u8, none, none, no_text.clone(), "main", no_text, headers, length, [0_u8; 16]);
     let (hints, slots, first) = (Vec::<[u8; 16]>::new(), Vec::<u8>::new(), false);
-    frame(&(3_u8, stamp, meta, hints, slots, first))
+    let follows = None::<(u64, [u8; 16])>;
+    frame(&(3_u8, stamp, meta, hints, slots, first, follows))
 }
 
 /// Sends frames to node 1 and returns the kinds of frames that come back before it closes.

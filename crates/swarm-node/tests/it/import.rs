@@ -11,7 +11,7 @@ use swarm_env::Env;
 use swarm_feeds::Context;
 use swarm_feeds::wire::{Deletion, Identity, Import, Place, Route};
 use swarm_node::api::{Address, Nonce, Refusal, Reply, WriteReply};
-use swarm_node::{ImportRequest, Node, NodeState, names};
+use swarm_node::{ImportRequest, Node, NodeState, Stay, names};
 use swarm_plan::feeds::Held;
 use swarm_sim::DiskTrouble;
 use swarm_types::{
@@ -144,7 +144,19 @@ async fn bring(
     nonce: Option<Nonce>,
     thing: Thing,
 ) -> Result<Reply<WriteReply>, Refusal> {
-    let request = ImportRequest { route: route(), import: thing.import, nonce, stay: false };
+    bring_as(false, node, nonce, thing).await
+}
+
+/// Brings a version as a node does that fetches it itself, or as one that sends it.
+async fn bring_as(
+    stay: bool,
+    node: Node,
+    nonce: Option<Nonce>,
+    thing: Thing,
+) -> Result<Reply<WriteReply>, Refusal> {
+    let stays = stay && !thing.import.meta.kind.is_context();
+    let stay = if stays { Stay::Always } else { Stay::IfNear };
+    let request = ImportRequest { route: route(), import: thing.import, nonce, stay };
     let mut session = match node.begin_import(request).await? {
         Reply::Redirect(redirect) => return Ok(Reply::Redirect(redirect)),
         Reply::Served(session) => session,
@@ -500,8 +512,12 @@ fn it_is_there_already_is_said_where_it_is_there_and_nowhere_else() {
     assert_eq!(cluster.everybody_reads("x").as_deref(), Ok(&b"d"[..]));
     let other = Route { from: ClusterName::from("east"), to: ClusterName::from("north") };
     let refused = cluster.on(1, move |node| async move {
-        let request =
-            ImportRequest { route: other, import: x(40, "e").import, nonce: None, stay: false };
+        let request = ImportRequest {
+            route: other,
+            import: x(40, "e").import,
+            nonce: None,
+            stay: Stay::IfNear,
+        };
         node.begin_import(request).await.map(drop)
     });
     assert_eq!(refused, Err(Refusal::WrongCluster { cluster: "main".to_owned() }));
@@ -634,6 +650,18 @@ fn a_context_that_was_deleted_and_created_again_takes_the_place_of_the_first() {
     assert_eq!(cluster.bring(1, &domain(0xd3, 700)), Ok(()));
     let Context::Found(found) = cluster.context(3, 0xd3) else { panic!("it is there") };
     assert_eq!(found.stream, names::domain_stream("d"));
+}
+
+/// A delete gives way to nothing older, be it of another domain: what is set aside for it is told of.
+#[test]
+fn a_context_older_than_the_delete_of_a_namesake_is_set_aside_and_told_of() {
+    let mut cluster = Cluster::fed(12);
+    assert_eq!(cluster.bring_delete(1, &domain(DOMAIN, 1).deletion(600)), Ok(()));
+    assert_eq!(cluster.bring(1, &domain(0xd4, 500)), Ok(()));
+    let Context::Found(found) = cluster.context(2, 0xd4) else { panic!("it is there") };
+    assert_eq!(found.stream, names::collided_stream(uuid(0xd4)));
+    let told = |node| cluster.status(node).counters.contains_key("contexts set aside");
+    assert!((1..=3).any(told));
 }
 
 /// A delete is remembered where nothing was, on two nodes, so that a late version does not come to life.

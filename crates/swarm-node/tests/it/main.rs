@@ -1,6 +1,7 @@
 //! A few nodes in one simulated world, asked through their API: what they store, where, and what survives.
 
 mod cluster;
+mod contexts;
 mod disks;
 mod feeds;
 mod health;

@@ -115,6 +115,21 @@ fn a_write_below_a_missing_context_is_refused() {
     assert_eq!(refused, Err(Refusal::MissingContext { context: "d/b".to_owned() }));
 }
 
+/// What is filed under no domain cannot be given one later.
+#[test]
+fn an_unnamed_object_waits_for_a_domain_that_nobody_can_be_asked_about() {
+    let mut cluster = Cluster::of(4, 31);
+    let keepers = Cluster::holders(&cluster.put(1, &post(Address::Domain, b"")).expect("a domain"));
+    let other = (1..=4).find(|node| !keepers.contains(node)).expect("four nodes, two replicas");
+    keepers.iter().for_each(|keeper| cluster.power_off(*keeper));
+    // Longer than domains are remembered that were looked up.
+    cluster.run_for(Duration::from_secs(700));
+    let refused = cluster.put(other, &unnamed(false, b"x")).map(|_| ());
+    assert!(matches!(refused, Err(Refusal::Unavailable { .. })), "{refused:?}");
+    keepers.iter().for_each(|keeper| cluster.start(*keeper));
+    cluster.put(other, &unnamed(false, b"x")).expect("the domain is known again");
+}
+
 #[test]
 fn create_only_and_put_look_at_what_is_there() {
     let mut cluster = Cluster::with_bucket(3, 10);

@@ -26,6 +26,7 @@ pub(crate) struct West {
 struct State {
     holds: BTreeMap<StreamId, (Stamp, Option<Bytes>)>,
     asked: BTreeMap<String, usize>,
+    undone: usize,
     away: bool,
 }
 
@@ -57,6 +58,11 @@ impl West {
     /// How many deletes it remembers.
     pub(crate) fn deletes(&self) -> usize {
         self.lock().holds.values().filter(|(_, body)| body.is_none()).count()
+    }
+
+    /// How many deletes it has taken of what it held.
+    pub(crate) fn undone(&self) -> usize {
+        self.lock().undone
     }
 
     /// How many requests of this method it has answered.
@@ -141,6 +147,7 @@ impl State {
                 let held = self.held(deletion.stream);
                 let store = judge_import_delete(deletion.stamp, held) == Verdict::Store;
                 if store {
+                    self.undone += usize::from(matches!(held, Held::Version { .. }));
                     self.holds.insert(deletion.stream, (deletion.stamp, None));
                 }
                 store

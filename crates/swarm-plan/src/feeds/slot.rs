@@ -71,6 +71,8 @@ pub const PATIENCE: u32 = 4;
 pub enum Told {
     /// This came of it.
     Done(FeedSlot),
+    /// This failed because somebody had it sent again: what was done before does not count.
+    TakenBack(FeedSlot),
     /// It is being delivered right now.
     Doing,
     /// The replica there goes first, and has not come to it.
@@ -193,7 +195,7 @@ mod tests {
         let success = slot(FeedOutcome::Success, 0);
         let retrying = slot(FeedOutcome::Retrying { attempts: 1, next_at: NOW }, 500);
         let probe = Turn::Now { probe: true };
-        let cases: [(u64, Option<&[Told]>, Turn); 12] = [
+        let cases: [(u64, Option<&[Told]>, Turn); 13] = [
             // Seconds since it came up, what was told, whose turn it is.
             (0, None, Turn::At(at(300))),
             (299, Some(&[Told::NotMine]), Turn::At(at(300))),
@@ -208,6 +210,7 @@ mod tests {
             (9_999, Some(&[Told::Doing]), Turn::At(at(10_299))),
             // Where another has failed, this one tries.
             (300, Some(&[Told::Done(retrying)]), probe),
+            (300, Some(&[Told::TakenBack(retrying)]), probe),
         ];
         for (now, told, expected) in cases {
             let facts =

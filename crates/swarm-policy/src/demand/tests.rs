@@ -109,6 +109,7 @@ fn e9_the_policy_lowers_too_many_replicas() {
     row(&["[] reps=20"], "any", "16", &["LP_ABOVE_MAX"]);
 }
 
+/// Lifepoint Metadata Headers: "Do not use deletable= without reps=".
 #[test]
 fn e10_deletable_without_reps_keeps_the_default() {
     row(&["[] deletable=no"], "any", "2, no DELETE", &["LP_NO_REPS"]);
@@ -168,6 +169,8 @@ fn e19_an_encoding_is_worth_the_same_whatever_its_data_segments() {
     row(&["[] reps=5:20"], "any", "16", &["LP_CODED", "LP_ABOVE_MAX"]);
 }
 
+/// Lifepoint Metadata Headers: "To convert a chunked upload, specify two lifepoints: have the first specify an EC encoding expiring
+/// in one day, and have the second specify the number of replicas going forward."
 #[test]
 fn e20_an_encoding_for_a_day_gives_way_to_replicas() {
     let day = ["[Tue, 16 Jun 2026 12:00:00 GMT] reps=5:3", "[] reps=3"];

@@ -42,6 +42,8 @@ fn check(values: &[&str], date: &str, expected: &str, complaints: &[Complaint]) 
     assert_eq!(found, complaints, "{values:?}");
 }
 
+/// Lifepoint Metadata Headers: "Lifepoints do not build upon one another: they stand alone as a complete specification of the
+/// constraints that apply to the object in a given date range."
 #[test]
 fn a_lifecycle_moves_from_one_lifepoint_to_the_next_at_its_end() {
     check(&A, "15 Jun 2026 12:00:00", "3 locked", &[]);
@@ -62,6 +64,7 @@ fn several_groups_on_one_line_are_split_at_their_brackets() {
     check(&["[Mon, 01 Mar 2027 00:00:00 GMT] reps=2,deletable=no ,\t[]"], "", "2 locked", &[Empty]);
 }
 
+/// Lifepoint Metadata Headers: "This means the indicated time must be specified in Greenwich Mean Time (GMT)."
 #[test]
 fn all_forms_of_a_date_mean_the_same() {
     for value in [
@@ -103,6 +106,7 @@ fn what_could_not_be_read_deletes_nothing() {
     check(&no_comma, "", "policy", &[BadConstraint, DeleteTooSoon]);
 }
 
+/// Lifepoint Metadata Headers: "Swarm accepts an invalid lifepoint and later logs an error if the HP cannot parse the lifepoint."
 #[test]
 fn the_log_is_louder_about_lost_groups() {
     assert_eq!(BadDate.severity(), Severity::Error);
@@ -136,6 +140,7 @@ fn headers_are_found_in_any_case_and_in_order() {
     assert_eq!(found.len(), 1);
 }
 
+/// Lifepoint Metadata Headers: "Swarm does not allow lifepoint-triggered deletes of contexts (domains and bucket objects)."
 #[test]
 fn contexts_neither_end_by_lifepoint_nor_are_erasure_coded() {
     let (lifecycle, _) = read(&A);

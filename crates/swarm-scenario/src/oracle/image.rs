@@ -405,7 +405,8 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Tells what was filed since the last look. Where another half of the journal counts by now, everything is told anew.
+    /// Tells what was filed since the last look. Where another half of the journal counts by now, everything is told anew, and
+    /// this is true.
     ///
     /// # Errors
     /// [`Fault`]
@@ -413,7 +414,7 @@ impl Follower {
         &mut self,
         image: &dyn Image,
         mut tell: impl FnMut(News),
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let superblock = superblock(image)?;
         let half = half_that_counts(image, &superblock)?;
         let journal = (superblock.id, half.at, half.generation);
@@ -429,7 +430,7 @@ impl Follower {
             }
         }
         self.last = Some((journal, chain));
-        Ok(())
+        Ok(before.is_none())
     }
 }
 
@@ -450,6 +451,8 @@ pub(crate) enum Told {
     Object,
     /// It is deleted.
     Delete,
+    /// Nothing of it is kept on this disk any more.
+    Gone,
     /// Nothing but what feeds have come to.
     Slots,
 }
@@ -460,19 +463,21 @@ impl News {
         let what = match kind {
             1 => Told::Object,
             2 => Told::Delete,
+            3 => Told::Gone,
             7 => Told::Slots,
             _ => return None,
         };
         let slots_at = || match what {
             Told::Object => Some(68 + known_len(body.get(68..)?, version)?),
             Told::Delete => Some(49 + burial_len(body.get(49..)?)?),
-            Told::Slots => Some(40),
+            Told::Gone | Told::Slots => Some(40),
         };
         let stamp = Stamp {
             version: Version(number64(body.get(..40)?, 16)),
             etag: Etag::from_bytes(id_at(body, 24)),
         };
-        let slots = if version < 3 { Vec::new() } else { slots(body.get(slots_at()?..)?)? };
+        let has_none = version < 3 || what == Told::Gone;
+        let slots = if has_none { Vec::new() } else { slots(body.get(slots_at()?..)?)? };
         Some(Self { stream: id_at(body, 0), stamp, what, slots })
     }
 }

@@ -248,7 +248,8 @@ fn a_follower_tells_what_was_filed_since_its_last_look_and_all_of_another_volume
         news.into_iter().map(told).collect::<Vec<_>>()
     };
     let mut writer = sample();
-    let all = [(1, Told::Object, 0), (2, Told::Object, 0), (3, Told::Delete, 0)];
+    let all =
+        [(1, Told::Object, 0), (2, Told::Object, 0), (3, Told::Delete, 0), (2, Told::Gone, 0)];
     assert_eq!(look(&writer.bytes), all);
     assert_eq!(look(&writer.bytes), [], "nothing since");
     writer.group(1, &[feed(1, 5, &[1, 2]), tombstone(4, 3)]);

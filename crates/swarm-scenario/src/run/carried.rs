@@ -12,7 +12,7 @@ use std::time::Duration;
 use swarm_cluster::{DiskRef, Image, NodeRef, World};
 use swarm_types::{Instant, Stamp};
 
-use super::{Run, fed, feeds, lock};
+use super::{RESOLUTION, Run, fed, feeds, lock};
 use crate::language::domains::Domains;
 use crate::language::model::{Feed, Percentile, Scenario};
 use crate::ledger::{Act, Ledger, ObjectNumber};
@@ -24,8 +24,6 @@ use crate::oracle::record::Outcome;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What takes hours need not be told to the second.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
-/// The time that something has been missing is told to one part in so many.
-const RESOLUTION: u32 = 60;
 
 /// What all feeds of a run have carried.
 #[derive(Debug, Default)]
@@ -68,13 +66,16 @@ enum What {
 /// What the journals of a cluster have told so far.
 #[derive(Debug, Default)]
 struct Journals {
-    disks: BTreeMap<DiskRef, Follower>,
+    /// How far the journal of each is read, and how often the disk had changed by then.
+    disks: BTreeMap<DiskRef, (Follower, Option<u64>)>,
     /// The stream of each version.
     streams: BTreeMap<Stamp, Id>,
     /// How new the deletes of each stream are.
     buried: BTreeMap<Id, BTreeSet<Stamp>>,
     /// The newest that was ever filed under each stream.
     newest: BTreeMap<Id, Stamp>,
+    /// What each disk has of a stream, as far as its journal was read: what was taken back before it was acknowledged is gone.
+    there: BTreeMap<Id, BTreeMap<DiskRef, Stamp>>,
     /// What its nodes claim to have carried, by evaluation; and of that what nobody has judged.
     claimed: BTreeSet<(Claim, u64)>,
     claims: Vec<Claim>,
@@ -100,23 +101,36 @@ impl Image for Direct<'_> {
 impl Journals {
     fn read_on(&mut self, world: &dyn World, nodes: Vec<NodeRef>, length: u64) {
         for disk in nodes.iter().flat_map(|node| world.disks(node)) {
-            let mut follower = self.disks.get(&disk).copied().unwrap_or_default();
+            let (mut follower, seen) = self.disks.get(&disk).copied().unwrap_or_default();
+            let changes = world.changes(&disk);
+            if changes.is_some() && changes == seen {
+                continue;
+            }
             let image = Direct { world, disk: &disk, length };
             // A journal that cannot be read says nothing; others speak of the same.
             let mut news = Vec::new();
-            drop(follower.follow(&image, |one| news.push(one)));
-            news.into_iter().for_each(|one| self.take(one));
-            self.disks.insert(disk, follower);
+            if follower.follow(&image, |one| news.push(one)).unwrap_or_default() {
+                for disks in self.there.values_mut() {
+                    disks.remove(&disk);
+                }
+            }
+            news.into_iter().for_each(|one| self.take(&disk, one));
+            self.disks.insert(disk, (follower, changes));
         }
     }
 
-    fn take(&mut self, News { stream, stamp, what, slots }: News) {
+    fn take(&mut self, disk: &DiskRef, News { stream, stamp, what, slots }: News) {
         match what {
             Told::Delete => drop(self.buried.entry(stream).or_default().insert(stamp)),
             Told::Object => drop(self.streams.insert(stamp, stream)),
-            Told::Slots => {}
+            Told::Gone | Told::Slots => {}
         }
-        if what != Told::Slots {
+        let disks = self.there.entry(stream).or_default();
+        if what == Told::Gone && disks.get(disk) == Some(&stamp) {
+            disks.remove(disk);
+        }
+        if matches!(what, Told::Object | Told::Delete) {
+            disks.insert(disk.clone(), stamp);
             let newest = self.newest.entry(stream).or_insert(stamp);
             *newest = stamp.max(*newest);
         }
@@ -126,6 +140,12 @@ impl Journals {
                 self.claims.push(claim);
             }
         }
+    }
+
+    /// Whether some disk has a stream at least as new as this.
+    fn has(&self, stream: Id, stamp: Stamp) -> bool {
+        let mut disks = self.there.get(&stream).into_iter().flat_map(BTreeMap::values);
+        disks.any(|there| *there >= stamp)
     }
 
     /// The stream that an item is about, and how new it is.
@@ -151,9 +171,7 @@ impl Line {
         self.open.retain(|number| {
             let item = &mut items[*number];
             item.wanted = item.wanted.or_else(|| source.wanted(&item.what));
-            let has = |(stream, stamp): (Id, Stamp)| {
-                target.newest.get(&stream).is_some_and(|newest| *newest >= stamp)
-            };
+            let has = |(stream, stamp): (Id, Stamp)| target.has(stream, stamp);
             if item.wanted.is_some_and(has) {
                 item.arrived = Some(at);
             }
@@ -397,13 +415,19 @@ mod tests {
         Stamp { version: Version(version), etag: Etag::from_bytes([1; 16]) }
     }
 
+    fn disk() -> DiskRef {
+        DiskRef { node: NodeRef { cluster: "dr".to_owned(), node: 1 }, disk: 1 }
+    }
+
     /// The journals of a cluster that have told of these: stream, version, whether it is a delete.
     fn journals(records: &[(u8, u64, bool)]) -> Journals {
         let mut journals = Journals::default();
+        let disk = disk();
         for (stream, version, is_delete) in records {
             let what = if *is_delete { Told::Delete } else { Told::Object };
             let slots = Vec::new();
-            journals.take(News { stream: [*stream; 16], stamp: stamp(*version), what, slots });
+            journals
+                .take(&disk, News { stream: [*stream; 16], stamp: stamp(*version), what, slots });
         }
         journals
     }
@@ -449,6 +473,17 @@ mod tests {
         assert_eq!((carried.backlog("to-dr"), carried.oldest("to-dr")), (1, Some(at(1))));
         assert_eq!(carried.drained_after("to-dr", at(1)), None);
         assert_eq!(carried.drained_after("to-dr", at(0)), Some(secs(0)), "nothing was to come");
+    }
+
+    #[test]
+    fn what_was_taken_back_before_it_was_acknowledged_has_not_come() {
+        let source = journals(&[(1, 10, false)]);
+        let mut target = journals(&[(1, 10, false)]);
+        let (stream, stamp) = ([1; 16], stamp(10));
+        target.take(&disk(), News { stream, stamp, what: Told::Gone, slots: Vec::new() });
+        let mut line = line(vec![(1, What::Write(stamp))]);
+        line.look(&source, &target, at(3));
+        assert_eq!(line.open, BTreeSet::from([0]));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_types::Instant;
+
 use super::Run;
 use super::look::{Look, Verdict};
-use super::metrics;
 use super::watch::LOOK_EVERY;
+use super::{RESOLUTION, SELDOM, metrics};
 use crate::language::model::{ClusterMetric, Event, FeedMetric, Metric, Subject, When, Window};
 
 /// What became of one expectation.
@@ -33,9 +35,7 @@ pub(crate) async fn watch_over(run: Arc<Run>, number: usize) -> Expected {
         }
         When::Never => watch.never().await,
         When::End => {
-            while !run.is_rested() {
-                run.pause(LOOK_EVERY).await;
-            }
+            run.until_rested().await;
             watch.look.now().await
         }
     };
@@ -77,7 +77,13 @@ impl Watch<'_> {
             if seen.is_ok() || self.run.now() >= deadline {
                 return seen;
             }
-            self.pause().await;
+            // To one part in sixty of the time that it takes, and at the end of the time that it may take.
+            let now = self.run.now();
+            let pace = self.look.pace();
+            let rarely =
+                if OverWhat::of(self.look.subject) == OverWhat::Log { pace } else { SELDOM };
+            let wait = (now.since(from) / RESOLUTION).clamp(pace, pace.max(rarely));
+            self.run.pause(wait.min(deadline.since(now))).await;
         }
     }
 
@@ -103,10 +109,7 @@ impl Watch<'_> {
         self.look.begin_log();
         let before = self.gauge().await;
         let mut largest = before;
-        loop {
-            if over(self.run) {
-                break;
-            }
+        while !over(self.run) {
             match over_what {
                 OverWhat::Always => drop(self.look.now().await?),
                 OverWhat::Largest => largest = largest.max(self.gauge().await),
@@ -114,11 +117,24 @@ impl Watch<'_> {
                 | OverWhat::Losses
                 | OverWhat::Carried
                 | OverWhat::Operations
-                | OverWhat::Log => {}
+                | OverWhat::Log => {
+                    // Nothing is to be looked at before.
+                    self.until_over(end, window).await;
+                    break;
+                }
             }
             self.pause().await;
         }
         self.over_the_window(window, over_what, (before, largest)).await
+    }
+
+    async fn until_over(&self, end: Option<Instant>, window: &Window) {
+        match (end, window) {
+            (None, Window::Named(name)) => {
+                self.run.board.wait(&Event::Ends(name.clone())).await;
+            }
+            _ => self.run.env().sleep_until(end.unwrap_or(self.run.now())).await,
+        }
     }
 
     /// The verdict after a window, in which a value was this before and that at most.
@@ -148,7 +164,7 @@ impl Watch<'_> {
                 let lost = || metrics::recovery(run, cluster, bounds);
                 // What was lost in the window may be made good after it.
                 while lost() == Ok(metrics::NOT_YET) && !run.is_rested() {
-                    run.pause(LOOK_EVERY).await;
+                    run.pause(run.seldom(LOOK_EVERY)).await;
                 }
                 compare(Some(lost()?), "at most")
             }
@@ -157,14 +173,14 @@ impl Watch<'_> {
                 let carried = || metrics::of_feed(run, feed, *metric, bounds);
                 // What was acknowledged in the window may come after it.
                 while carried() == Ok(metrics::NOT_YET) && !run.is_rested() {
-                    run.pause(LOOK_EVERY).await;
+                    run.pause(run.seldom(LOOK_EVERY)).await;
                 }
                 compare(Some(carried()?), "in the window")
             }
             (OverWhat::Operations, _) => {
                 // Operations that became due in the window may end after it.
                 while !run.is_over() {
-                    run.pause(LOOK_EVERY).await;
+                    run.pause(run.seldom(LOOK_EVERY)).await;
                 }
                 metrics::of_window(run, self.look.subject, run.bounds(window))
             }

@@ -21,9 +21,9 @@ use crate::wire;
 
 /// How often disks are looked at before what was seen counts.
 const LOOKS_MAX: u32 = 3;
-/// How often nodes are asked what feeds have come to, and about how many objects.
+/// How often nodes are asked what feeds have come to, at first, and about how many objects.
 const ASK_EVERY: Duration = Duration::from_secs(10);
-const ASKED_MAX: usize = 8;
+const ASKED_MAX: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The answer to a HEAD has no body.
 const BODY_MAX: usize = 1024;
@@ -200,7 +200,7 @@ pub(crate) fn judge_slots(run: &Run, claims: Vec<(String, Claim)>) {
 /// Asks nodes again and again what feeds have come to with some objects, as long as anything happens.
 pub(crate) async fn ask_around(run: Arc<Run>) {
     while !run.is_over() {
-        run.pause(ASK_EVERY).await;
+        run.pause(run.seldom(ASK_EVERY)).await;
         let sources: BTreeSet<&String> = run.scenario.feeds.iter().map(|feed| &feed.from).collect();
         let written: Vec<ObjectNumber> = {
             let ledger = lock(&run.ledger);

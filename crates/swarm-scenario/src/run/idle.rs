@@ -12,7 +12,7 @@ use crate::oracle::queues::{self, Moment};
 use crate::oracle::tasks;
 use crate::verdict::Invariant;
 
-/// How often queues are looked at while things happen: often enough to see one grow, seldom enough to cost nothing.
+/// How often queues are looked at while things happen, at first: often enough to see one grow, seldom enough to cost nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How often nodes are looked at again before what was seen counts; at other moments than [`LOOK_EVERY`], whose own
 /// connections would be seen every time.
@@ -98,7 +98,7 @@ pub(crate) async fn watch_queues(run: Arc<Run>) {
     while !run.is_over() {
         let found = look_at_queues(&run, Moment::UnderWay).await;
         report(&run, found);
-        run.pause(LOOK_EVERY).await;
+        run.pause(run.seldom(LOOK_EVERY)).await;
     }
 }
 

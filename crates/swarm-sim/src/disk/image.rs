@@ -152,6 +152,17 @@ impl Image {
         new.len() as u64
     }
 
+    /// How often what is durable has changed so far.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.durable.changes()
+    }
+
+    /// A blank disk in its place.
+    pub(crate) fn wipe(&mut self) {
+        self.durable.wipe();
+        *self = Self { durable: std::mem::take(&mut self.durable), ..Self::new(self.capacity) };
+    }
+
     pub(crate) fn read_durable(&self, offset: u64, out: &mut [u8]) {
         copy(&self.durable, offset, out);
     }

@@ -116,6 +116,12 @@ impl SimHandle {
         lock(&self.kernel.state).disks[disk.0 as usize].image.read_durable(offset, out);
     }
 
+    /// How often what is durable on a disk has changed so far.
+    #[must_use]
+    pub fn changes(&self, disk: DiskNumber) -> u64 {
+        lock(&self.kernel.state).disks[disk.0 as usize].image.changes()
+    }
+
     /// The memory index of a disk's volume, copied.
     #[must_use]
     pub fn index(&self, disk: DiskNumber) -> Vec<(Vec<u8>, Vec<u8>)> {

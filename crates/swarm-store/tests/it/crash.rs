@@ -278,7 +278,7 @@ async fn settle(volume: &Volume, model: &Shared, slots: &[(u8, u64)]) {
             }
         }
     }
-    assert_eq!(volume.settle_feeds(request).await.unwrap(), expected);
+    assert_eq!(volume.settle_feeds(request, Arc::default()).await.unwrap(), expected);
     let mut model = model.lock().unwrap();
     let settled = std::mem::take(&mut model.asked_settled);
     model.settled.extend(settled);

@@ -33,7 +33,7 @@ fn slots(all: impl IntoIterator<Item = FeedSlot>) -> FeedSlots {
 
 /// One outcome of one stream.
 async fn settle(volume: &Volume, number: u8, version: u64, slot: FeedSlot) -> u64 {
-    volume.settle_feeds(vec![(id(number), stamp(version), slot)]).await.unwrap()
+    volume.settle_feeds(vec![(id(number), stamp(version), slot)], Arc::default()).await.unwrap()
 }
 
 fn of(volume: &Volume, number: u8) -> FeedSlots {
@@ -99,10 +99,35 @@ fn outcomes_of_many_streams_are_one_write() {
     });
     let before = disk.events().len();
     let settled = (0..64).map(|n| (id(n), stamp(1), slot(1, FeedOutcome::Success))).collect();
-    assert_eq!(lab.run(volume.settle_feeds(settled)).unwrap(), 64);
+    assert_eq!(lab.run(volume.settle_feeds(settled, Arc::default())).unwrap(), 64);
     // 64 records of 69 bytes and the header of their group.
     let group = Event::Submitted { writes: 1, bytes: 8192, sync: true };
     assert_eq!(disk.events()[before..], [group, Event::Synced]);
+}
+
+/// A ninth feed takes the place of one that is gone, whose outcome may be the newest of all.
+#[test]
+fn a_feed_that_is_gone_gives_its_place_to_one_that_lives() {
+    let mut lab = Lab::new(1);
+    let disk = TestDisk::new(DEVICE);
+    let volume = fresh(&mut lab, &disk);
+    let known: Arc<[(FeedId, FeedMark)]> =
+        (0..9).filter(|feed| *feed != 7).map(|feed| (FeedId(feed), MARK)).collect();
+    let lives = |number: u32| {
+        let at = Timestamp::from_secs(1_000_000 + i64::from(number));
+        FeedSlot { at, ..slot(number, FeedOutcome::Success) }
+    };
+    lab.run(async {
+        put(&volume, id(1), 5, 100).await.unwrap();
+        for feed in 0..9 {
+            let settled = vec![(id(1), stamp(5), lives(feed))];
+            assert_eq!(volume.settle_feeds(settled, Arc::clone(&known)).await.unwrap(), 1);
+        }
+    });
+    after_power_loss(&disk, |_, volume| {
+        let feeds: Vec<u32> = of(volume, 1).iter().map(|slot| slot.feed.0).collect();
+        assert_eq!(feeds, [0, 1, 2, 3, 4, 5, 6, 8]);
+    });
 }
 
 #[test]
@@ -394,7 +419,7 @@ fn a_full_journal_keeps_outcomes_out_and_counts_them_and_still_takes_deletes() {
         };
         let mut kept = 0;
         for feed in 0..3 {
-            kept += volume.settle_feeds(all(feed)).await.unwrap();
+            kept += volume.settle_feeds(all(feed), Arc::default()).await.unwrap();
         }
         assert!(kept > 100, "there is some room behind that of objects: {kept}");
         let left_out = volume.feed_slots_not_kept();
@@ -402,7 +427,7 @@ fn a_full_journal_keeps_outcomes_out_and_counts_them_and_still_takes_deletes() {
         assert!(left_out > 0, "but not for everything: {kept}");
         // What takes no more room than before is always kept.
         let first = vec![(many(0), stamp(1), slot(0, FeedOutcome::Unqualified))];
-        assert_eq!(volume.settle_feeds(first).await.unwrap(), 1);
+        assert_eq!(volume.settle_feeds(first, Arc::default()).await.unwrap(), 1);
         assert_eq!(volume.feed_slots_not_kept(), left_out);
         // Deletes of what is not here still find theirs.
         let tombstone = Tombstone::new(stamp(1), ObjectKind::Named, Timestamp(0));
@@ -438,7 +463,7 @@ fn a_hundred_thousand_outcomes_go_through_two_checkpoints() {
         for from in (0..STREAMS).step_by(1000) {
             let numbers = from..from + 1000;
             let settled = numbers.map(|n| (many(n), stamp(1), slot(feed, outcome))).collect();
-            assert_eq!(volume.settle_feeds(settled).await.unwrap(), 1000);
+            assert_eq!(volume.settle_feeds(settled, Arc::default()).await.unwrap(), 1000);
         }
     };
     lab.run(async {

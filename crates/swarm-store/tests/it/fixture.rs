@@ -93,7 +93,7 @@ fn image() -> Vec<u8> {
         assert!(volume.set_quarantined(&volume.find(id(6)).unwrap(), true).await.unwrap());
         volume.set_service(retiring()).await.unwrap();
         let settled = [(id(6), stamp(1), slot(1)), (id(6), stamp(1), slot(3))];
-        assert_eq!(volume.settle_feeds(settled.to_vec()).await.unwrap(), 2);
+        assert_eq!(volume.settle_feeds(settled.to_vec(), Arc::default()).await.unwrap(), 2);
         volume.set_feed_table(b"the table of feeds".as_slice().into()).await.unwrap();
         volume.bury(id(8), deleted_domain()).await.unwrap();
         for _ in 0..30 {
@@ -108,7 +108,7 @@ fn image() -> Vec<u8> {
         assert_eq!(volume.defragment(1).await.unwrap().freed, 4096);
         assert!(volume.set_hints(id(5), stamp(5), hints()).await.unwrap());
         let settled = [(id(2), stamp(2), slot(2)), (id(4), stamp(4), slot(3))];
-        assert_eq!(volume.settle_feeds(settled.to_vec()).await.unwrap(), 2);
+        assert_eq!(volume.settle_feeds(settled.to_vec(), Arc::default()).await.unwrap(), 2);
         volume.set_feed_table(b"the newer table of feeds".as_slice().into()).await.unwrap();
     });
     disk.durable()
@@ -199,7 +199,7 @@ fn a_mount_brings_older_versions_to_the_newest_and_they_stay_so() {
         lab.run(async {
             assert!(volume.set_hints(id(5), stamp(5), hints()).await.unwrap());
             let settled = [(id(5), stamp(5), slot(2)), (id(4), stamp(4), slot(3))];
-            assert_eq!(volume.settle_feeds(settled.to_vec()).await.unwrap(), 2);
+            assert_eq!(volume.settle_feeds(settled.to_vec(), Arc::default()).await.unwrap(), 2);
             put(&volume, id(9), 1, 70_000).await.unwrap();
         });
         let (space, records) = (volume.space(), volume.records(None, 100));

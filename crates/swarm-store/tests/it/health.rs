@@ -102,7 +102,7 @@ fn what_is_learned_later_finds_room_in_the_largest_record() {
         let outcome = FeedOutcome::Retrying { attempts: 1, next_at: Timestamp(2) };
         let retrying = |feed| FeedSlot { feed: FeedId(feed), outcome, ..slot(1) };
         let slots = (0..8).map(|feed| (id(1), stamp(1), retrying(feed))).collect();
-        assert_eq!(volume.settle_feeds(slots).await.unwrap(), 8);
+        assert_eq!(volume.settle_feeds(slots, Arc::default()).await.unwrap(), 8);
         // Round the journal, so that the record is in a checkpoint.
         for _ in 0..1100 {
             volume.touch().await.unwrap();

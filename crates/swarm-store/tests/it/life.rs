@@ -12,8 +12,8 @@ use swarm_store::{
 use swarm_types::{ClusterName, ObjectKind, Timestamp};
 
 use crate::kit::{
-    Lab, TestDisk, check_space, cluster, expect_body, format, fresh, id, meta, mount, options, put,
-    read_on, stamp, try_mount,
+    Lab, TestDisk, body, check_space, cluster, expect_body, format, fresh, id, meta, mount,
+    options, put, read_on, stamp, try_mount,
 };
 
 const DEVICE: usize = 4 << 20;
@@ -92,6 +92,29 @@ fn the_newest_version_wins_and_an_equal_one_is_success() {
     });
     check_space(&volume);
     assert_eq!((volume.space().streams, volume.space().tombstones, volume.space().used), (0, 0, 0));
+}
+
+#[test]
+fn a_delete_gives_way_to_what_is_newer_but_not_to_what_follows_the_version_that_it_deleted() {
+    let mut lab = Lab::new(1);
+    let volume = fresh(&mut lab, &TestDisk::new(DEVICE));
+    lab.run(async {
+        let after = async |follows: Option<u64>| {
+            let mut staged = volume.stage(id(1), 100).unwrap();
+            staged.write(body(id(1), 7, 100)).await.unwrap();
+            let publish = Publish::new(stamp(7), meta(7, 100), Hints::NONE);
+            staged.publish(Publish { follows: follows.map(stamp), ..publish }).await
+        };
+        put(&volume, id(1), 5, 100).await.unwrap();
+        volume.bury(id(1), tombstone(6, 0)).await.unwrap();
+        let follows = after(Some(5)).await;
+        assert!(matches!(follows, Err(PublishError::Superseded { by }) if by == stamp(6)));
+        assert!(volume.find(id(1)).unwrap().is_tombstone());
+        // Whoever knew of the delete may replace it, and a version is no delete.
+        assert_eq!(after(Some(6)).await.unwrap(), stamp(7));
+        expect_body(&volume, id(1), 7, 100).await;
+        assert_eq!(after(Some(5)).await.unwrap(), stamp(7));
+    });
 }
 
 #[test]

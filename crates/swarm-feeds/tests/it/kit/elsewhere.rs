@@ -57,6 +57,8 @@ pub(crate) struct Elsewhere {
     demands: Mutex<Vec<StreamId>>,
     under_way: Mutex<BTreeMap<usize, BTreeSet<StreamId>>>,
     most: AtomicUsize,
+    /// How often it was told that somebody waits.
+    pub(crate) hurries: AtomicUsize,
 }
 
 impl Elsewhere {
@@ -71,6 +73,7 @@ impl Elsewhere {
             demands: Mutex::default(),
             under_way: Mutex::default(),
             most: AtomicUsize::new(0),
+            hurries: AtomicUsize::new(0),
         }
     }
 
@@ -232,5 +235,9 @@ impl FeedTarget for Door {
 
     fn deliver(&self, parcel: Parcel, manner: Manner) -> BoxFuture<'_, Delivery> {
         Box::pin(self.to.deliver(self.node, parcel, manner.probe))
+    }
+
+    fn hurry(&self) {
+        self.to.hurries.fetch_add(1, Ordering::Relaxed);
     }
 }

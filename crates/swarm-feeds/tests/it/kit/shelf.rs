@@ -1,8 +1,8 @@
 //! A volume of a town.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,8 @@ pub(crate) struct Shelf {
     pub(crate) broken: AtomicBool,
     pub(crate) settles: AtomicUsize,
     pub(crate) pages: AtomicUsize,
+    /// How often it was put into a node.
+    pub(super) mounts: AtomicU64,
 }
 
 impl Shelf {
@@ -36,6 +38,7 @@ impl Shelf {
             broken: AtomicBool::new(false),
             settles: AtomicUsize::new(0),
             pages: AtomicUsize::new(0),
+            mounts: AtomicU64::new(1),
         }
     }
 
@@ -68,6 +71,10 @@ impl Streams for Shelf {
         self.id
     }
 
+    fn mount(&self) -> u64 {
+        self.mounts.load(Ordering::Relaxed)
+    }
+
     fn page(&self, of: (FeedId, FeedMark), after: Option<StreamId>, scan: usize) -> Page {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let streams = self.streams.lock().unwrap();
@@ -98,6 +105,7 @@ impl Streams for Shelf {
     fn settle(
         &self,
         slots: Vec<(StreamId, Stamp, FeedSlot)>,
+        known: Arc<[(FeedId, FeedMark)]>,
     ) -> BoxFuture<'_, Result<u64, NotKept>> {
         Box::pin(async move {
             self.settles.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +120,7 @@ impl Streams for Shelf {
             let mut kept = 0;
             for (id, stamp, slot) in slots {
                 if let Some(filed) = streams.get_mut(&id).filter(|filed| filed.stamp == stamp) {
-                    filed.slots.set(slot);
+                    filed.slots.set_among(slot, |feed, mark| known.contains(&(feed, mark)));
                     kept += 1;
                 }
             }

@@ -25,7 +25,7 @@ pub(crate) struct SendArguments {
 /// How long a SEND waits for the feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// As long as `scsp.defaultFeedSendTimeout` says.
+    /// As long as `scsp.defaultFeedSendTimeout` says; the SEND of old has a limit of its own.
     AsUsual,
     /// So long.
     For(Duration),
@@ -104,7 +104,10 @@ impl SendArguments {
 }
 
 /// `timeout`: absent is as `true` (our choice); `false` is no limit (our choice: the vendor says that it disables it).
-fn wait(query: &Query) -> Result<Wait, Fault> {
+///
+/// # Errors
+/// Neither that nor a time.
+pub(crate) fn wait(query: &Query) -> Result<Wait, Fault> {
     let Some(value) = query.one("timeout")? else { return Ok(Wait::AsUsual) };
     match value.to_ascii_lowercase().as_str() {
         "" | "true" | "yes" => Ok(Wait::AsUsual),
@@ -168,7 +171,8 @@ mod tests {
         Ok(arguments.select(&table())?.into_iter().map(|id| id.0).collect())
     }
 
-    /// SCSP SEND: `feedid` and `feedtype`, repeated or together, select the union; `all` is no error where there is none.
+    /// SCSP SEND: "the Swarm object to be sent to one or more feeds": `feedid` and `feedtype`, repeated or together, select the union;
+    /// `all` is no error where there is none.
     #[test]
     fn the_feeds_are_the_union_of_all_arguments() {
         for (query, expected) in [
@@ -206,7 +210,8 @@ mod tests {
         }
     }
 
-    /// SCSP SEND - Legacy: without the new arguments the old behaviour is in force.
+    /// SCSP SEND - Legacy: "If a SEND request is missing the new required query arguments, then the behavior described here is in
+    /// force."
     #[test]
     fn without_feeds_it_is_the_send_of_old() {
         assert_eq!(read("admin&timeout=5"), Ok(None));

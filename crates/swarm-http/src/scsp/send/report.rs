@@ -12,7 +12,7 @@ use crate::codec::FieldBlock;
 pub(crate) type Report = BTreeMap<FeedId, Shown>;
 
 /// What is shown of a feed that has not processed an object: a time-out, with a blank time (SCSP SEND).
-const NOT_YET: Shown = Shown { status: 1, at: None };
+pub(super) const NOT_YET: Shown = Shown { status: 1, at: None };
 
 /// Adds the fields of a report, feed by feed.
 pub(crate) fn push_report(report: &Report, block: &mut FieldBlock) {
@@ -40,12 +40,14 @@ pub(crate) struct Progress {
     pub(crate) behind: Report,
     /// Feeds that are waited for.
     pub(crate) waiting: BTreeSet<FeedId>,
+    /// What was done before does not count.
+    forced: bool,
 }
 
 impl Progress {
     /// What is to be done for these feeds, of which this is known. What is forced is done again.
     pub(crate) fn new(selected: &[FeedId], known: &Report, force: bool) -> Self {
-        let mut progress = Self::default();
+        let mut progress = Self { forced: force, ..Self::default() };
         for feed in selected {
             match known.get(feed) {
                 Some(shown) if shown.status == 0 && !force => {
@@ -59,10 +61,17 @@ impl Progress {
         progress
     }
 
-    /// What the feeds knew when the order came. Success belongs into the head: the request did not bring it about.
-    pub(crate) fn learn_at_once(&mut self, done: Vec<(FeedId, Verdict)>, now: Timestamp) {
+    /// What the feeds knew when the order came, and what was known of them before. Success belongs into the head: the request
+    /// did not bring it about.
+    pub(crate) fn learn_at_once(
+        &mut self,
+        done: Vec<(FeedId, Verdict)>,
+        known: &Report,
+        now: Timestamp,
+    ) {
         for (feed, verdict) in done {
             match verdict {
+                Verdict::Paused => self.give_up_on(feed, Some(known), now),
                 Verdict::Shown(shown) if shown.status == 0 => {
                     self.waiting.remove(&feed);
                     self.before.insert(feed, shown);
@@ -77,6 +86,7 @@ impl Progress {
         self.waiting.remove(&feed);
         let shown = match verdict {
             Verdict::Shown(shown) => Some(shown),
+            Verdict::Paused | Verdict::NotHere => Some(NOT_YET),
             // What has no time of its own is told now.
             other => other.status().map(|status| Shown { status, at: Some(now) }),
         };
@@ -85,11 +95,21 @@ impl Progress {
         }
     }
 
-    /// Waits no more. What is still not known is told as a HEAD would tell it now (SCSP SEND: the same value): it may have
-    /// been tried before, and else is a time-out.
-    pub(crate) fn give_up(&mut self, known: &Report) {
-        for feed in std::mem::take(&mut self.waiting) {
-            self.behind.insert(feed, known.get(&feed).copied().unwrap_or(NOT_YET));
+    /// Waits no more.
+    pub(crate) fn give_up(&mut self, known: Option<&Report>, now: Timestamp) {
+        for feed in self.waiting.clone() {
+            self.give_up_on(feed, known, now);
+        }
+    }
+
+    /// Waits no more for one feed. What is still not known is told as a HEAD would tell it now (SCSP SEND: the same value): it
+    /// may have been tried before, and else is a time-out; nothing of a feed that does not select it. `known` is none where the
+    /// object is gone.
+    pub(crate) fn give_up_on(&mut self, feed: FeedId, known: Option<&Report>, now: Timestamp) {
+        let Some(known) = known else { return self.learn(feed, Verdict::StreamGone, now) };
+        self.waiting.remove(&feed);
+        if let Some(shown) = known.get(&feed) {
+            self.behind.insert(feed, if self.forced { NOT_YET } else { *shown });
         }
     }
 
@@ -149,7 +169,7 @@ mod tests {
         let announced = "Feed-1-Status, Feed-1-StatusTime, Feed-2-Status, Feed-2-StatusTime";
         assert_eq!(progress.announced(), announced);
         // Meanwhile another replica has done it.
-        progress.learn_at_once(vec![(FeedId(1), Verdict::Shown(DONE))], AT);
+        progress.learn_at_once(vec![(FeedId(1), Verdict::Shown(DONE))], &known, AT);
         assert_eq!(progress.before.len(), 2);
         assert_eq!(progress.announced(), "Feed-2-Status, Feed-2-StatusTime");
         progress.learn(FeedId(2), Verdict::Shown(DONE), AT);
@@ -165,7 +185,6 @@ mod tests {
         for (verdict, status) in [
             (Verdict::Shown(DONE), Some(0)),
             (Verdict::OutOfScope, None),
-            (Verdict::Paused, Some(2)),
             (Verdict::FeedGone, Some(410)),
             (Verdict::StreamGone, Some(404)),
         ] {
@@ -178,14 +197,44 @@ mod tests {
         }
     }
 
-    /// SCSP SEND: the values are those of a verbose HEAD.
+    /// SCSP SEND: "The same value as a verbose HEAD/GET request."
     #[test]
     fn who_gives_up_tells_what_a_head_tells() {
         let failed = Shown { status: 503, at: Some(AT) };
         let mut progress = Progress::new(&ids(&[1, 2]), &Report::new(), false);
-        progress.give_up(&Report::from([(FeedId(2), failed), (FeedId(3), DONE)]));
+        let known = Report::from([(FeedId(1), NOT_YET), (FeedId(2), failed), (FeedId(3), DONE)]);
+        progress.give_up(Some(&known), AT);
         assert_eq!(progress.behind, Report::from([(FeedId(1), NOT_YET), (FeedId(2), failed)]));
         assert!(progress.waiting.is_empty());
+
+        // What was done before a forced one does not count; and who waits for no paused feed is told the same at once.
+        let known = Report::from([(FeedId(1), DONE), (FeedId(2), failed)]);
+        let mut forced = Progress::new(&ids(&[1, 2]), &known, true);
+        forced.give_up(Some(&known), AT);
+        assert_eq!(forced.behind, Report::from([(FeedId(1), NOT_YET), (FeedId(2), NOT_YET)]));
+        let mut paused = Progress::new(&ids(&[1, 2]), &known, false);
+        paused.learn_at_once(vec![(FeedId(2), Verdict::Paused)], &known, AT);
+        assert_eq!(paused.behind, Report::from([(FeedId(2), failed)]));
+        paused = Progress::new(&ids(&[1, 2]), &Report::new(), false);
+        paused.learn(FeedId(1), Verdict::Paused, AT);
+        assert_eq!(paused.behind, Report::from([(FeedId(1), NOT_YET)]));
+        // What has left this node has not left the cluster.
+        let mut elsewhere = Progress::new(&ids(&[1]), &Report::new(), false);
+        elsewhere.learn_at_once(vec![(FeedId(1), Verdict::NotHere)], &Report::new(), AT);
+        assert_eq!(elsewhere.behind, Report::from([(FeedId(1), NOT_YET)]));
+    }
+
+    /// SCSP SEND: "If there is no matching feed, there are no feed status headers." A HEAD leaves such a feed out. What was
+    /// deleted meanwhile is a failure.
+    #[test]
+    fn who_gives_up_says_nothing_of_a_feed_that_does_not_match() {
+        let mut progress = Progress::new(&ids(&[1, 2]), &Report::new(), false);
+        progress.give_up(Some(&Report::from([(FeedId(2), NOT_YET)])), AT);
+        assert_eq!(progress.behind, Report::from([(FeedId(2), NOT_YET)]));
+        let mut gone = Progress::new(&ids(&[1]), &Report::new(), false);
+        gone.give_up(None, AT);
+        let deleted = Shown { status: 404, at: Some(AT) };
+        assert_eq!((gone.behind, gone.waiting.len()), (Report::from([(FeedId(1), deleted)]), 0));
     }
 
     /// Nothing is left to be done: nothing is announced.

@@ -1,24 +1,25 @@
 //! The body of a SEND's answer: a line end now and then while feeds work, at the end what came of it, twice: as text for
 //! clients that cannot read trailers, and as trailers (SCSP SEND).
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_env::{BoxFuture, Env};
-use swarm_feeds::{Feeds, Rest};
+use swarm_feeds::{Feeds, Rest, Verdict, Whereabouts};
 use swarm_node::Node;
-use swarm_types::{Instant, Stamp, StreamId};
+use swarm_types::{FeedId, Instant, Stamp, StreamId};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::report::{Progress, Report, push_report};
+use super::report::{NOT_YET, Progress, Report, push_report};
 use crate::codec::{BodySource, Broken, FieldBlock};
 
 /// Shows that it is being worked on.
 pub(crate) const KEEP_ALIVE: &[u8] = b"\n";
 
-/// How long the other holders may take to say what they know when time is up: the answer is late enough.
-const LAST_LOOK: Duration = Duration::from_millis(500);
+/// How long the other holders may take to say what they know; also when time is up, so that the answer is not later than that.
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a SEND goes on waiting when its node is to stop. What is under way may end by then; nothing new begins (our choice).
 const GOES_ON_FOR: Duration = Duration::from_secs(10);
@@ -70,20 +71,26 @@ pub(crate) struct Watch {
     pub(crate) feeds: Feeds,
     pub(crate) id: StreamId,
     pub(crate) stamp: Stamp,
-    /// What was done before does not count.
-    pub(crate) forced: bool,
 }
 
 impl Watch {
-    /// What a HEAD would show.
-    async fn look(&self, env: &Env) -> Report {
-        if self.forced {
-            return Report::new();
-        }
+    /// What a HEAD shows, as far as the other holders say it in time.
+    pub(crate) async fn report(&self, env: &Env, limit: Duration) -> Report {
         let everywhere = self.feeds.status_everywhere(self.id, self.stamp);
-        match env.timeout(LAST_LOOK, everywhere).await {
+        match env.timeout(limit.min(LOOK), everywhere).await {
             Ok(report) => report,
             Err(_) => self.feeds.status(self.id, self.stamp),
+        }
+    }
+
+    /// What a HEAD would show of the feeds that are waited for; none where the object was deleted. Of what has left this node the
+    /// feeds here know nothing, but it is no less there for that.
+    async fn look(&self, env: &Env, waiting: &BTreeSet<FeedId>) -> Option<Report> {
+        let report = self.report(env, LOOK).await;
+        match self.feeds.whereabouts(self.id, self.stamp) {
+            Whereabouts::Here => Some(report),
+            Whereabouts::Deleted => None,
+            Whereabouts::NotHere => Some(waiting.iter().map(|feed| (*feed, NOT_YET)).collect()),
         }
     }
 }
@@ -128,14 +135,18 @@ impl SendBody {
             let until = self.patience.until.map_or(beat, |until| until.min(beat));
             let heard = self.vigil.wait(until, pin!(self.rest.next())).await;
             match heard {
+                Some(Some((feed, Verdict::Paused))) => {
+                    let known = self.watch.look(&self.env, &self.progress.waiting).await;
+                    self.progress.give_up_on(feed, known.as_ref(), self.env.wall());
+                }
                 Some(Some((feed, verdict))) => {
                     self.progress.learn(feed, verdict, self.env.wall());
                 }
                 None if !self.is_to_give_up() => return false,
                 // Time is up, or nobody is left who could tell.
                 Some(None) | None => {
-                    let known = self.watch.look(&self.env).await;
-                    self.progress.give_up(&known);
+                    let known = self.watch.look(&self.env, &self.progress.waiting).await;
+                    self.progress.give_up(known.as_ref(), self.env.wall());
                 }
             }
         }

@@ -1,15 +1,16 @@
-//! Contexts of one name that come into being at the same time.
+//! Contexts of one name that come into being at the same time, or whose versions are not the same everywhere.
 
 use std::time::Duration;
 
 use futures_util::future::join;
 use swarm_feeds::Context;
+use swarm_feeds::wire::Route;
 use swarm_node::api::{Address, Refusal, WriteReply};
 use swarm_node::names;
-use swarm_types::{StreamId, Uuid};
+use swarm_types::{ClusterName, StreamId, Uuid};
 
-use super::{BUCKET, DOMAIN, HOUR, Thing, brought, bucket, domain};
-use crate::cluster::{Client, Cluster, Lost, post};
+use super::{BUCKET, DOMAIN, HOUR, Thing, bring_as, bucket, domain};
+use crate::cluster::{Client, Cluster, Lost, Put, named, post, unnamed};
 
 /// What a context is found under, through every node.
 fn streams_of(cluster: &mut Cluster, alias: Uuid) -> Vec<Option<StreamId>> {
@@ -26,10 +27,19 @@ fn streams_of(cluster: &mut Cluster, alias: Uuid) -> Vec<Option<StreamId>> {
 }
 
 /// Brings a context as a feed does: where it hears that one is missing, it brings that, and this one again.
-async fn brought_at_last(client: &Client, via: u8, thing: &Thing) -> Result<(), Refusal> {
+/// A node that is handed a batch fetches it itself, and has no nonce of another.
+async fn brought_at_last(
+    client: &Client,
+    via: u8,
+    thing: &Thing,
+    pulled: bool,
+) -> Result<(), Refusal> {
     let mut answer = Err(Refusal::NotFound);
     for _ in 0..5 {
-        answer = brought(client, via, thing).await.expect("they lived");
+        let bring = |node, nonce: Option<_>| {
+            bring_as(pulled, node, nonce.filter(|_| !pulled), thing.clone())
+        };
+        answer = client.hop(via, bring).await.expect("they lived").map(drop);
         if !matches!(answer, Err(Refusal::MissingContext { .. })) {
             break;
         }
@@ -41,6 +51,12 @@ async fn brought_at_last(client: &Client, via: u8, thing: &Thing) -> Result<(), 
 /// Whichever comes a moment later finds the other, on a network where every node hears every other.
 #[test]
 fn a_context_that_is_created_here_and_one_that_arrives_at_once_are_both_kept() {
+    for pulled in [false, true] {
+        both_are_kept(pulled);
+    }
+}
+
+fn both_are_kept(pulled: bool) {
     let (mut adopted, mut aside) = (0, 0);
     for seed in 0..90 {
         let mut cluster = Cluster::of(4, 2000 + seed);
@@ -59,7 +75,7 @@ fn a_context_that_is_created_here_and_one_that_arrives_at_once_are_both_kept() {
         let (written, answer) = cluster.block_on(async move {
             let feed = async {
                 env.sleep(wait).await;
-                brought_at_last(&feed, 2, &thing).await
+                brought_at_last(&feed, u8::from(seed % 4 > 1) + 2, &thing, pulled).await
             };
             join(writer.put(1, &put), feed).await
         });
@@ -78,14 +94,19 @@ fn a_context_that_is_created_here_and_one_that_arrives_at_once_are_both_kept() {
         let again = cluster.put(3, &post(address, b"")).expect("it is updated");
         assert_eq!(again.alias, Some(ours), "seed {seed}: everybody means the same");
     }
-    assert!(adopted > 0 && aside > 0, "either comes first: {adopted}, {aside}");
+    assert!(adopted > 0 && aside > 0, "either comes first: {adopted}, {aside}, {pulled}");
 }
 
 /// Of two clients that create a domain at once, through different nodes, none gets one that nobody will find.
 #[test]
 fn two_clients_that_create_a_context_at_once_get_the_same_one() {
-    for seed in 0..30 {
-        let mut cluster = Cluster::of(4, 2100 + seed);
+    for seed in 0..60 {
+        let mut cluster = Cluster::with_settings(4, 2100 + seed, &[("power.sleepAfter", "60")]);
+        if seed % 2 == 0 {
+            // Some are awake, and bid less than those that sleep.
+            cluster.run_for(Duration::from_secs(120));
+            cluster.put(2, &unnamed(false, b"awake")).expect("stored");
+        }
         let (one, other, env) = (cluster.client(), cluster.client(), cluster.env());
         let wait = Duration::from_micros(100 * seed);
         let (one, other) = cluster.block_on(async move {
@@ -99,5 +120,59 @@ fn two_clients_that_create_a_context_at_once_get_the_same_one() {
             reply.expect("they lived").expect("it is created").alias.expect("a context")
         };
         assert_eq!(alias(one), alias(other), "seed {seed}");
+    }
+}
+
+/// SCSP DELETE: what is in a domain goes with it. A write that began before is one of a new domain then.
+#[test]
+fn a_context_that_is_deleted_while_it_is_written_does_not_come_back_with_what_was_in_it() {
+    for seed in 0..8 {
+        let mut cluster = Cluster::with_bucket(4, 2200 + seed);
+        cluster.put(1, &post(named("o"), b"old")).expect("stored");
+        let old = cluster.put(2, &post(Address::Domain, b"")).expect("updated").alias;
+        let (writer, other, env) = (cluster.client(), cluster.client(), cluster.env());
+        let slow = Put { pause: Duration::from_secs(5), ..post(Address::Domain, b"slow") };
+        let (written, deleted) = cluster.block_on(async move {
+            let delete = async {
+                env.sleep(Duration::from_secs(1)).await;
+                other.delete(3, &Address::Domain).await
+            };
+            join(writer.put(1, &slow), delete).await
+        });
+        assert_eq!(deleted, Ok(Ok(())), "seed {seed}");
+        let new = written.expect("they lived").expect("it is created").alias;
+        assert!(new.is_some() && new != old, "seed {seed}: {old:?}");
+        for via in 1..=4 {
+            let read = cluster.get(via, &named("o"));
+            assert!(read.is_err(), "seed {seed}: {read:?}");
+        }
+        assert_eq!(streams_of(&mut cluster, old.expect("a context")), [None], "seed {seed}");
+    }
+}
+
+/// Whoever has an old version of a domain, or a bad one, hands out what the cluster has.
+#[test]
+fn a_context_is_handed_out_as_the_cluster_has_it() {
+    let mut cluster = Cluster::of(3, 13);
+    let (old, new) = (domain(DOMAIN, 10), domain(DOMAIN, 20));
+    assert_eq!(cluster.bring(1, &old), Ok(()));
+    let (id, identity) = (old.id(), old.import.identity.clone());
+    let has = |cluster: &Cluster, node: u8| {
+        cluster.filed(node).iter().any(|filed| filed.id == id.as_bytes())
+    };
+    let away = (1..=3).find(|node| has(&cluster, *node)).expect("somebody has it");
+    cluster.power_off(away);
+    assert_eq!(cluster.bring(away % 3 + 1, &new), Ok(()));
+    cluster.start(away);
+    for node in [away, 1, 2, 3] {
+        let (identity, back) = (
+            identity.clone(),
+            Route { from: ClusterName::from("main"), to: ClusterName::from("east") },
+        );
+        let handed = cluster.on(node, move |node| async move {
+            let ticket = node.ticket(id);
+            node.hand_out(&back, &identity, ticket).await.map(|handed| handed.stamp)
+        });
+        assert_eq!(handed, Ok(new.import.stamp), "node {node}");
     }
 }

@@ -127,7 +127,7 @@ pub const VERBS: &[VerbWord] = &[
     verb("heal", "undoes what was done to the network", &[word("step", Takes::Name, "only those of this one").or("all in force")], &[]),
     verb("rot", "damages blocks that hold data", &[
         ON_DISKS, word("share", Takes::Share, "of those blocks"),
-    ], &["disks", "share"]).bites_by("bytes changed").live(),
+    ], &["disks", "share"]).bites_by("reads that met damage").live(),
     verb("skew", "sets clocks off", &[
         ON_NODES, word("offset", Takes::Offset, "by how much"),
     ], &["nodes", "offset"]).undone_by("for").bites_by("node times read while off").live(),
@@ -195,7 +195,7 @@ pub const VERBS: &[VerbWord] = &[
     verb("lie-about-syncs", "syncs are acknowledged and do nothing: it bites when the power goes", DISKS, &["disks"])
         .undone_by(HEAL_DISK).bites_by("bytes lost with the power"),
     verb("misdirect", "blocks land elsewhere on the disk", SHARE_OF_DISKS, &["disks", "share"])
-        .undone_by(HEAL_DISK).bites_by("bytes changed"),
+        .undone_by(HEAL_DISK).bites_by("reads that met a block out of place"),
     verb("fill", "somebody else takes the space of the disk", &[
         ON_DISKS, word("to", Takes::Share, "of its capacity, in all"),
     ], &["disks", "to"]).undone_by(HEAL_DISK).bites_by("operations that found no room"),

@@ -15,6 +15,8 @@ pub(crate) struct Medium {
     groups: BTreeMap<u64, Arc<Group>>,
     /// Blocks that hold something.
     held: usize,
+    /// How often it was written so far.
+    changes: u64,
 }
 
 #[derive(Clone)]
@@ -39,6 +41,16 @@ impl Medium {
         self.held
     }
 
+    /// How often it was written so far.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Nothing is held any more.
+    pub(crate) fn wipe(&mut self) {
+        *self = Self { changes: self.changes + 1, ..Self::default() };
+    }
+
     pub(crate) fn get(&self, block: u64) -> Option<&Arc<Block>> {
         let (group, nth) = place(block);
         self.groups.get(&group)?.blocks[nth].as_ref()
@@ -50,18 +62,21 @@ impl Medium {
 
     /// The block, to be changed, if it holds something.
     pub(crate) fn get_mut(&mut self, block: u64) -> Option<&mut Arc<Block>> {
+        self.changes += 1;
         let (group, nth) = place(block);
         let group = self.groups.get_mut(&group).filter(|group| group.blocks[nth].is_some())?;
         Arc::make_mut(group).blocks[nth].as_mut()
     }
 
     pub(crate) fn insert(&mut self, block: u64, bytes: Arc<Block>) {
+        self.changes += 1;
         let (group, nth) = place(block);
         let group = Arc::make_mut(self.groups.entry(group).or_default());
         self.held += usize::from(group.blocks[nth].replace(bytes).is_none());
     }
 
     pub(crate) fn remove(&mut self, block: u64) {
+        self.changes += 1;
         let (number, nth) = place(block);
         let Some(group) = self.groups.get_mut(&number).filter(|group| group.blocks[nth].is_some())
         else {

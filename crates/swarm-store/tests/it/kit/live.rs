@@ -64,6 +64,10 @@ pub(crate) struct Recorder {
 impl Recorder {
     pub(crate) async fn open(host: &LiveHost) -> Arc<Self> {
         let disk = host.env().disks().open(&disk_id()).await.unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "threads and files of this machine: nothing here is repeated"
+        )]
         let (held, asked) = (watch::Sender::new(false), watch::Sender::new(0));
         Arc::new(Self { disk, events: Arc::default(), held, asked })
     }

@@ -62,6 +62,7 @@ fn a_node_that_starts_again_sends_nothing_again() {
     });
 }
 
+/// Row 18 of the failure matrix: one object is refused and shown as that, the others flow.
 #[test]
 fn what_is_refused_is_tried_for_ever_more_and_more_seldom() {
     Plan::of(1).run(|town| async move {

@@ -26,6 +26,9 @@ const DRAWN_SEEDS: &str = "0..60";
 /// A run of the gate has no more operations.
 const OPERATIONS_MAX: u64 = 3_000;
 
+/// The bodies that its clients send are no more bytes.
+const BODY_BYTES_MAX: u64 = 64 << 20;
+
 /// Seconds of fuzzing beyond the fixed cases.
 const FUZZ_SECONDS: &str = "20";
 
@@ -138,7 +141,7 @@ fn scenarios(workspace: &Workspace) -> anyhow::Result<()> {
     let too_large = too_large(&results)?;
     ensure!(
         too_large.is_empty(),
-        "more than {OPERATIONS_MAX} operations in a run of the gate: {}",
+        "more than {OPERATIONS_MAX} operations or {BODY_BYTES_MAX} bytes of bodies in a run of the gate: {}",
         too_large.join(", ")
     );
     Ok(())
@@ -150,15 +153,17 @@ fn drawn(workspace: &Workspace) -> anyhow::Result<()> {
     run(command.args(["scenario", "explore", "--seeds", DRAWN_SEEDS]))
 }
 
-/// The runs among these results that have more operations than a run of the gate may have.
+/// The runs among these results that have more operations, or more bytes of bodies, than a run of the gate may have.
 fn too_large(results: &str) -> anyhow::Result<Vec<String>> {
     let results: Vec<serde_json::Value> = serde_json::from_str(results)?;
     let mut found = Vec::new();
     for result in &results {
-        let operations = result["operations"].as_u64().context("a run without operations")?;
-        if operations > OPERATIONS_MAX {
-            let scenario = result["scenario"].as_str().unwrap_or_default();
-            found.push(format!("{scenario} seed {}: {operations}", result["seed"]));
+        for (what, most) in [("operations", OPERATIONS_MAX), ("body_bytes", BODY_BYTES_MAX)] {
+            let count = result[what].as_u64().with_context(|| format!("a run without {what}"))?;
+            if count > most {
+                let scenario = result["scenario"].as_str().unwrap_or_default();
+                found.push(format!("{scenario} seed {}: {count} {what}", result["seed"]));
+            }
         }
     }
     Ok(found)
@@ -171,10 +176,14 @@ mod tests {
     #[test]
     fn a_run_with_more_operations_than_the_gate_allows_is_told() {
         let results = r#"[
-            { "scenario": "rot", "seed": 1, "operations": 3000 },
-            { "scenario": "kill", "seed": 2, "operations": 3001 }
+            { "scenario": "rot", "seed": 1, "operations": 3000, "body_bytes": 67108864 },
+            { "scenario": "kill", "seed": 2, "operations": 3001, "body_bytes": 1 },
+            { "scenario": "rot", "seed": 3, "operations": 1, "body_bytes": 67108865 }
         ]"#;
-        assert_eq!(too_large(results).expect("reads"), ["kill seed 2: 3001"]);
+        assert_eq!(
+            too_large(results).expect("reads"),
+            ["kill seed 2: 3001 operations", "rot seed 3: 67108865 body_bytes"]
+        );
         assert!(too_large(r#"[{ "scenario": "rot", "seed": 1 }]"#).is_err());
         assert!(too_large("{}").is_err(), "a list is expected");
     }

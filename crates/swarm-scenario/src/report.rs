@@ -69,6 +69,8 @@ pub struct RunReport {
     pub wall: Duration,
     /// Operations of clients.
     pub operations: u64,
+    /// Bytes of the bodies that clients sent.
+    pub body_bytes: u64,
     /// The faults and what they changed.
     pub faults: Vec<FaultReport>,
     /// The expectations and whether they held.
@@ -280,6 +282,7 @@ impl RunReport {
             "simulated_s": seconds(self.simulated),
             "wall_s": seconds(self.wall),
             "operations": self.operations,
+            "body_bytes": self.body_bytes,
             "faults": self.faults.iter().map(|fault| json!({
                 "what": fault.what, "at": seconds(fault.at), "effects": fault.effects,
             })).collect::<Vec<_>>(),
@@ -331,6 +334,7 @@ mod tests {
             simulated: Duration::from_secs(1440),
             wall: Duration::from_millis(412),
             operations: 800,
+            body_bytes: 9_000_000,
             faults: vec![FaultReport {
                 step: 0,
                 what: "rot main/1/1".to_owned(),
@@ -439,6 +443,7 @@ mod tests {
             "simulated_s",
             "wall_s",
             "operations",
+            "body_bytes",
             "faults",
             "expectations",
             "replay",

@@ -73,6 +73,8 @@ pub struct Progress {
     pub simulated_ns: AtomicU64,
     /// Operations that ended.
     pub operations: AtomicU64,
+    /// Bytes of the bodies that clients have sent, or begun to send.
+    pub body_bytes: AtomicU64,
     /// Faults in force.
     pub faults: AtomicU64,
     /// Feeds whose target has not got all that was acknowledged.

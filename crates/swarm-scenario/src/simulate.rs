@@ -83,6 +83,7 @@ impl RunReport {
             simulated: Duration::ZERO,
             wall: Duration::ZERO,
             operations: 0,
+            body_bytes: 0,
             faults: Vec::new(),
             expectations: Vec::new(),
             violations: Vec::new(),
@@ -125,6 +126,7 @@ fn finish(report: &mut RunReport, finished: &Finished<RunResult>) {
 /// Puts what a run has found into its report.
 pub(crate) fn fill_in(report: &mut RunReport, result: &RunResult) {
     report.operations = result.operations;
+    report.body_bytes = result.body_bytes;
     report.faults = result
         .faults
         .iter()
@@ -220,6 +222,7 @@ fn story(result: &RunResult) -> Vec<String> {
 pub(crate) fn how_far(report: &mut RunReport, progress: &Progress) {
     report.simulated = Duration::from_nanos(progress.simulated_ns.load(Ordering::Relaxed));
     report.operations = progress.operations.load(Ordering::Relaxed);
+    report.body_bytes = progress.body_bytes.load(Ordering::Relaxed);
 }
 
 fn fail(report: &mut RunReport, error: &RunError) {

@@ -35,6 +35,7 @@ pub(crate) struct RunResult {
     /// What feeds carried.
     pub(crate) feeds: Vec<FeedResult>,
     pub(crate) operations: u64,
+    pub(crate) body_bytes: u64,
     /// Actions that made no sense: the scenario is wrong.
     pub(crate) nonsense: Vec<String>,
     /// Steps and workloads that waited for what never came.
@@ -295,6 +296,7 @@ fn collect(run: &Run, mut expected: Vec<Expected>) -> RunResult {
         expected,
         faults,
         operations: run.progress.operations.load(Ordering::Relaxed),
+        body_bytes: run.progress.body_bytes.load(Ordering::Relaxed),
         nonsense,
         never,
     }

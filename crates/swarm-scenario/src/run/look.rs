@@ -308,7 +308,11 @@ async fn node_state(run: &Arc<Run>, node: &NodeRef) -> String {
 /// What the node says that has the disk now, in the word that was asked for if both that and a more general one fit.
 async fn disk_state(run: &Arc<Run>, disk: &DiskRef, asked: &str) -> String {
     let serial = disk.to_string();
-    for node in run.world.nodes(&disk.node.cluster) {
+    // The one that it was moved away from still tells of it, as of one that is not there.
+    let has_it = run.world.plugged_into(disk);
+    let mut nodes = run.world.nodes(&disk.node.cluster);
+    nodes.sort_by_key(|node| has_it.as_ref() != Some(node));
+    for node in nodes {
         let Ok(status) = watch::status(run, &node).await else { continue };
         if let Some(volume) = status.volumes.into_iter().find(|volume| volume.disk == serial) {
             let is_stale = asked == STALE && manage::is_stale(run, &node, disk).await;

@@ -185,6 +185,7 @@ async fn change(run: &Arc<Run>, order: &Order, node: &NodeRef) -> Done {
             for (name, value) in &object.headers {
                 request = request.header(name.clone(), value.clone());
             }
+            run.progress.body_bytes.fetch_add(body.length, Ordering::Relaxed);
             request.body =
                 Body::Stream { length: body.length, make: body.maker(half_sent.clone()) };
             if body.length == 0 {
@@ -360,6 +361,7 @@ pub(crate) async fn plain(
     if let Some(length) = wanted.size {
         let body = BodySpec { seed: 0, object: u32::MAX, content: 0, length };
         request.body = Body::Stream { length, make: body.maker(None) };
+        run.progress.body_bytes.fetch_add(length, Ordering::Relaxed);
     }
     let sent = run.client(0).send(request).await;
     run.progress.operations.fetch_add(1, Ordering::Relaxed);

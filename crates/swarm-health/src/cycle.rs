@@ -31,6 +31,10 @@ struct Cursor {
     beats: u32,
     /// Actions of the node when the cycle began.
     actions: u64,
+    /// Which mount of the volume it is that is walked over.
+    epoch: u64,
+    /// Every visit so far has heard everybody who is present.
+    settled: bool,
     walks: Walks,
 }
 
@@ -62,7 +66,10 @@ impl Health {
             let volumes = self.walked_volumes();
             let mut walks = Vec::with_capacity(volumes.len());
             for (volume, state) in volumes {
-                let cursor = cursors.remove(&volume.id()).unwrap_or_else(|| self.begin(None));
+                // What began before a mount has not seen what was missed until then.
+                let cursor =
+                    cursors.remove(&volume.id()).filter(|cursor| cursor.epoch == volume.epoch());
+                let cursor = cursor.unwrap_or_else(|| self.begin(&volume, None));
                 walks.push(self.beat(volume, state, cursor));
             }
             cursors = join_all(walks).await.into_iter().collect();
@@ -71,11 +78,12 @@ impl Health {
     }
 
     /// The next cycle of a volume.
-    fn begin(&self, last: Option<Walks>) -> Cursor {
+    fn begin(&self, volume: &Volume, last: Option<Walks>) -> Cursor {
         let began = self.env().now();
         let walks = Walks { began, percent: 0, ..last.unwrap_or(Walks::begun(began)) };
         let walk = Walk::seeded(self.env().random_u64("health-walk"));
-        Cursor { walk, rest: VecDeque::new(), beats: 0, actions: self.actions(), walks }
+        let (rest, epoch) = (VecDeque::new(), volume.epoch());
+        Cursor { walk, rest, beats: 0, actions: self.actions(), epoch, settled: true, walks }
     }
 
     async fn beat(
@@ -92,7 +100,7 @@ impl Health {
         while let Some(id) = cursor.next(&volume, page, share) {
             self.let_clients_go_first().await;
             let began = self.env().now();
-            self.visit(&volume, id, Mode::Walk).await;
+            cursor.settled &= self.visit(&volume, id, Mode::Walk).await.settled;
             if self.env().now().since(began) >= DISK_TIMEOUT {
                 // The other volumes wait for this one at the end of the beat.
                 break;
@@ -103,6 +111,7 @@ impl Health {
             self.retire_if_empty(&volume).await;
         }
         if cursor.walk.is_done() && cursor.rest.is_empty() && cursor.beats >= BEATS {
+            self.catch_up(&volume, &cursor).await;
             self.complete(&volume, &mut cursor);
         }
         let percent = (cursor.walk.share_done() * 100.0) as u8;
@@ -123,7 +132,30 @@ impl Health {
         tracing::debug!(
             node = self.env().name(), volume = %volume.id(), cycle = walks.cycles, ?took, quiet, "health cycle"
         );
-        *cursor = self.begin(Some(*walks));
+        *cursor = self.begin(volume, Some(*walks));
+    }
+
+    /// A whole walk that began after the mount is over. If it has heard everybody of every stream, the volume has made up for
+    /// what it missed while it was away.
+    async fn catch_up(&self, volume: &Volume, cursor: &Cursor) {
+        let Some(since) = volume.behind_since() else { return };
+        if cursor.settled {
+            match self.env().timeout(DISK_TIMEOUT, volume.caught_up()).await {
+                Ok(Ok(())) => self.count("volumes caught up", 1),
+                Ok(Err(error)) => {
+                    tracing::warn!(node = self.env().name(), volume = %volume.id(), %error, "not marked as caught up");
+                }
+                Err(_) => volume.note_slow(),
+            }
+            return;
+        }
+        let behind = self.env().wall().since(since);
+        if behind > self.settings().obsolete_timeout / 2 {
+            tracing::warn!(
+                node = self.env().name(), volume = %volume.id(), ?behind,
+                "volume behind: not everybody answers; once it is for too long, its next mount is refused"
+            );
+        }
     }
 
     pub(crate) async fn let_clients_go_first(&self) {

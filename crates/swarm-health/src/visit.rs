@@ -53,6 +53,8 @@ pub(crate) struct Visited {
     pub(crate) acted: bool,
     /// Something is left to be done.
     pub(crate) short: bool,
+    /// Everybody who is present was asked about it, and no delete that anybody knows of is left undone here.
+    pub(crate) settled: bool,
 }
 
 /// What is visited.
@@ -105,26 +107,30 @@ enum Round {
     Acted,
     /// The replica here is gone, or not ours to care for.
     Over,
+    /// It was deleted, and the disk does not take that.
+    Undead,
 }
 
 impl Health {
     /// Visits what a volume has filed under an id.
     pub(crate) async fn visit(&self, volume: &Volume, id: StreamId, mode: Mode) -> Visited {
         let Some((_, state)) = self.volume(volume.id()) else { return Visited::default() };
-        let Some(record) = volume.find(id) else { return Visited::default() };
+        let Some(record) = volume.find(id) else {
+            return Visited { settled: true, ..Visited::default() };
+        };
         self.count("visits", 1);
         let before = self.actions();
-        let short = match &record.state {
+        let visited = match &record.state {
             RecordState::Tombstone(tombstone) => {
                 self.visit_tombstone(volume, state, &record, tombstone).await;
-                false
+                Visited { settled: true, ..Visited::default() }
             }
             RecordState::Live { meta, .. } => {
                 self.visit_replica(volume, state, &record, meta, mode).await
             }
         };
         self.doubt(volume, id);
-        Visited { acted: self.actions() > before, short }
+        Visited { acted: self.actions() > before, ..visited }
     }
 
     /// What the object's lifepoints demand by this node's clock; `None` for a tombstone.
@@ -143,7 +149,6 @@ impl Health {
         Some(demanded(meta.kind))
     }
 
-    /// True if something is left to be done.
     async fn visit_replica(
         &self,
         volume: &Volume,
@@ -151,37 +156,41 @@ impl Health {
         record: &Record,
         meta: &ObjectMeta,
         mode: Mode,
-    ) -> bool {
+    ) -> Visited {
+        let ended = |short, settled| Visited { acted: false, short, settled };
         let (now, written) = (self.env().wall(), record.stamp.version.timestamp());
         // Either way: what the clock of another node has dated far ahead is not new until ours gets there.
         let apart = now.since(written).max(written.since(now));
         if mode == Mode::Walk && apart < WRITTEN_JUST_NOW {
-            return true;
+            return ended(true, true);
         }
         if mode == Mode::Walk
             && self.verify(volume, record, Errors::Count).await == Verified::Nothing
         {
-            return true;
+            return ended(true, false);
         }
         self.complain(record, meta);
-        let Some(demand) = self.demand(record) else { return false };
+        let Some(demand) = self.demand(record) else { return ended(false, true) };
         let subject = Subject { volume, state, record, meta, mode, wanted: demand.copies() };
         if demand.has_ended() {
             if self.env().planted(Bug::EndedStays) {
-                return false;
+                return ended(false, true);
             }
-            return self.end_everywhere(&subject).await;
+            let short = self.end_everywhere(&subject).await;
+            return ended(short, !short);
         }
         let mut survey = self.first_survey(&subject).await;
+        let mut heard = false;
         for _ in 0..ROUNDS {
+            heard |= survey.is_complete();
             let Some(now) = volume.find(subject.id()).filter(|now| now.stamp == subject.stamp())
             else {
-                return false;
+                return ended(false, heard);
             };
             let actions = self.with_facts(&subject, &now, &survey, decide);
             if actions.is_empty() {
                 self.refresh_hints(&subject, &now, &survey).await;
-                return false;
+                return ended(false, heard);
             }
             if let [Action::AskEverybody(why)] = actions[..] {
                 tracing::debug!(node = self.env().name(), stream = %subject.id(), ?why, "everybody is asked");
@@ -189,15 +198,16 @@ impl Health {
                 continue;
             }
             match self.carry_out(&subject, &survey, actions).await {
-                Round::Over => return false,
+                Round::Over => return ended(false, heard),
+                Round::Undead => return ended(true, false),
                 Round::Acted => survey = self.survey_everybody(&subject).await,
                 Round::Idle => {
                     self.refresh_hints(&subject, &now, &survey).await;
-                    return true;
+                    return ended(true, heard);
                 }
             }
         }
-        true
+        ended(true, heard)
     }
 
     /// Reads the whole body, and marks the replica or takes its mark away by what comes of it.
@@ -291,13 +301,19 @@ impl Health {
         subject.meta.kind.is_mutable() && self.env().wall().since(written) < walked
     }
 
-    /// Asks the hinted holders or, without hints, about a new version, by the dice, and where copies are known to be
-    /// missing, everybody.
+    /// Asks the hinted holders or, without hints, about a new version, by the dice, where copies are known to be missing, and
+    /// on a volume that was away, everybody: holders that were away together would vouch for what was deleted meanwhile.
     async fn first_survey(&self, subject: &Subject<'_>) -> Survey {
         let hints = subject.record.hints();
         let percent = u64::from(self.settings().multicast_percent);
         let drawn = self.env().random_below("health-multicast", 100) < percent;
-        if hints.is_empty() || drawn || subject.mode != Mode::Walk || self.is_new(subject) {
+        let may_be_deleted = subject.volume.behind_since().is_some();
+        if hints.is_empty()
+            || drawn
+            || subject.mode != Mode::Walk
+            || may_be_deleted
+            || self.is_new(subject)
+        {
             return self.survey_everybody(subject).await;
         }
         let question =
@@ -565,6 +581,8 @@ impl Health {
                 if self.home().bury(id, tombstone).await {
                     tracing::info!(node = self.env().name(), stream = %id, "a delete was missed here");
                     self.act("deletes made up for");
+                } else {
+                    return Round::Undead;
                 }
             }
             Newer::Version(by) => {

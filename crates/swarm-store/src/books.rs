@@ -3,7 +3,7 @@
 //! Owns the arithmetic (`docs/on-disk.md`, "Space"); where things lie is in [`crate::room`].
 
 use bytes::Bytes;
-use swarm_types::StreamId;
+use swarm_types::{StreamId, Timestamp};
 
 use crate::codec::Malformed;
 use crate::extent::Extent;
@@ -110,6 +110,8 @@ pub(crate) struct Marks {
     pub(crate) service: Service,
     /// The table of feeds, as its nodes want it kept.
     pub(crate) table: Bytes,
+    /// Since when it may have missed what happened to its streams; `None` once a walk has made up for that.
+    pub(crate) behind: Option<Timestamp>,
 }
 
 /// What a committed group changed about room and feeds.

@@ -53,6 +53,9 @@ impl Committer {
         };
         self.put(&mut writing, &Entry::Space { head }).await?;
         self.put(&mut writing, &Entry::Service(marks.service)).await?;
+        if marks.behind.is_some() {
+            self.put(&mut writing, &Entry::Behind(marks.behind)).await?;
+        }
         if !marks.table.is_empty() {
             self.put(&mut writing, &Entry::FeedTable(marks.table)).await?;
         }

@@ -80,6 +80,8 @@ pub(crate) enum Work {
     Feed { settled: Vec<(StreamId, Stamp, FeedSlot)>, known: Arc<[(FeedId, FeedMark)]> },
     /// Keep this table of feeds.
     FeedTable(Bytes),
+    /// Say that the volume is not behind any more.
+    CaughtUp,
     /// Tell that the volume is in use.
     Touch,
     /// Unmount.
@@ -167,6 +169,7 @@ struct Draft {
     lowered: Option<u64>,
     service: Option<Service>,
     table: Option<Bytes>,
+    caught_up: bool,
     reservations: Vec<Reservation>,
 }
 
@@ -335,6 +338,11 @@ impl Committer {
                 .into_iter()
                 .try_fold(0, |count, of| Ok(count + u64::from(self.settle(draft, of, &known)?))),
             Work::FeedTable(table) => self.keep_table(draft, table),
+            Work::CaughtUp => {
+                draft.push(&Entry::Behind(None));
+                draft.caught_up = true;
+                Ok(1)
+            }
             Work::Touch | Work::Close => Ok(0),
         }
     }
@@ -578,12 +586,13 @@ impl Committer {
 
     /// Makes a group durable, then visible.
     async fn write(&mut self, draft: Draft) -> Result<(), Failure> {
-        let Draft { payload, records, writes, changes, end, lowered, .. } = draft;
+        let Draft { payload, records, writes, changes, end, lowered, caught_up, .. } = draft;
         let (service, table, reservations) = (draft.service, draft.table, draft.reservations);
         self.write_group(GroupKind::Commit, &payload, records, writes).await?;
         self.tell(changes, lowered, end)?;
         let mut books = self.shared.books();
         books.marks.service = service.unwrap_or(books.marks.service);
+        books.marks.behind = books.marks.behind.filter(|_| !caught_up);
         if let Some(table) = table {
             books.marks.table = table;
         }
@@ -757,6 +766,7 @@ fn payload_of(work: &Work) -> usize {
         Work::Publish { value, .. } | Work::Bury { value, .. } => value.len() + 20,
         Work::Move { bytes, .. } => *bytes,
         Work::Lower => 13,
+        Work::CaughtUp => 14,
         Work::Remove { .. } | Work::Forget { .. } => REMOVE_BYTES,
         Work::Note { .. } => NOTE_BYTES,
         Work::Service(_) | Work::RetireIfEmpty => 5 + Service::BYTES,

@@ -44,10 +44,12 @@ pub enum MountError {
         found: ClusterName,
     },
     /// Absent for so long that its peers may have forgotten deletes that it missed.
-    #[error("the volume is stale: last touched at {last_touched:?}")]
+    #[error("the volume is stale: last touched at {last_touched:?}, behind since {behind_since:?}")]
     Stale {
         /// When it was last known to be in use, by the clock of the node that used it.
         last_touched: Timestamp,
+        /// Since when it may have missed what happened to its streams: not later than it was last touched.
+        behind_since: Timestamp,
     },
     /// The device is smaller than what was formatted.
     #[error("the device has {found} bytes; the volume needs {needed}")]

@@ -9,27 +9,30 @@ use crate::layout::{BLOCK, align_up, usize_of};
 use crate::record::RECORD_MAX;
 
 /// How the records of a half are encoded; its magics say so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Encoding {
     /// Read, and brought to [`Self::NEWEST`] at mount.
     One,
     /// The same.
     Two,
-    /// What is written.
+    /// The same.
     Three,
+    /// What is written.
+    Four,
 }
 
 impl Encoding {
-    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Three];
+    const ALL: [Self; 4] = [Self::One, Self::Two, Self::Three, Self::Four];
 
     /// What is written.
-    pub(crate) const NEWEST: Self = Self::Three;
+    pub(crate) const NEWEST: Self = Self::Four;
 
     const fn group_magic(self) -> &'static [u8; 8] {
         match self {
             Self::One => b"SWGROUP1",
             Self::Two => b"SWGROUP2",
             Self::Three => b"SWGROUP3",
+            Self::Four => b"SWGROUP4",
         }
     }
 
@@ -38,6 +41,7 @@ impl Encoding {
             Self::One => b"SWHALF_1",
             Self::Two => b"SWHALF_2",
             Self::Three => b"SWHALF_3",
+            Self::Four => b"SWHALF_4",
         }
     }
 }

@@ -257,6 +257,7 @@ pub(crate) async fn read_tail(
                 Entry::Service(told) => marks.service = told,
                 Entry::File { value, .. } => head = head.max(end_of(&value, &group)?),
                 Entry::FeedTable(told) => marks.table = told,
+                Entry::Behind(told) => marks.behind = told,
                 Entry::Remove { .. } | Entry::Note { .. } | Entry::Feed { .. } => {}
             }
         }

@@ -8,7 +8,7 @@ use crate::codec::{Cursor, Malformed, Put};
 use crate::feeds::FEED_TABLE_MAX;
 
 /// Version of the byte layout written by this crate.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Oldest version that is still mounted.
 const FORMAT_VERSION_MIN: u32 = 1;
@@ -257,9 +257,9 @@ mod tests {
     #[test]
     fn another_format_version_is_told_apart_from_damage() {
         let mut block = superblock(64 << 20).encode();
-        block[8] = 4;
+        block[8] = 5;
         let checksum = crc32c::crc32c(&block[..CHECKSUM_AT]).to_le_bytes();
         block[CHECKSUM_AT..].copy_from_slice(&checksum);
-        assert_eq!(Superblock::decode(&block), Found::Version(4));
+        assert_eq!(Superblock::decode(&block), Found::Version(5));
     }
 }

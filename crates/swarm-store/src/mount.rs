@@ -83,9 +83,11 @@ pub(crate) async fn mount(
     let marked = index.mark().ok().flatten().map(|mark| mark.sequence);
     let tail = read_tail(&disk, &superblock, &half, marked).await?;
     let last_touched = tail.last.chained.header.wall;
-    let stale = env.wall().since(last_touched) > options.obsolete_after;
+    let behind_since = behind_since(tail.marks.behind, last_touched);
+    let behind = env.wall().since(behind_since);
+    let stale = behind > options.obsolete_after;
     if stale && !options.force_stale && !env.planted(Bug::MountStale) {
-        return Err(MountError::Stale { last_touched });
+        return Err(MountError::Stale { last_touched, behind_since });
     }
     let replay = Replay { env, disk: &disk, superblock: &superblock, half: &half, tail: &tail };
     let replayed = match replay.run(&*index).await {
@@ -110,9 +112,21 @@ pub(crate) async fn mount(
         let settled = settle(&disk, &superblock, &half, &tail).await;
         settled.map_err(|source| MountError::Disk { source })?;
     }
+    if !stale && behind > options.obsolete_after / 2 {
+        tracing::warn!(volume = %superblock.volume, disk = %disk.id(), ?behind, "volume behind for more than half the time after which it is refused");
+    }
+    // Who orders a stale volume to be mounted takes what it has missed upon himself.
+    let behind_since = if stale { env.wall() } else { behind_since };
     let disks = [disk, uncounted];
-    let opening = Opening { env, disks, errors, superblock, half, tail, replayed, repairs };
+    let opening =
+        Opening { env, disks, errors, superblock, half, tail, replayed, repairs, behind_since };
     Ok((opening.start(index).await?, report))
+}
+
+/// Since when a volume may have missed what happened to its streams. That it was mounted meanwhile does not count: only a walk
+/// that has compared it with the others takes the mark away.
+fn behind_since(marked: Option<Timestamp>, last_touched: Timestamp) -> Timestamp {
+    marked.map_or(last_touched, |marked| marked.min(last_touched))
 }
 
 fn without_index(error: ReplayError) -> MountError {
@@ -202,13 +216,14 @@ struct Opening<'a> {
     tail: Tail,
     replayed: Replayed,
     repairs: Vec<(u64, Bytes)>,
+    behind_since: Timestamp,
 }
 
 impl Opening<'_> {
     /// Writes the group that says that the volume is mounted, and starts the committer.
     async fn start(self, index: Arc<dyn Index>) -> Result<Volume, MountError> {
         let failed = |error: IndexError| MountError::Disk { source: std::io::Error::other(error) };
-        let restated = restate(&*index, &self.replayed.dropped).map_err(failed)?;
+        let mut restated = restate(&*index, &self.replayed.dropped).map_err(failed)?;
         if self.env.planted(Bug::ForgetTombstones) {
             forget_tombstones(&*index).map_err(failed)?;
         }
@@ -223,7 +238,12 @@ impl Opening<'_> {
             }
         };
         let epoch = self.tail.last.chained.header.epoch.saturating_add(1);
-        let marks = self.tail.marks.clone();
+        let mut marks = self.tail.marks.clone();
+        // What holds nothing has missed nothing.
+        marks.behind = (!totals.is_empty()).then_some(self.behind_since);
+        if marks.behind != self.tail.marks.behind {
+            restated.push(Entry::Behind(marks.behind));
+        }
         let room = Room::new(&self.superblock.layout, self.tail.head, lying);
         let books = Mutex::new(Books::new(totals, feeds, marks, room, epoch));
         let shared =

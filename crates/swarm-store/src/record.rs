@@ -174,6 +174,7 @@ const NOTE: u8 = 5;
 const SERVICE: u8 = 6;
 const FEED: u8 = 7;
 const FEED_TABLE: u8 = 8;
+const BEHIND: u8 = 9;
 
 /// What may change about a replica without its body being written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,6 +210,8 @@ pub(crate) enum Entry {
     Feed { id: StreamId, stamp: Stamp, slots: FeedSlots },
     /// The table of feeds, from here on.
     FeedTable(Bytes),
+    /// Since when the volume may have missed what happened to its streams, from here on; `None` if it has missed nothing.
+    Behind(Option<Timestamp>),
 }
 
 impl Entry {
@@ -265,6 +268,11 @@ impl Entry {
                 out.push(FEED_TABLE);
                 out.put(table);
             }
+            Self::Behind(since) => {
+                put_len(out, 1 + 1 + 8);
+                out.put(&[BEHIND, u8::from(since.is_some())]);
+                out.put_i64(since.map_or(0, |since| since.0));
+            }
         }
     }
 
@@ -287,22 +295,29 @@ impl Entry {
                 let id = StreamId::from_bytes(body.array()?);
                 let (stamp, number) = (stamp(&mut body)?, body.u64()?);
                 let known = read_known(&mut body)?;
-                if known.first && encoding != Encoding::Three {
+                if known.first && encoding < Encoding::Three {
                     return Err(Malformed);
                 }
                 Self::Note { id, note: Note { stamp, number, known } }
             }
             SERVICE if encoding != Encoding::One => Self::Service(Service::decode(&mut body)?),
-            FEED if encoding == Encoding::Three => {
+            FEED if encoding >= Encoding::Three => {
                 let id = StreamId::from_bytes(body.array()?);
                 Self::Feed { id, stamp: stamp(&mut body)?, slots: slots(&mut body)? }
             }
-            FEED_TABLE if encoding == Encoding::Three => {
+            FEED_TABLE if encoding >= Encoding::Three => {
                 let table = body.rest();
                 if table.len() > FEED_TABLE_MAX {
                     return Err(Malformed);
                 }
                 return Ok(Self::FeedTable(Bytes::copy_from_slice(table)));
+            }
+            BEHIND if encoding >= Encoding::Four => {
+                Self::Behind(match (body.u8()?, Timestamp(body.i64()?)) {
+                    (0, Timestamp(0)) => None,
+                    (1, since) => Some(since),
+                    _ => return Err(Malformed),
+                })
             }
             _ => return Err(Malformed),
         };

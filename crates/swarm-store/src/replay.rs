@@ -244,7 +244,7 @@ fn changes(index: &dyn Index, entries: Vec<Entry>) -> Result<Vec<Change>, IndexE
                     changes.insert(id, settled);
                 }
             }
-            Entry::Space { .. } | Entry::Service(_) | Entry::FeedTable(_) => {}
+            Entry::Space { .. } | Entry::Service(_) | Entry::FeedTable(_) | Entry::Behind(_) => {}
         }
     }
     Ok(changes.into_iter().collect())

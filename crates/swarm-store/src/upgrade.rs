@@ -18,7 +18,7 @@ pub(crate) fn upgrade(mut value: Vec<u8>, from: Encoding) -> Result<Vec<u8>, Mal
     if from == Encoding::One && is_add {
         value = hints_of_one(&value)?;
     }
-    if from == Encoding::Three {
+    if from >= Encoding::Three {
         return Ok(value);
     }
     let slots_at = if is_add { behind_hints(&value)? } else { value.len() };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use swarm_env::{Disk, Env};
-use swarm_types::{DiskId, FeedId, FeedMark, FeedSlot, Stamp, StreamId, Uuid, VolumeId};
+use swarm_types::{DiskId, FeedId, FeedMark, FeedSlot, Stamp, StreamId, Timestamp, Uuid, VolumeId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::books::{Books, Space};
@@ -314,6 +314,25 @@ impl Volume {
             settled = rest;
         }
         Ok(kept)
+    }
+
+    /// Since when it may have missed what happened to its streams, as durably marked: it was away, and no walk has compared
+    /// it with the others since. By the clock of the node that had it then.
+    #[must_use]
+    pub fn behind_since(&self) -> Option<Timestamp> {
+        self.shared.books().marks.behind
+    }
+
+    /// Marks that it has missed nothing any more; durable on return. Whether that is so is for the caller to judge, who must
+    /// have begun to look after this mount.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`], [`AppendError::Closed`].
+    pub async fn caught_up(&self) -> Result<(), AppendError> {
+        if self.behind_since().is_some() {
+            self.append(Work::CaughtUp).await?;
+        }
+        Ok(())
     }
 
     /// Tells this mount of the volume from earlier ones.

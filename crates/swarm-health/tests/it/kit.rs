@@ -348,6 +348,22 @@ impl Town {
         volume
     }
 
+    /// The only volume of a node goes off in good order, and is back at once.
+    pub(crate) async fn remount(&self, nth: u8) {
+        let volume = self.pull(nth, 0);
+        volume.unmount().await.unwrap();
+        drop(volume);
+        // Whoever is in the middle of a visit lets go of it.
+        self.wait(Duration::from_secs(2)).await;
+        let id = DiskId::from(format!("{nth}/1").as_str());
+        let device: Arc<dyn Disk> = self.env().disks().open(&id).await.unwrap();
+        let cluster = ClusterName::from("town");
+        let obsolete_after = Duration::from_secs(1_209_600);
+        let options = MountOptions { cluster, obsolete_after, force_stale: false };
+        let (volume, _) = Volume::mount(self.env(), device, options).await.unwrap();
+        self.insert(nth, volume);
+    }
+
     /// Puts a volume into a node.
     pub(crate) fn insert(&self, nth: u8, volume: Volume) {
         self.inner.pulled.lock().unwrap().remove(&volume.id());

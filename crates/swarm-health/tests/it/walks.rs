@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::kit::{Object, PLAIN, Plan, stamp, stream};
+use crate::kit::{Object, PLAIN, Plan, stamp, stream, tombstone};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -70,4 +70,61 @@ fn the_same_seed_is_the_same_run() {
     };
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));
+}
+
+const CYCLE: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_volume_that_was_away_has_caught_up_when_a_walk_that_began_after_its_mount_is_over() {
+    Plan::of(&["", "", ""]).run(|town| async move {
+        for nth in 0..20 {
+            town.protect(&[1, 2], stream(nth), stamp(5), PLAIN).await;
+        }
+        // The walk that is under way is nearly over; it has not seen what is missed from now on.
+        town.wait(CYCLE * 5 / 6).await;
+        town.remount(1).await;
+        let is_behind = || town.volumes(1)[0].behind_since().is_some();
+        assert!(is_behind());
+        town.wait(CYCLE * 5 / 6).await;
+        assert!(is_behind(), "only a part of it was compared with the others");
+        town.wait(CYCLE / 2).await;
+        assert!(!is_behind());
+        assert_eq!(town.volumes(2)[0].behind_since(), None, "it was new when it was mounted");
+    });
+}
+
+#[test]
+fn a_walk_during_which_others_do_not_answer_does_not_make_up_for_anything() {
+    Plan::of(&["", "", ""]).run(|town| async move {
+        town.protect(&[1, 2], stream(1), stamp(5), PLAIN).await;
+        town.remount(1).await;
+        town.trouble(100, 0);
+        town.wait(CYCLE * 3).await;
+        assert!(town.health(1).status().volumes[&town.volumes(1)[0].id()].cycles > 0);
+        assert!(town.volumes(1)[0].behind_since().is_some());
+        town.trouble(0, 0);
+        town.wait(CYCLE * 3).await;
+        assert_eq!(town.volumes(1)[0].behind_since(), None);
+    });
+}
+
+/// Their hints name each other, so that neither would ask the one who knows of the delete.
+#[test]
+fn volumes_that_were_away_together_do_not_vouch_for_each_other() {
+    let mut plan = Plan::of(&["", "", ""]);
+    plan.settings.multicast_percent = 0;
+    plan.run(|town| async move {
+        town.protect(&[1, 2], stream(1), stamp(5), PLAIN).await;
+        town.wait(CYCLE * 3).await;
+        let deleted = tombstone(stamp(6), town.env().wall());
+        town.volumes(3)[0].bury(stream(1), deleted).await.unwrap();
+        town.remount(1).await;
+        town.remount(2).await;
+        town.wait(CYCLE * 3).await;
+        for nth in [1, 2] {
+            assert_eq!(town.volumes(nth)[0].behind_since(), None);
+            let left = town.volumes(nth)[0].find(stream(1));
+            assert!(left.is_none_or(|record| record.is_tombstone()), "on node {nth}");
+        }
+    });
 }

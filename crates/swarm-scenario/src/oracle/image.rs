@@ -1,4 +1,4 @@
-//! Reads the raw image of a volume, as `docs/on-disk.md` describes format versions 1 to 3.
+//! Reads the raw image of a volume, as `docs/on-disk.md` describes format versions 1 to 4.
 //!
 //! Owns superblock, journal chain and the map that results. It trusts nothing: what does not fit is a [`Fault`].
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use swarm_cluster::Image;
-use swarm_types::{Etag, Stamp, Version};
+use swarm_types::{Etag, Stamp, Timestamp, Version};
 
 use super::record::{Slot, burial_len, slots, slots_len};
 
@@ -45,6 +45,8 @@ pub(crate) struct Volume {
     pub(crate) filed: BTreeMap<Id, Filed>,
     /// From here on the data region is free.
     pub(crate) head: u64,
+    /// Since when it may have missed what happened to its streams, if it may.
+    pub(crate) behind: Option<Timestamp>,
     pub(crate) generation: u64,
     /// Sequence and checksum of the last group.
     pub(crate) last: (u64, u32),
@@ -199,6 +201,7 @@ pub(crate) fn read(image: &dyn Image) -> Result<Volume, Fault> {
         data: superblock.data.clone(),
         filed: BTreeMap::new(),
         head: superblock.data.start,
+        behind: None,
         generation: half.generation,
         last: (0, 0),
     };
@@ -221,6 +224,7 @@ pub(crate) fn read_index(image: &dyn Image, index: &[(Vec<u8>, Vec<u8>)]) -> Res
         id: superblock.id,
         head: superblock.data.start,
         data: superblock.data,
+        behind: None,
         filed: BTreeMap::new(),
         generation: 0,
         last: (0, 0),
@@ -262,7 +266,7 @@ fn superblock(image: &dyn Image) -> Result<Superblock, Fault> {
     if copies.iter().filter(|copy| whole(copy)).any(|copy| copy != block) {
         return Err(Fault::Damaged("the copies of the superblock differ".to_owned()));
     }
-    if !matches!(number32(block, 8), 1..=3) {
+    if !matches!(number32(block, 8), 1..=4) {
         return Err(Fault::Damaged(format!("format version {}", number32(block, 8))));
     }
     let data = number64(block, 64);
@@ -291,7 +295,7 @@ fn half_that_counts(image: &dyn Image, superblock: &Superblock) -> Result<Half, 
         image.read(at, &mut head);
         let state = number32(&head, 52);
         let version = match head.strip_prefix(b"SWHALF_") {
-            Some([digit @ b'1'..=b'3', ..]) => digit - b'0',
+            Some([digit @ b'1'..=b'4', ..]) => digit - b'0',
             _ => continue,
         };
         let whole = id_at(&head, 8) == superblock.id
@@ -554,8 +558,12 @@ fn apply_record(record: &[u8], place: Place, volume: &mut Volume) -> Result<(), 
             }
         }
         (6, 2..) => service(body),
-        (8, 3) if body.len() <= TABLE_MAX => Ok(()),
-        (1..=3, _) | (5, 2..) | (7, 3) => apply_to_stream(record, place.version, volume),
+        (8, 3..) if body.len() <= TABLE_MAX => Ok(()),
+        (9, 4..) => {
+            volume.behind = behind(body)?;
+            Ok(())
+        }
+        (1..=3, _) | (5, 2..) | (7, 3..) => apply_to_stream(record, place.version, volume),
         _ => Err("a record of no known shape"),
     }
 }
@@ -568,6 +576,16 @@ fn service(body: &[u8]) -> Result<(), &'static str> {
         _ => false,
     };
     if body.len() == 11 && sound { Ok(()) } else { Err("a SERVICE of no known shape") }
+}
+
+/// What a BEHIND says.
+fn behind(body: &[u8]) -> Result<Option<Timestamp>, &'static str> {
+    let since = Timestamp(number64(body, 1).cast_signed());
+    match (body, since) {
+        ([0, ..], Timestamp(0)) if body.len() == 9 => Ok(None),
+        ([1, ..], since) if body.len() == 9 => Ok(Some(since)),
+        _ => Err("a BEHIND of no known shape"),
+    }
 }
 
 fn apply_to_stream(record: &[u8], version: u8, volume: &mut Volume) -> Result<(), &'static str> {

@@ -16,7 +16,7 @@ fn groups(disk: &TestDisk) -> Vec<usize> {
     let image = disk.seen();
     (2 * BLOCK..image.len() / 16)
         .step_by(BLOCK)
-        .filter(|at| image[*at..].starts_with(b"SWGROUP3"))
+        .filter(|at| image[*at..].starts_with(b"SWGROUP4"))
         .collect()
 }
 
@@ -248,7 +248,7 @@ fn a_lost_half_header_is_damage() {
     let image = disk.durable();
     let headers: Vec<_> = (0..image.len())
         .step_by(BLOCK)
-        .filter(|at| image[*at..].starts_with(b"SWHALF_3"))
+        .filter(|at| image[*at..].starts_with(b"SWHALF_4"))
         .collect();
     assert_eq!(headers.len(), 2, "the journal went to its other half");
     let newest = headers.iter().max_by_key(|at| image[**at + 24]).unwrap();
@@ -264,7 +264,7 @@ fn a_lost_half_header_is_damage() {
 /// Offsets of the half headers that say that their half is active.
 fn active_halves(image: &[u8]) -> Vec<usize> {
     let headers =
-        (0..image.len()).step_by(BLOCK).filter(|at| image[*at..].starts_with(b"SWHALF_3"));
+        (0..image.len()).step_by(BLOCK).filter(|at| image[*at..].starts_with(b"SWHALF_4"));
     headers.filter(|at| image[at + 52] == 1).collect()
 }
 

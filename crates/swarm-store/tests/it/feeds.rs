@@ -449,7 +449,7 @@ fn a_full_journal_keeps_outcomes_out_and_counts_them_and_still_takes_deletes() {
 
 /// What the headers of the two halves say of their first group.
 fn begun(image: &[u8]) -> Vec<u64> {
-    let headers = image.chunks(4096).filter(|block| block.starts_with(b"SWHALF_3"));
+    let headers = image.chunks(4096).filter(|block| block.starts_with(b"SWHALF_4"));
     headers.map(|block| u64::from_le_bytes(block[32..40].try_into().unwrap())).collect()
 }
 

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use swarm_env::MemoryIndex;
@@ -85,8 +86,12 @@ fn image() -> Vec<u8> {
     let mut lab = Lab::new(1);
     let disk = TestDisk::new(DEVICE);
     let volume = fresh(&mut lab, &disk);
+    lab.run(put_body(&volume, 1, 1, Vec::new()));
+    lab.run(volume.unmount()).unwrap();
+    lab.pass(Duration::from_secs(3));
+    let env = lab.env.clone();
+    let (volume, _) = lab.run(mount(&env, &disk));
     lab.run(async {
-        put_body(&volume, 1, 1, Vec::new()).await;
         put_body(&volume, 2, 1, b"superseded".to_vec()).await;
         put_body(&volume, 3, 1, b"removed".to_vec()).await;
         put_body(&volume, 6, 1, b"noted before the checkpoint".to_vec()).await;
@@ -185,8 +190,13 @@ fn version_1_is_mounted_with_everything_in_it() {
 
 #[test]
 fn a_mount_brings_older_versions_to_the_newest_and_they_stay_so() {
-    let halves = |image: &[u8]| [1, 2, 3].map(|n| magics(image, format!("SWHALF_{n}").as_bytes()));
-    for (version, was, is) in [(1, [2, 0, 0], [1, 0, 1]), (2, [0, 2, 0], [0, 1, 1])] {
+    let halves =
+        |image: &[u8]| [1, 2, 3, 4].map(|n| magics(image, format!("SWHALF_{n}").as_bytes()));
+    for (version, was, is) in [
+        (1, [2, 0, 0, 0], [1, 0, 0, 1]),
+        (2, [0, 2, 0, 0], [0, 1, 0, 1]),
+        (3, [0, 0, 2, 0], [0, 0, 1, 1]),
+    ] {
         let mut lab = Lab::new(5);
         let env = lab.env.clone();
         let disk = TestDisk::of_image(fixture(version), Arc::default());
@@ -314,14 +324,29 @@ fn version_2_is_mounted_with_everything_in_it() {
 #[test]
 fn version_3_is_mounted_with_everything_in_it() {
     let mut lab = Lab::new(5);
+    let (volume, last_touched) = mount_with_feeds(&mut lab, 3);
+    assert_eq!(volume.behind_since(), Some(last_touched));
+}
+
+#[test]
+fn version_4_is_mounted_with_everything_in_it() {
+    let mut lab = Lab::new(5);
+    let (volume, last_touched) = mount_with_feeds(&mut lab, 4);
+    let behind = volume.behind_since().unwrap();
+    assert!(behind < last_touched, "since before the last mount: {behind:?}");
+}
+
+/// Mounts an image of a version that knows of feeds, and looks at everything in it.
+fn mount_with_feeds(lab: &mut Lab, version: u32) -> (Volume, Timestamp) {
     let env = lab.env.clone();
-    let (volume, report) = lab.run(mount(&env, &TestDisk::of_image(fixture(3), Arc::default())));
+    let disk = TestDisk::of_image(fixture(version), Arc::default());
+    let (volume, report) = lab.run(mount(&env, &disk));
     assert_eq!((report.clean, report.index), (false, IndexUse::Rebuilt));
     assert_eq!((report.dropped, report.damaged), (vec![], vec![]));
     let space = volume.space();
     assert_eq!((space.streams, space.tombstones), (5, 2));
     assert_eq!((space.capacity, space.used, space.trapped), (1_826_816, 155_648, 4_096));
-    check_content(&mut lab, &volume);
+    check_content(lab, &volume);
     let moved = volume.find(id(7)).unwrap();
     assert!(lab.run(read(&volume, &moved)).unwrap() == b"moved down");
     assert_eq!(volume.find(id(5)).unwrap().hints(), hints().volumes());
@@ -339,6 +364,7 @@ fn version_3_is_mounted_with_everything_in_it() {
     assert_eq!(state, RecordState::Tombstone(deleted_domain()));
     assert_eq!(volume.context(Uuid::from_bytes([8; 16])), Some(id(8)));
     assert_eq!(volume.feed_table(), b"the newer table of feeds".as_slice());
+    (volume, report.last_touched)
 }
 
 #[test]

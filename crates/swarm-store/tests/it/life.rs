@@ -347,13 +347,82 @@ fn a_volume_absent_for_too_long_is_refused_unless_forced() {
     lab.pass(Duration::from_secs(14 * 24 * 3600 + 1));
     let before = disk.seen();
     match lab.run(try_mount(&env, &disk)) {
-        Err(MountError::Stale { last_touched }) => assert_eq!(last_touched, touched_again),
+        Err(MountError::Stale { last_touched, .. }) => assert_eq!(last_touched, touched_again),
         other => panic!("a stale volume was mounted: {other:?}"),
     }
     assert!(disk.seen() == before, "nothing was changed");
     let forced = MountOptions { force_stale: true, ..options() };
     let (_, report) = lab.run(Volume::mount(&env, disk, forced)).unwrap();
     assert!(report.forced_stale);
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A short mount does not make up for what was missed: from then on its deletes would be forgotten elsewhere too early.
+#[test]
+fn a_volume_that_was_mounted_for_a_moment_is_as_stale_as_before() {
+    let mut lab = Lab::new(1);
+    let env = lab.env.clone();
+    let disk = TestDisk::new(DEVICE);
+    let volume = fresh(&mut lab, &disk);
+    assert_eq!(volume.behind_since(), None, "a new one has missed nothing");
+    lab.run(put(&volume, id(1), 1, 100)).unwrap();
+    lab.run(volume.unmount()).unwrap();
+    let (left, mut volume) = (lab.env.wall(), None);
+    for _ in 0..2 {
+        lab.pass(6 * DAY);
+        let (mounted, _) = lab.run(mount(&env, &disk));
+        let marked = mounted.behind_since().unwrap();
+        assert!(left.since(marked) < Duration::from_secs(1), "{marked:?} is not {left:?}");
+        lab.run(mounted.touch()).unwrap();
+        volume = Some(mounted);
+    }
+    // A checkpoint carries it on.
+    let volume = volume.unwrap();
+    lab.run(async {
+        for _ in 0..3000 {
+            volume.touch().await.unwrap();
+        }
+    });
+    lab.pass(3 * DAY);
+    let before = disk.seen();
+    match lab.run(try_mount(&env, &disk)) {
+        Err(MountError::Stale { last_touched, behind_since }) => {
+            assert!(lab.env.wall().since(last_touched) < 4 * DAY);
+            assert_eq!(Some(behind_since), volume.behind_since());
+        }
+        other => panic!("a volume that was away for 15 days was mounted: {other:?}"),
+    }
+    assert!(disk.seen() == before, "nothing was changed");
+    let forced = MountOptions { force_stale: true, ..options() };
+    let (volume, report) = lab.run(Volume::mount(&env, disk.clone(), forced)).unwrap();
+    assert!(report.forced_stale);
+    lab.run(volume.unmount()).unwrap();
+    assert!(lab.run(try_mount(&env, &disk)).is_ok(), "the order is not for one mount only");
+}
+
+#[test]
+fn a_volume_that_has_caught_up_is_behind_since_it_was_touched_last() {
+    for clean in [true, false] {
+        let mut lab = Lab::new(1);
+        let env = lab.env.clone();
+        let disk = TestDisk::new(DEVICE);
+        let volume = fresh(&mut lab, &disk);
+        lab.run(put(&volume, id(1), 1, 100)).unwrap();
+        lab.pass(13 * DAY);
+        let (volume, _) = lab.run(mount(&env, &disk));
+        assert!(volume.behind_since().is_some());
+        lab.run(volume.caught_up()).unwrap();
+        assert_eq!(volume.behind_since(), None);
+        let caught_up = lab.env.wall();
+        if clean {
+            lab.run(volume.unmount()).unwrap();
+        }
+        lab.pass(13 * DAY);
+        let disk = TestDisk::of_image(disk.durable(), disk.index());
+        let (volume, _) = lab.run(mount(&env, &disk));
+        assert!(caught_up.since(volume.behind_since().unwrap()) < Duration::from_secs(1));
+    }
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn volume(number: u8, has: &Has) -> (Bytes, Volume) {
         data: 0..8192,
         filed: BTreeMap::new(),
         head: 0,
+        behind: None,
         generation: 1,
         last: (1, 1),
     };

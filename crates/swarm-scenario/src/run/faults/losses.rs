@@ -145,10 +145,9 @@ pub(crate) fn stopped(run: &Run, node: &NodeRef) {
 /// A node that was off since then is back, with its disks. One that was plugged in meanwhile may have worked elsewhere until
 /// later, or not for longer.
 pub(crate) fn returned(run: &Run, node: &NodeRef, since: Instant) {
-    let obsolete = obsolete(run, &node.cluster);
     for disk in run.world.disks(node) {
         let idle = lock(&run.steps).faults.known.idle.remove(&disk);
-        if run.now().since(idle.unwrap_or(since)) < obsolete {
+        if !is_obsolete(run, &disk, &node.cluster, idle.unwrap_or(since)) {
             continue;
         }
         let before = held(run, [&disk]);
@@ -174,10 +173,10 @@ pub(crate) fn plugged_in(run: &Run, disk: &DiskRef, into: &NodeRef, since: Insta
     if run.world.life(into) == Life::Off {
         lock(&run.steps).faults.known.idle.insert(disk.clone(), since);
     }
-    if run.now().since(since) < obsolete(run, &into.cluster) {
-        counts_again(run, disk);
-    } else {
+    if is_obsolete(run, disk, &into.cluster, since) {
         lock(&run.steps).faults.known.refused.insert(disk.clone());
+    } else {
+        counts_again(run, disk);
     }
 }
 
@@ -205,6 +204,14 @@ fn counts_again(run: &Run, disk: &DiskRef) {
         let (copies, records) = (disk.copies(), disk.records());
         lock(&run.reach).damage_mut(node).returned(&disk.disk, &copies, &records);
     }
+}
+
+/// Whether a node refuses a disk with which none has worked since then. Those that have worked with it for a moment before may
+/// have left it behind since longer ago, as its journal says.
+fn is_obsolete(run: &Run, disk: &DiskRef, cluster: &str, since: Instant) -> bool {
+    let marked = image::read(&*run.world.image(disk)).ok().and_then(|volume| volume.behind);
+    let behind = marked.map_or(Duration::ZERO, |marked| run.env().wall().since(marked));
+    behind.max(run.now().since(since)) >= obsolete(run, cluster)
 }
 
 fn obsolete(run: &Run, cluster: &str) -> Duration {

@@ -3,8 +3,8 @@
 //! Any node takes a change; the others learn it within a minute (Understanding Feeds), so that tables may differ meanwhile,
 //! and for longer where nodes cannot hear each other. Tables are therefore merged, never replaced: whatever the order in
 //! which nodes meet, all end with the same table. Of two feeds that two sides gave one number the one created later keeps
-//! it, and the other is created anew by the node that took it; of two changes of one feed the later stands; a deleted feed
-//! stays deleted, and its number is never given again (our choices).
+//! it, and the other is created anew by the node that took it; of two changes of one part of a feed the later stands; a deleted
+//! feed stays deleted, and its number is never given again (our choices).
 //!
 //! Bytes: one of version (1), then JSON. Passwords are in clear, as in the vendor's settings object.
 
@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 use swarm_types::{ClusterName, FeedId, FeedMark, NodeId, Timestamp};
 
 use crate::definition::{self, Definition, DefinitionError, RawFeed};
+
+mod feed;
+
+pub use feed::{Feed, Parts};
 
 /// Most feeds that work in one cluster: an object may be bound to so many (Understanding Feeds), and whether two scopes
 /// overlap nobody can say (our choice).
@@ -54,43 +58,6 @@ pub struct TableVersion {
     pub number: u64,
     /// Checksum of the content; zero of an empty table.
     pub digest: u32,
-}
-
-/// One feed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Feed {
-    /// Its number.
-    pub id: FeedId,
-    /// When it was created.
-    pub created: Change,
-    /// When it was changed last.
-    pub changed: Change,
-    /// How often everything was to be evaluated anew, as far as the node knew that asked for it last.
-    pub generation: u64,
-    /// The change that asked for it last; `None` while it is as it was created.
-    pub begun: Option<Change>,
-    /// What it carries, and where.
-    pub definition: Definition,
-}
-
-impl Feed {
-    /// The mark of its present evaluation, in the cluster of this name.
-    #[must_use]
-    pub fn mark(&self, cluster: &ClusterName) -> FeedMark {
-        let mut digest = Digest::new();
-        digest.add(cluster.as_str().as_bytes());
-        digest.add(&self.id.0.to_le_bytes());
-        digest.add(&self.created.number.to_le_bytes());
-        digest.add(&self.created.node.to_le_bytes());
-        digest.add(&self.generation.to_le_bytes());
-        // Two nodes that have not heard of each other count the same, and mean another order.
-        if let Some(begun) = self.begun {
-            digest.add(&begun.number.to_le_bytes());
-            digest.add(&begun.node.to_le_bytes());
-        }
-        // Zero says in the journal that there is no slot.
-        FeedMark(digest.end().max(1))
-    }
 }
 
 /// Why a change was not taken.
@@ -146,11 +113,11 @@ enum Entry {
 }
 
 impl Entry {
-    /// The larger stands, in all tables: the later creation, then the deletion, then the later change.
-    fn rank(&self) -> (Change, bool, Change) {
+    /// The larger stands, in all tables: the later creation, then the deletion. Two that are live and equal are one feed.
+    fn rank(&self) -> (Change, bool) {
         match self {
-            Self::Live(feed) => (feed.created, false, feed.changed),
-            Self::Gone { created } => (*created, true, Change::default()),
+            Self::Live(feed) => (feed.created, false),
+            Self::Gone { created } => (*created, true),
         }
     }
 }
@@ -229,8 +196,7 @@ impl Table {
         let id = FeedId(behind.max(self.long_gone.end()));
         self.name_is_free(&definition.name, id)?;
         let created = self.next(by);
-        let (changed, begun) = (created, None);
-        let feed = Feed { id, created, changed, generation: 0, begun, definition };
+        let feed = Feed::new(id, created, definition);
         let before = self.clone();
         self.file(Entry::Live(Box::new(feed)), id, created);
         self.short_enough_or(before)?;
@@ -253,11 +219,7 @@ impl Table {
             return Ok(());
         }
         let before = self.clone();
-        self.change(id, by, |feed| {
-            let anew = !definition.routes_like(&feed.definition);
-            feed.generation = feed.generation.saturating_add(u64::from(anew));
-            feed.definition = definition;
-        })?;
+        self.change(id, by, |feed, change| feed.define(definition, change))?;
         self.short_enough_or(before)
     }
 
@@ -266,7 +228,7 @@ impl Table {
     /// # Errors
     /// There is no such feed.
     pub fn pause(&mut self, id: FeedId, paused: bool, by: Author) -> Result<(), TableError> {
-        self.change(id, by, |feed| feed.definition.paused = paused)
+        self.change(id, by, |feed, change| feed.pause(paused, change))
     }
 
     /// Has everything evaluated anew: the target is asked about every object. For a replication feed, whose target compares
@@ -275,9 +237,7 @@ impl Table {
     /// # Errors
     /// There is no such feed.
     pub fn restart(&mut self, id: FeedId, by: Author) -> Result<(), TableError> {
-        self.change(id, by, |feed| {
-            feed.generation = feed.generation.saturating_add(1);
-        })
+        self.change(id, by, Feed::restart)
     }
 
     /// Deletes a feed. What it brought to its target stays there (Managing and Optimizing Feeds).
@@ -328,6 +288,15 @@ impl Table {
             stays
         });
         for (id, theirs) in &other.entries {
+            if let (Some(Entry::Live(ours)), Entry::Live(theirs)) =
+                (self.entries.get_mut(id), theirs)
+                && ours.created == theirs.created
+            {
+                let was = ours.clone();
+                ours.merge(theirs);
+                merged.changed |= *ours != was;
+                continue;
+            }
             let ours = self.entries.get(id);
             let is_old = match ours {
                 Some(ours) => ours.rank() >= theirs.rank(),
@@ -381,7 +350,11 @@ impl Table {
                     created: feed.created,
                     changed: feed.changed,
                     generation: feed.generation,
-                    begun: feed.begun,
+                    route: feed.parts.route,
+                    address: feed.parts.address,
+                    manner: feed.parts.manner,
+                    pause: feed.parts.pause,
+                    restart: feed.parts.restart,
                     definition: feed.definition.raw(),
                 }),
                 Entry::Gone { created } => stored.gone.push((id.0, created.number, created.node)),
@@ -406,9 +379,12 @@ impl Table {
         for (id, number, node) in stored.gone {
             table.entries.insert(FeedId(id), Entry::Gone { created: Change { number, node } });
         }
-        for StoredFeed { id, created, changed, generation, begun, definition } in stored.feeds {
-            let (id, definition) = (FeedId(id), definition::check_alone(definition)?);
-            let feed = Feed { id, created, changed, generation, begun, definition };
+        for stored in stored.feeds {
+            let StoredFeed { id, created, changed, generation, .. } = stored;
+            let StoredFeed { route, address, manner, pause, restart, .. } = stored;
+            let (id, definition) = (FeedId(id), definition::check_alone(stored.definition)?);
+            let parts = Parts { route, address, manner, pause, restart };
+            let feed = Feed { id, created, changed, generation, parts, definition };
             table.entries.insert(id, Entry::Live(Box::new(feed)));
         }
         Ok(table)
@@ -418,17 +394,12 @@ impl Table {
         &mut self,
         id: FeedId,
         by: Author,
-        change: impl FnOnce(&mut Feed),
+        make: impl FnOnce(&mut Feed, Change),
     ) -> Result<(), TableError> {
         let mut feed = Box::new(self.get(id).ok_or(TableError::Unknown(id))?.clone());
-        feed.changed = self.next(by);
-        let generation = feed.generation;
-        change(&mut feed);
-        let changed = feed.changed;
-        if feed.generation != generation {
-            feed.begun = Some(changed);
-        }
-        self.file(Entry::Live(feed), id, changed);
+        let change = self.next(by);
+        make(&mut feed, change);
+        self.file(Entry::Live(feed), id, change);
         Ok(())
     }
 
@@ -483,7 +454,15 @@ struct StoredFeed {
     changed: Change,
     generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    begun: Option<Change>,
+    route: Option<Change>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<Change>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    manner: Option<Change>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pause: Option<Change>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restart: Option<Change>,
     definition: RawFeed,
 }
 

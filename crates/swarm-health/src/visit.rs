@@ -622,7 +622,9 @@ impl Health {
 
     async fn drop_damaged(&self, subject: &Subject<'_>) -> Round {
         let (id, stamp, volume) = (subject.id(), subject.stamp(), subject.volume);
-        match self.env().timeout(DISK_TIMEOUT, volume.remove(id, stamp)).await {
+        // While this was decided another visit may have put a sound copy in its place, or have read it and found it sound.
+        let removed = volume.remove_quarantined(subject.record);
+        match self.env().timeout(DISK_TIMEOUT, removed).await {
             Ok(Ok(true)) => {
                 tracing::info!(node = self.env().name(), stream = %id, volume = %volume.id(), "damaged replica erased");
                 self.act("damaged replicas erased");

@@ -68,6 +68,8 @@ pub(crate) enum Work {
     Bury { id: StreamId, stamp: Stamp, value: Vec<u8> },
     /// Remove exactly this replica.
     Remove { id: StreamId, stamp: Stamp },
+    /// Remove the copy with this number of extent, if it is known to be bad by then.
+    RemoveQuarantined { id: StreamId, stamp: Stamp, number: u64 },
     /// Drop exactly this tombstone.
     Forget { id: StreamId, stamp: Stamp },
     /// Say something else about exactly this replica.
@@ -326,10 +328,16 @@ impl Committer {
                 Ok(0)
             }
             Work::Remove { id, stamp } => {
-                self.remove(draft, id, stamp, |filed| filed.extent.is_some())
+                self.remove(draft, id, stamp, |filed| filed.brief.extent.is_some())
+            }
+            Work::RemoveQuarantined { id, stamp, number } => {
+                self.remove(draft, id, stamp, |filed| {
+                    filed.brief.extent.is_some_and(|extent| extent.number == number)
+                        && filed.known.as_ref().is_some_and(|known| known.quarantined)
+                })
             }
             Work::Forget { id, stamp } => {
-                self.remove(draft, id, stamp, |filed| filed.extent.is_none())
+                self.remove(draft, id, stamp, |filed| filed.brief.extent.is_none())
             }
             Work::Note { id, stamp, what } => self.note(draft, id, stamp, what),
             Work::Service(service) => Ok(mark(draft, service)),
@@ -476,10 +484,10 @@ impl Committer {
         draft: &mut Draft,
         id: StreamId,
         stamp: Stamp,
-        is_meant: impl Fn(&Brief) -> bool,
+        is_meant: impl Fn(&Filed) -> bool,
     ) -> Result<u64, PublishError> {
         let Some(filed) = self.filed(draft, id)? else { return Ok(0) };
-        if filed.brief.stamp != stamp || !is_meant(&filed.brief) {
+        if filed.brief.stamp != stamp || !is_meant(&filed) {
             return Ok(0);
         }
         draft.record_bytes -= signed(Entry::framed(&filed.value));
@@ -767,7 +775,7 @@ fn payload_of(work: &Work) -> usize {
         Work::Move { bytes, .. } => *bytes,
         Work::Lower => 13,
         Work::CaughtUp => 14,
-        Work::Remove { .. } | Work::Forget { .. } => REMOVE_BYTES,
+        Work::Remove { .. } | Work::RemoveQuarantined { .. } | Work::Forget { .. } => REMOVE_BYTES,
         Work::Note { .. } => NOTE_BYTES,
         Work::Service(_) | Work::RetireIfEmpty => 5 + Service::BYTES,
         Work::Feed { settled, .. } => settled.len() * FEED_BYTES,

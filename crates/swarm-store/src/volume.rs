@@ -235,6 +235,17 @@ impl Volume {
         Ok(self.append(Work::Remove { id, stamp }).await? > 0)
     }
 
+    /// Removes exactly this copy if it is what is filed, and marked as known to be bad; durable on return. True if it was removed: a
+    /// copy that took its place meanwhile, even of the same version, and one whose mark was taken back stay.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`], [`AppendError::Closed`].
+    pub async fn remove_quarantined(&self, record: &Record) -> Result<bool, AppendError> {
+        let Some(number) = record.extent().map(|extent| extent.number) else { return Ok(false) };
+        let work = Work::RemoveQuarantined { id: record.id, stamp: record.stamp, number };
+        Ok(self.append(work).await? > 0)
+    }
+
     /// Changes which volumes are said to hold other replicas of exactly this version; durable on return. The body is not
     /// touched, and nothing is written where the hints are these already. True if that version is filed.
     ///

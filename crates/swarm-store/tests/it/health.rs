@@ -133,6 +133,37 @@ fn quarantine_survives_even_where_the_bytes_do_not_hold() {
     });
 }
 
+/// Who decided to drop a bad copy may come late.
+#[test]
+fn only_the_copy_that_is_known_to_be_bad_is_removed_as_such() {
+    let mut lab = Lab::new(1);
+    let disk = TestDisk::new(DEVICE);
+    let volume = fresh(&mut lab, &disk);
+    lab.run(async {
+        put(&volume, id(1), 5, 70_000).await.unwrap();
+        let first = volume.find(id(1)).unwrap();
+        assert!(!volume.remove_quarantined(&first).await.unwrap(), "nobody says that it is bad");
+        assert!(volume.set_quarantined(&first, true).await.unwrap());
+        put(&volume, id(1), 5, 70_000).await.unwrap();
+        assert!(!volume.remove_quarantined(&first).await.unwrap(), "a sound one is in its place");
+        let second = volume.find(id(1)).unwrap();
+        assert!(volume.set_quarantined(&second, true).await.unwrap());
+        assert!(!volume.remove_quarantined(&first).await.unwrap(), "it is another that is bad");
+        // The note that takes the mark back goes before the removal that was decided when it was still there.
+        let (back, removed) = futures_util::future::join(
+            volume.set_quarantined(&second, false),
+            volume.remove_quarantined(&second),
+        )
+        .await;
+        assert!(back.unwrap() && !removed.unwrap());
+        expect_body(&volume, id(1), 5, 70_000).await;
+        assert!(volume.set_quarantined(&second, true).await.unwrap());
+        assert!(volume.remove_quarantined(&second).await.unwrap());
+        assert!(volume.find(id(1)).is_none());
+        check_space(&volume);
+    });
+}
+
 #[test]
 fn a_quarantined_replica_gives_way_to_a_good_one_of_its_version() {
     let mut lab = Lab::new(1);

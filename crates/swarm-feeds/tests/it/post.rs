@@ -467,6 +467,7 @@ fn a_delete_is_carried_by_its_stream() {
     });
 }
 
+/// Rows 9 and 11 of the failure matrix: the address of another cluster, and a name that has no address.
 #[test]
 fn nothing_is_sent_to_another_cluster_or_to_a_name() {
     let script: Script = |_| Reply::Say(200, "Castor-System-Cluster: north\r\n".to_owned());
@@ -514,7 +515,7 @@ impl tracing::Subscriber for Warnings {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// Object Versioning: clusters that replicate what is versioned run one version of the software. Others are complained of, once.
+/// Row 42 of the failure matrix. Object Versioning: clusters that replicate what is versioned run one version of the software. Others are complained of, once.
 #[test]
 fn a_host_of_another_version_is_complained_of_once() {
     let script: Script = |heard| match (heard.verb.as_str(), heard.host) {

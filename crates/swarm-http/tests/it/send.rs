@@ -181,7 +181,28 @@ fn what_the_target_has_already_is_success() {
     assert_eq!(told, "0");
 }
 
-/// SCSP SEND: a feed that is blocked gives a failure, after exactly one attempt. "Any other positive number is a failure."
+/// One object that the target refuses is shown as that, to its reader and in the statistics, and the others flow (row 18 of the failure
+/// matrix of feeds).
+#[test]
+fn an_object_that_is_refused_shows_with_its_code_and_the_others_are_done() {
+    let mut stage = Stage::new(17);
+    stage.target.set(Mood::RefusesOne(413));
+    ["x", "unwanted", "y"].into_iter().for_each(|name| stage.write(name));
+    stage.cluster.run_for(120 * SECOND);
+    for name in ["x", "y"] {
+        assert_eq!(stage.head_of_one(name).0, "0", "{name}");
+    }
+    let (status, at) = stage.head_of_one("unwanted");
+    assert!(status == "413" && is_date(&at), "{status} {at}");
+    let shown = stage.cluster.manage(1, "/api/storage/clusters/_self/feeds/0");
+    let shown: serde_json::Value = serde_json::from_slice(&shown.body).expect("JSON");
+    let text = shown.to_string();
+    assert!(text.contains(r#""failuresByCode":{"413":1}"#), "{text}");
+    assert!(text.contains(r#""retrying":1"#) && text.contains(r#""status":"OK""#), "{text}");
+}
+
+/// SCSP SEND: a feed that is blocked gives a failure, after exactly one attempt. "Any other positive number is a failure." So does
+/// what stands before the target and lets no question for its name pass (row 41 of the failure matrix of feeds).
 #[test]
 fn a_blocked_feed_fails_at_once_and_is_not_tried_again() {
     let mut stage = Stage::new(3);

@@ -15,6 +15,8 @@ pub(crate) enum Mood {
     Takes(Duration),
     /// It answers everything with this status.
     Refuses(u16),
+    /// It stores all but what is called `unwanted`, to which it answers this.
+    RefusesOne(u16),
     /// It has it already.
     HasIt,
     /// It says of everything that it is told to fetch that this came of it, after so long.
@@ -97,6 +99,10 @@ impl Target {
                 200
             }
             (_, "GET") => 200,
+            (Mood::RefusesOne(status), "POST") if request.head.target().contains("unwanted") => {
+                status
+            }
+            (Mood::RefusesOne(_), "POST") => 201,
             (Mood::HasIt, "POST") => 409,
             (Mood::Takes(after), "POST") => {
                 env.sleep(after).await;

@@ -284,7 +284,7 @@ fn what_arrives_stays_on_its_node_unless_another_has_far_more_room() {
     assert_eq!(redirect.node.0.octets()[3], 3);
 }
 
-/// Whatever the order, and through whichever node.
+/// Whatever the order, and through whichever node (rows 20 and 21 of the failure matrix of feeds).
 #[test]
 fn two_versions_and_a_later_delete_end_deleted_in_every_order() {
     let [one, two] = [object("x", 10, "one"), object("x", 20, "two")];

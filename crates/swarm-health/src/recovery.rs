@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{join_all, select};
-use swarm_env::Bug;
+use swarm_env::{Bug, Interval};
 use swarm_plan::health::recovery::{Standing, acts_first};
 use swarm_plan::membership::VolumeState;
 use swarm_store::{Record, RetirePace, Service, Volume};
@@ -65,9 +65,14 @@ impl Recoveries {
         self.running.iter().any(|recovery| recovery.cause == RecoveryCause::Lost)
     }
 
+    /// Whether any recovery waits to be begun.
+    fn wait(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// The volumes that were lost at some time.
     fn lost(&self) -> Vec<VolumeId> {
-        let all = self.waiting.iter().chain(self.over.keys());
+        let all = self.waiting.iter().chain(&self.running).chain(self.over.keys());
         let lost = all.filter(|recovery| recovery.cause == RecoveryCause::Lost);
         lost.map(|recovery| recovery.volume).collect()
     }
@@ -77,16 +82,23 @@ impl Recoveries {
         self.returned.contains(&volume)
     }
 
-    /// The volume is back, or not lost after all: what is lost next time is recovered again.
+    /// The volume is back, or not lost after all: what is lost next time is recovered again. A recovery that is under way
+    /// looks for itself which volumes are still gone.
     fn forget_lost(&mut self, volume: VolumeId) {
         let recovery = Recovery { volume, cause: RecoveryCause::Lost };
         self.waiting.remove(&recovery);
+        self.running.remove(&recovery);
         self.over.remove(&recovery);
     }
 
     fn begin(&mut self) -> BTreeSet<Recovery> {
         self.running = std::mem::take(&mut self.waiting);
         self.running.clone()
+    }
+
+    /// What is under way is begun again, together with what waits.
+    fn break_off(&mut self) {
+        self.waiting.append(&mut self.running);
     }
 
     fn end(&mut self, now: Instant) {
@@ -135,13 +147,44 @@ impl Health {
                 continue;
             }
             self.look_for_lost();
-            let recoveries = lock(&self.shared.recoveries).begin();
-            if !recoveries.is_empty() {
-                self.recover(&recoveries).await;
-                lock(&self.shared.recoveries).end(self.env().now());
-            }
-            self.drain_retiring(&mut retiring).await;
+            let work = pin!(self.recover_and_drain(&mut retiring));
+            select(work, pin!(self.keep_looking(&mut ticks))).await;
         }
+    }
+
+    /// Looks for lost volumes while others are recovered or drained, which takes hours: what returns meanwhile must be
+    /// noticed before it is lost again, and a second loss must not wait for the end of the first.
+    async fn keep_looking(&self, ticks: &mut Interval) {
+        loop {
+            ticks.tick().await;
+            if self.home().is_open() {
+                self.look_for_lost();
+            }
+            if self.recoveries_wait() {
+                self.shared.recoveries_changed.notify_one();
+            }
+        }
+    }
+
+    /// Whether recoveries wait: then what is under way breaks off, so that it can begin again with them.
+    fn recoveries_wait(&self) -> bool {
+        lock(&self.shared.recoveries).wait()
+    }
+
+    /// Recovers what waits, and what comes to wait meanwhile: every loss is added once, so this ends.
+    async fn recover_and_drain(&self, retiring: &mut BTreeMap<VolumeId, u32>) {
+        loop {
+            let recoveries = lock(&self.shared.recoveries).begin();
+            if recoveries.is_empty() {
+                break;
+            }
+            if self.recover(&recoveries).await {
+                lock(&self.shared.recoveries).end(self.env().now());
+            } else {
+                lock(&self.shared.recoveries).break_off();
+            }
+        }
+        self.drain_retiring(retiring).await;
     }
 
     fn look_for_lost(&self) {
@@ -177,12 +220,13 @@ impl Health {
         recoveries.iter().filter(needs).map(|recovery| recovery.volume).collect()
     }
 
-    async fn recover(&self, recoveries: &BTreeSet<Recovery>) {
+    /// False if it was broken off because others have come to wait.
+    async fn recover(&self, recoveries: &BTreeSet<Recovery>) -> bool {
         tracing::info!(node = self.env().name(), volumes = recoveries.len(), "recovery begins");
         self.count("recoveries begun", 1);
         let mut left = self.go_through(recoveries, true).await;
         for _ in 0..PASSES {
-            if !left || self.gone(recoveries).is_empty() {
+            if !left || self.gone(recoveries).is_empty() || self.recoveries_wait() {
                 break;
             }
             let more = self.env().random_below("health-recovery", SECOND_WAIT_MORE);
@@ -192,10 +236,15 @@ impl Health {
         if self.gone(recoveries).is_empty() {
             tracing::info!(node = self.env().name(), "recovery ends, the volumes are back");
             self.count("recoveries given up", 1);
+        } else if left && self.recoveries_wait() {
+            tracing::info!(node = self.env().name(), "recovery begins again with more volumes");
+            self.count("recoveries widened", 1);
+            return false;
         } else {
             tracing::info!(node = self.env().name(), "recovery ends");
             self.count("recoveries completed", 1);
         }
+        true
     }
 
     /// Goes through all volumes; true if any record is left to be visited again.
@@ -213,6 +262,9 @@ impl Health {
             let gone = self.gone(recoveries);
             if gone.is_empty() {
                 return false;
+            }
+            if self.recoveries_wait() {
+                return true;
             }
             let page = volume.records(after, PAGE);
             let Some(last) = page.last() else { return left };
@@ -236,10 +288,14 @@ impl Health {
         acts_first(volume.id(), record.hints(), &absent)
     }
 
-    /// Visits these streams, a few at a time, and rests in between; true if something is left to be done.
+    /// Visits these streams, a few at a time, and rests in between; true if something is left to be done. Breaks off where
+    /// recoveries wait.
     async fn repair(&self, volume: &Volume, ids: &[StreamId]) -> bool {
         let mut left = false;
         for some in ids.chunks(PARALLEL) {
+            if self.recoveries_wait() {
+                return true;
+            }
             self.let_clients_go_first().await;
             let began = self.env().now();
             let visits = some.iter().map(|id| self.visit(volume, *id, Mode::Repair));
@@ -268,13 +324,16 @@ impl Health {
             }
             let look = looks.entry(volume.id()).or_insert(0);
             let (nth, due) = (*look, look.is_multiple_of(DRAIN_EVERY));
-            *look += 1;
             if nth < ANNOUNCEMENTS {
                 let cause = RecoveryCause::Retiring;
                 self.peers().announce(Recovery { volume: volume.id(), cause });
             }
             if due {
                 self.drain(&volume).await;
+            }
+            // A drain that gave way to a recovery is due again at the next look.
+            if !(due && self.recoveries_wait()) {
+                *look += 1;
             }
         }
     }
@@ -285,6 +344,9 @@ impl Health {
             let page = volume.records(after, PAGE);
             let retiring = matches!(volume.service(), Service::Retiring(_));
             let Some(last) = page.last().filter(|_| retiring) else { break };
+            if self.recoveries_wait() {
+                return;
+            }
             after = Some(last.id);
             let ids: Vec<StreamId> = page.iter().map(|record| record.id).collect();
             self.repair(volume, &ids).await;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use swarm_plan::health::recovery::Standing;
 
-use crate::kit::{PLAIN, Plan, Town, stamp, stream};
+use swarm_types::StreamId;
+
+use crate::kit::{Object, PLAIN, Plan, Town, stamp, stream};
 
 const FIVE: &[&str] = &["", "", "", "", ""];
 const MINUTE: Duration = Duration::from_secs(60);
@@ -53,7 +55,7 @@ fn what_was_on_a_lost_volume_is_made_anew_once() {
 fn holders_that_share_a_loss_do_not_all_make_the_same_copy() {
     slow(FIVE).run(|town| async move {
         for nth in 0..20 {
-            let three = crate::kit::Object { lifepoints: &["[] reps=4"], ..PLAIN };
+            let three = Object { lifepoints: &["[] reps=4"], ..PLAIN };
             town.protect(&[1, 2, 3, 4], stream(nth), stamp(5), three).await;
         }
         town.down(1, Standing::Lost);
@@ -136,5 +138,89 @@ fn whoever_knows_better_does_not_follow_an_announcement() {
         town.health(2).announced(swarm_health::Recovery { volume, cause });
         town.wait(MINUTE).await;
         assert_eq!(town.counted("recoveries begun"), 0);
+    });
+}
+
+/// Objects so small that hundreds of them fit.
+const SMALL: Object<'static> = Object { length: 1000, ..PLAIN };
+/// So many of them that it takes minutes to recover them at the least share.
+const MANY: u32 = 3_000;
+
+/// A town whose recoveries take their time.
+fn leisurely() -> Plan {
+    let mut plan = slow(FIVE);
+    plan.settings.recovery_share_percent = 1;
+    plan
+}
+
+/// Many objects on a node, each with a second copy on node 3, 4, or 5.
+async fn fill_many(town: &Town, on: u8) {
+    for nth in 0..MANY {
+        let other = u8::try_from(3 + nth % 3).unwrap();
+        town.protect(&[on, other], stream(nth), stamp(5), SMALL).await;
+    }
+}
+
+/// A stream that a recovery comes to before all of [`stream`].
+fn early(nth: u8) -> StreamId {
+    let mut bytes = [0; 16];
+    bytes[15] = nth;
+    StreamId::from_bytes(bytes)
+}
+
+/// A few objects on a node and on node 3, at the front.
+async fn fill_early(town: &Town, on: u8) {
+    for nth in 0..4 {
+        town.protect(&[on, 3], early(nth), stamp(5), SMALL).await;
+    }
+}
+
+/// How many of them have two copies.
+fn early_protected(town: &Town) -> usize {
+    (0..4).filter(|nth| town.holders(early(*nth), stamp(5)).len() == 2).count()
+}
+
+#[test]
+fn a_second_loss_does_not_wait_for_the_end_of_the_first_recovery() {
+    leisurely().run(|town| async move {
+        fill_many(&town, 1).await;
+        fill_early(&town, 2).await;
+        town.down(1, Standing::Lost);
+        town.wait(Duration::from_secs(15)).await;
+        assert!(town.health(3).is_recovering());
+        town.down(2, Standing::Lost);
+        // The next look, and the long rest after visits that had waited for the node that fell silent.
+        town.wait(Duration::from_secs(35)).await;
+        assert_eq!(early_protected(&town), 4);
+        let done = protected(&town, MANY);
+        assert!(done < 2_500, "{done}: the first is long not over");
+        town.wait(30 * MINUTE).await;
+        assert_eq!(protected(&town, MANY), usize::try_from(MANY).unwrap(), "and it is not forgotten");
+        assert!(!town.health(3).is_recovering());
+        assert!(town.counted("recoveries widened") >= 1);
+    });
+}
+
+#[test]
+fn a_volume_that_returns_during_another_recovery_and_is_lost_again_is_recovered_again() {
+    leisurely().run(|town| async move {
+        town.protect(&[1, 4], early(9), stamp(5), SMALL).await;
+        fill_many(&town, 2).await;
+        town.down(1, Standing::Lost);
+        town.wait(MINUTE).await;
+        assert_eq!(town.holders(early(9), stamp(5)).len(), 2, "recovered once");
+        assert!(!town.health(3).is_recovering());
+        town.down(2, Standing::Lost);
+        town.wait(Duration::from_secs(15)).await;
+        assert!(town.health(3).is_recovering());
+        town.up(1);
+        town.wait(Duration::from_secs(15)).await;
+        // What it takes while it is back is what the second recovery is for.
+        fill_early(&town, 1).await;
+        town.down(1, Standing::Lost);
+        let done = protected(&town, MANY);
+        assert!(done < 2_500, "{done}: the other is not over");
+        town.wait(Duration::from_secs(20)).await;
+        assert_eq!(early_protected(&town), 4);
     });
 }

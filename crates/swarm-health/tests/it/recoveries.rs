@@ -195,7 +195,11 @@ fn a_second_loss_does_not_wait_for_the_end_of_the_first_recovery() {
         let done = protected(&town, MANY);
         assert!(done < 2_500, "{done}: the first is long not over");
         town.wait(30 * MINUTE).await;
-        assert_eq!(protected(&town, MANY), usize::try_from(MANY).unwrap(), "and it is not forgotten");
+        assert_eq!(
+            protected(&town, MANY),
+            usize::try_from(MANY).unwrap(),
+            "and it is not forgotten"
+        );
         assert!(!town.health(3).is_recovering());
         assert!(town.counted("recoveries widened") >= 1);
     });

@@ -350,8 +350,10 @@ impl Table {
                     created: feed.created,
                     changed: feed.changed,
                     generation: feed.generation,
-                    route: feed.parts.route,
-                    address: feed.parts.address,
+                    scope: feed.parts.scope,
+                    deletes: feed.parts.deletes,
+                    target: feed.parts.target,
+                    cluster: feed.parts.cluster,
                     manner: feed.parts.manner,
                     pause: feed.parts.pause,
                     restart: feed.parts.restart,
@@ -381,9 +383,9 @@ impl Table {
         }
         for stored in stored.feeds {
             let StoredFeed { id, created, changed, generation, .. } = stored;
-            let StoredFeed { route, address, manner, pause, restart, .. } = stored;
+            let StoredFeed { scope, deletes, target, cluster, manner, pause, restart, .. } = stored;
             let (id, definition) = (FeedId(id), definition::check_alone(stored.definition)?);
-            let parts = Parts { route, address, manner, pause, restart };
+            let parts = Parts { scope, deletes, target, cluster, manner, pause, restart };
             let feed = Feed { id, created, changed, generation, parts, definition };
             table.entries.insert(id, Entry::Live(Box::new(feed)));
         }
@@ -454,14 +456,19 @@ struct StoredFeed {
     changed: Change,
     generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    route: Option<Change>,
+    scope: Option<Change>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    address: Option<Change>,
+    deletes: Option<Change>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<Change>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<Change>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     manner: Option<Change>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pause: Option<Change>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Before the parts had changes of their own, this was that of the last evaluation whatever asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "begun")]
     restart: Option<Change>,
     definition: RawFeed,
 }

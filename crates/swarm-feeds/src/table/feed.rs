@@ -29,10 +29,15 @@ pub struct Feed {
 /// The last change of each part of a feed; `None` while it is as it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Parts {
-    /// What it selects, the cluster that it goes to, and whether deletes go there: another evaluation.
-    pub route: Option<Change>,
-    /// Where that cluster is, and how it is spoken to: hosts, port, mode, login.
-    pub address: Option<Change>,
+    /// What it selects.
+    pub scope: Option<Change>,
+    /// Whether deletes are carried.
+    pub deletes: Option<Change>,
+    /// Where it goes: name of the cluster, hosts, port, mode, login. They change hands together: the name of one cluster with the hosts of
+    /// another would lead nowhere.
+    pub target: Option<Change>,
+    /// The change of [`Self::target`] that named the cluster.
+    pub cluster: Option<Change>,
     /// Name, `retryWait`, threads.
     pub manner: Option<Change>,
     /// Whether it rests.
@@ -57,7 +62,8 @@ impl Feed {
         digest.add(&self.created.number.to_le_bytes());
         digest.add(&self.created.node.to_le_bytes());
         // Not how often: two nodes that have not heard of each other count the same, and mean another order.
-        for change in [self.parts.route, self.parts.restart] {
+        let Parts { scope, deletes, cluster, restart, .. } = self.parts;
+        for change in [scope, deletes, cluster, restart] {
             let Change { number, node } = change.unwrap_or_default();
             digest.add(&number.to_le_bytes());
             digest.add(&node.to_le_bytes());
@@ -70,13 +76,22 @@ impl Feed {
     pub(super) fn define(&mut self, definition: Definition, change: Change) {
         let (new, old) = (&definition, &self.definition);
         if !new.routes_like(old) {
-            self.parts.route = Some(change);
             self.generation = self.generation.saturating_add(1);
+        }
+        if new.scope != old.scope {
+            self.parts.scope = Some(change);
+        }
+        if new.propagate_deletes != old.propagate_deletes {
+            self.parts.deletes = Some(change);
+        }
+        if new.cluster_name != old.cluster_name {
+            self.parts.cluster = Some(change);
+            self.parts.target = Some(change);
         }
         let address =
             |of: &Definition| (of.hosts.clone(), of.port, of.mode, of.remote_auth.clone());
         if address(new) != address(old) {
-            self.parts.address = Some(change);
+            self.parts.target = Some(change);
         }
         let manner = |of: &Definition| (of.name.clone(), of.retry_wait, of.threads);
         if manner(new) != manner(old) {
@@ -107,12 +122,15 @@ impl Feed {
     pub(super) fn merge(&mut self, other: &Self) {
         let (parts, definition, theirs) =
             (&mut self.parts, &mut self.definition, &other.definition);
-        if later(&mut parts.route, other.parts.route) {
+        if later(&mut parts.scope, other.parts.scope) {
             definition.scope = theirs.scope.clone();
-            definition.cluster_name = theirs.cluster_name.clone();
+        }
+        if later(&mut parts.deletes, other.parts.deletes) {
             definition.propagate_deletes = theirs.propagate_deletes;
         }
-        if later(&mut parts.address, other.parts.address) {
+        if later(&mut parts.target, other.parts.target) {
+            parts.cluster = other.parts.cluster;
+            definition.cluster_name = theirs.cluster_name.clone();
             definition.hosts.clone_from(&theirs.hosts);
             definition.port = theirs.port;
             definition.mode = theirs.mode;

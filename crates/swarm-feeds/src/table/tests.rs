@@ -170,7 +170,10 @@ fn changes_of_two_sides_stand_both_unless_they_are_of_the_same_part() {
     };
     let moved: Change =
         |table, id, by| edit(table, id, RawFeed { port: Some(81), ..RawFeed::default() }, by);
-    let changes = [restart, pause, threads, narrow, moved];
+    let no_deletes: Change = |table, id, by| {
+        edit(table, id, RawFeed { propagate_deletes: Some(false), ..RawFeed::default() }, by);
+    };
+    let changes = [restart, pause, threads, narrow, moved, no_deletes];
     for (nth, first) in changes.iter().enumerate() {
         for second in changes.iter().skip(nth + 1) {
             for times in [(20, 30), (30, 20)] {
@@ -186,12 +189,47 @@ fn changes_of_two_sides_stand_both_unless_they_are_of_the_same_part() {
                 let [both, meant] =
                     [&both, &one_after_the_other].map(|table| table.get(id).expect("it is there"));
                 assert_eq!(both.definition, meant.definition);
-                let set =
-                    |feed: &Feed| [feed.parts.route, feed.parts.restart].map(|at| at.is_some());
+                let set = |feed: &Feed| {
+                    let Parts { scope, deletes, restart, .. } = feed.parts;
+                    [scope, deletes, restart].map(|at| at.is_some())
+                };
                 assert_eq!(set(both), set(meant));
             }
         }
     }
+}
+
+/// The name of one cluster never meets the hosts of another.
+#[test]
+fn of_two_targets_the_later_stands_whole() {
+    let mut here = Table::default();
+    let id = here.create(definition("a"), by(1, 10)).expect("room");
+    let mut there = here.clone();
+    let elsewhere = RawFeed {
+        cluster_name: Some("south".to_owned()),
+        hosts: Some(vec!["10.3.0.11".to_owned()]),
+        ..RawFeed::default()
+    };
+    here.edit(id, edited(&definition("a"), elsewhere), by(1, 20)).expect("it is there");
+    let port = RawFeed { port: Some(81), ..RawFeed::default() };
+    there.edit(id, edited(&definition("a"), port), by(2, 30)).expect("it is there");
+    let both = merged(&here, &there);
+    assert_eq!(both, merged(&there, &here));
+    let [both, there] = [&both, &there].map(|table| table.get(id).expect("it is there"));
+    assert_eq!(both.definition, there.definition);
+    assert_eq!(both.mark(&"east".into()), there.mark(&"east".into()), "it is evaluated for that");
+}
+
+#[test]
+fn a_table_of_before_the_parts_is_read() {
+    let old = VERSION_1.replace(
+        "\"generation\":0,",
+        "\"generation\":2,\"begun\":{\"number\":25,\"node\":167837697},",
+    );
+    let table = Table::decode(old.as_bytes()).expect("a table");
+    let feed = table.get(FeedId(1)).expect("it is there");
+    assert_eq!(feed.parts.restart.map(|change| change.number), Some(25));
+    assert_eq!(Table::decode(&table.encode()).expect("a table"), table);
 }
 
 /// Neither side has evaluated what the two changes together ask for.
@@ -217,7 +255,7 @@ fn a_restart_here_and_another_scope_there_are_an_evaluation_of_their_own() {
 fn marks_are_the_same_on_every_machine() {
     let mut table = Table::default();
     let id = table.create(definition("a"), by(1, 1_772_323_199_987)).expect("room");
-    assert_eq!(mark(&table, id), FeedMark(0x1889_47e4_33cd_dd79));
+    assert_eq!(mark(&table, id), FeedMark(0x80f8_9272_716f_7a85));
 }
 
 /// The first version of the bytes. A later version goes on reading it.
@@ -373,6 +411,7 @@ fn tables_that_differ_tell_it_though_their_newest_change_is_the_same() {
 enum Act {
     Create(u8),
     Edit(u32, u8),
+    Route(u32, u8),
     Pause(u32, bool),
     Restart(u32),
     Delete(u32),
@@ -382,10 +421,30 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => (0..12u8).prop_map(Act::Create),
         1 => (0..6u32, 0..12u8).prop_map(|(id, name)| Act::Edit(id, name)),
+        3 => (0..6u32, 0..8u8).prop_map(|(id, how)| Act::Route(id, how)),
         1 => (0..6u32, any::<bool>()).prop_map(|(id, paused)| Act::Pause(id, paused)),
         1 => (0..6u32).prop_map(Act::Restart),
         2 => (0..6u32).prop_map(Act::Delete),
     ]
+}
+
+/// The definition with one other thing that it selects, or place that it goes to.
+fn routed(of: &Definition, how: u8) -> Definition {
+    let scope = |domain: &str| crate::scope::RawScope {
+        domains: vec![domain.to_owned()],
+        ..Default::default()
+    };
+    let change = match how {
+        0 => RawFeed { scope: Some(scope("acme.example")), ..RawFeed::default() },
+        1 => RawFeed { scope: Some(scope("b.example")), ..RawFeed::default() },
+        2 => RawFeed { propagate_deletes: Some(false), ..RawFeed::default() },
+        3 => RawFeed { propagate_deletes: Some(true), ..RawFeed::default() },
+        4 => RawFeed { cluster_name: Some("south".to_owned()), ..RawFeed::default() },
+        5 => RawFeed { cluster_name: Some("west".to_owned()), ..RawFeed::default() },
+        6 => RawFeed { port: Some(81), ..RawFeed::default() },
+        _ => RawFeed { mode: Some("get".to_owned()), ..RawFeed::default() },
+    };
+    edited(of, change)
 }
 
 /// Carries acts out one after the other; what a table refuses does not happen.
@@ -395,12 +454,16 @@ fn act_on(table: &mut Table, acts: &[(Act, u64)], node: u8) {
         let done = match act {
             Act::Create(name) => table.create(definition(&format!("feed-{name}")), by).map(drop),
             Act::Edit(id, name) => table.edit(FeedId(*id), definition(&format!("feed-{name}")), by),
+            Act::Route(id, how) => {
+                let old = table.get(FeedId(*id)).map(|feed| feed.definition.clone());
+                table.edit(FeedId(*id), routed(&old.unwrap_or_else(|| definition("x")), *how), by)
+            }
             Act::Pause(id, paused) => table.pause(FeedId(*id), *paused, by),
             Act::Restart(id) => table.restart(FeedId(*id), by),
             Act::Delete(id) => table.delete(FeedId(*id), by),
         };
         // An edit may find what it asks for.
-        let stays = matches!(act, Act::Edit(..)) && *table == was;
+        let stays = matches!(act, Act::Edit(..) | Act::Route(..)) && *table == was;
         assert_eq!(done.is_ok() && !stays, table.version().number > before, "{act:?}: {done:?}");
     }
 }

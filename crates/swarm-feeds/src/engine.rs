@@ -61,6 +61,7 @@ impl Feeds {
         let more = self.take_arrivals(moment).then_some(ARRIVALS_PACE);
         let walk = self.scan(&stores, moment);
         self.begin_evaluations();
+        self.begin_asking();
         self.begin_work(may, moment.now);
         // Outcomes that came of the walk itself are filed in time too.
         let ripe = self.flush(&stores);

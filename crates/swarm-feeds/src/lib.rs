@@ -27,6 +27,7 @@ mod hosts;
 mod inbox;
 mod legacy;
 mod line;
+mod missed;
 mod peers;
 mod post;
 mod pull;

@@ -13,6 +13,7 @@ use crate::blockade::{Blockade, Kind, TargetTrouble};
 use crate::definition::Mode;
 use crate::home::Brief;
 use crate::lanes::{Lane, Lanes, Limits, Load, Offer, Offered};
+use crate::missed::Missed;
 use crate::result::Delivery;
 use crate::settings::FeedSettings;
 use crate::stats::{Counters, FeedState, Rate};
@@ -69,6 +70,7 @@ pub(crate) struct Line {
     pub(crate) counters: Counters,
     pub(crate) rate: Rate,
     pub(crate) answers: Answers,
+    pub(crate) missed: Missed,
     complained: Option<Instant>,
 }
 
@@ -102,6 +104,7 @@ impl Line {
         mark: FeedMark,
         target: Arc<dyn FeedTarget>,
         settings: &FeedSettings,
+        missed: Missed,
         now: Instant,
     ) -> Self {
         let limits =
@@ -129,6 +132,7 @@ impl Line {
             counters: Counters::default(),
             rate: Rate::default(),
             answers: Answers::default(),
+            missed,
             complained: None,
         }
     }
@@ -162,6 +166,7 @@ impl Line {
             self.unsure.clear();
             self.since = now;
             self.answers = Answers::default();
+            self.missed = Missed::default();
         }
         let retry_wait = feed.definition.retry_wait;
         self.feed = Arc::new(feed);

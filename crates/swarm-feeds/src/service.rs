@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swarm_env::{Bug, Env};
-use swarm_types::{ClusterName, FeedId, FeedMark, FeedSlots, Instant, Stamp, StreamId, VolumeId};
+use swarm_types::{
+    ClusterName, FeedId, FeedMark, FeedSlots, Instant, Stamp, StreamId, Timestamp, VolumeId,
+};
 use tokio::sync::Notify;
 
 use crate::evaluate::Contexts;
 use crate::home::{Brief, Filed, Home, Streams};
 use crate::inbox::Inbox;
 use crate::line::Line;
+use crate::missed::Missed;
 use crate::peers::Peers;
 use crate::results::Results;
 use crate::send::{Sends, Verdict};
@@ -51,6 +54,8 @@ pub(crate) struct Shared {
     /// How long a replica here waits for the one that goes first. Nodes differ by some seconds, so that of several that wait
     /// for one that is lost, one begins, and the others learn of it.
     pub(crate) hold_off: Duration,
+    /// When the node's feeds began.
+    started: Timestamp,
     /// Whether there is any feed: asked at every write.
     active: AtomicBool,
     /// There is something to do.
@@ -108,6 +113,7 @@ impl Feeds {
         let shared = Shared {
             hold_off: delay + Duration::from_millis(later),
             env: env.clone(),
+            started: env.wall(),
             cluster: around.home.cluster(),
             around,
             settings,
@@ -168,7 +174,9 @@ impl Feeds {
                 }
                 (None, Some(target)) => {
                     let id = feed.id;
-                    let line = Line::new(feed, mark, target, &self.shared.settings, now);
+                    let missed = Missed::of(feed.changed.is_before(self.shared.started));
+                    let settings = &self.shared.settings;
+                    let line = Line::new(feed, mark, target, settings, missed, now);
                     lines.insert(id, line);
                 }
                 (None, None) => debug_assert!(false, "a target was opened for a new feed"),

@@ -41,6 +41,13 @@ pub struct Change {
     pub node: u32,
 }
 
+impl Change {
+    /// Whether it was taken before then, by the clocks of the two nodes.
+    pub(crate) const fn is_before(self, at: Timestamp) -> bool {
+        self.number < at.millis()
+    }
+}
+
 /// Who takes a change, and when by its own clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Author {

@@ -30,8 +30,7 @@ impl Feeds {
         let (id, stamp) = (look.filed.id, look.filed.stamp);
         let about = About { id, stamp, feed: job.feed.id, mark: job.mark };
         let mut told = self.peers().ask(To::holders(&look.filed.holders), about).await;
-        let failed = last_taken_back(&told);
-        told.retain(|told| !is_overtaken(told, failed));
+        still_stand(&mut told);
         facts.told = Some(&told);
         facts.now = self.now();
         whose = turn(facts);
@@ -175,6 +174,12 @@ impl News {
             FeedOutcome::Unqualified => None,
         }
     }
+}
+
+/// Leaves out the successes that were taken back since.
+pub(crate) fn still_stand(told: &mut Vec<Told>) {
+    let failed = last_taken_back(told);
+    told.retain(|told| !is_overtaken(told, failed));
 }
 
 /// When an attempt last failed that was forced, as far as is told.

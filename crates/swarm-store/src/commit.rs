@@ -20,91 +20,25 @@ use crate::error::{AppendError, PublishError, copy_of};
 use crate::extent::Extent;
 use crate::feeds::Share;
 use crate::group::{Encoding, GroupHeader, GroupKind, HalfHeader, HalfState, group_size};
-use crate::hints::{HINTS_MAX, Hints};
 use crate::index::{IndexError, Mark};
 use crate::journal::{ChosenHalf, Tail};
 use crate::record::{
     Brief, Entry, Known, Note, brief, gist, in_place_of, known, with_extent, with_note, with_slots,
 };
 use crate::service::Service;
-use crate::slots::SLOTS_BYTES_MAX;
 use crate::stage::Reservation;
 use crate::volume::Shared;
+
+mod work;
+
+pub(crate) use work::{FEED_BYTES, Noted, Request, Work};
+use work::{data_of, payload_of};
 
 /// Requests that may wait for a group; beyond it callers wait to be queued.
 pub(crate) const QUEUE_MAX: usize = 64;
 
 /// Most data that one group writes beside its records: bounds memory and the time that its first caller waits.
 const GROUP_DATA_MAX: usize = 4 << 20;
-
-/// A change asked for.
-pub(crate) enum Work {
-    /// File a replica whose extent was written up to its tail.
-    Publish {
-        id: StreamId,
-        stamp: Stamp,
-        /// A delete that is newer than this stays.
-        follows: Option<Stamp>,
-        value: Vec<u8>,
-        extent: Extent,
-        tail: Option<(u64, Bytes)>,
-        reservation: Reservation,
-    },
-    /// File the same replica at another place, if it still is at the one that it was copied from.
-    Move {
-        id: StreamId,
-        stamp: Stamp,
-        /// [`Extent::number`] of the place that it was copied from.
-        from: u64,
-        extent: Extent,
-        tail: Option<(u64, Bytes)>,
-        reservation: Reservation,
-        /// Size of the record.
-        bytes: usize,
-    },
-    /// Let the head come down to the end of what is filed.
-    Lower,
-    /// File a tombstone.
-    Bury { id: StreamId, stamp: Stamp, value: Vec<u8> },
-    /// Remove exactly this replica.
-    Remove { id: StreamId, stamp: Stamp },
-    /// Remove the copy with this number of extent, if it is known to be bad by then.
-    RemoveQuarantined { id: StreamId, stamp: Stamp, number: u64 },
-    /// Drop exactly this tombstone.
-    Forget { id: StreamId, stamp: Stamp },
-    /// Say something else about exactly this replica.
-    Note { id: StreamId, stamp: Stamp, what: Noted },
-    /// Say what the volume is for.
-    Service(Service),
-    /// Say that it is retired, if it is being emptied and nothing is filed.
-    RetireIfEmpty,
-    /// Say what feeds have come to with exactly these versions. The slots of other feeds than these make way, if need be.
-    Feed { settled: Vec<(StreamId, Stamp, FeedSlot)>, known: Arc<[(FeedId, FeedMark)]> },
-    /// Keep this table of feeds.
-    FeedTable(Bytes),
-    /// Say that the volume is not behind any more.
-    CaughtUp,
-    /// Tell that the volume is in use.
-    Touch,
-    /// Unmount.
-    Close,
-}
-
-/// What is new about a replica.
-pub(crate) enum Noted {
-    Hints(Hints),
-    /// Of the replica with this number of extent, and no other of its version.
-    Quarantined {
-        number: u64,
-        quarantined: bool,
-    },
-}
-
-/// A change asked for, and who waits. The answer is the number of records removed, found or settled.
-pub(crate) struct Request {
-    pub(crate) work: Work,
-    pub(crate) answer: oneshot::Sender<Result<u64, PublishError>>,
-}
 
 /// Why a group was not written; every caller in it gets the same.
 pub(crate) enum Failure {
@@ -766,38 +700,6 @@ impl Shared {
 
     pub(crate) fn disk_error(&self, source: io::Error) -> AppendError {
         AppendError::Disk { volume: self.superblock.volume, source }
-    }
-}
-
-fn payload_of(work: &Work) -> usize {
-    match work {
-        Work::Publish { value, .. } | Work::Bury { value, .. } => value.len() + 20,
-        Work::Move { bytes, .. } => *bytes,
-        Work::Lower => 13,
-        Work::CaughtUp => 14,
-        Work::Remove { .. } | Work::RemoveQuarantined { .. } | Work::Forget { .. } => REMOVE_BYTES,
-        Work::Note { .. } => NOTE_BYTES,
-        Work::Service(_) | Work::RetireIfEmpty => 5 + Service::BYTES,
-        Work::Feed { settled, .. } => settled.len() * FEED_BYTES,
-        Work::FeedTable(table) => 5 + table.len(),
-        Work::Touch | Work::Close => 0,
-    }
-}
-
-/// A framed REMOVE record.
-const REMOVE_BYTES: usize = 45;
-
-/// The largest framed NOTE record.
-const NOTE_BYTES: usize = 55 + 16 * HINTS_MAX;
-
-/// The largest framed FEED record.
-pub(crate) const FEED_BYTES: usize = 45 + SLOTS_BYTES_MAX;
-
-fn data_of(work: &Work) -> usize {
-    match work {
-        Work::Publish { tail: Some((_, bytes)), .. }
-        | Work::Move { tail: Some((_, bytes)), .. } => bytes.len(),
-        _ => 0,
     }
 }
 

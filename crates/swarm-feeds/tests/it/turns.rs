@@ -5,8 +5,8 @@ use swarm_types::FeedId;
 use crate::kit::{
     Asked, HOUR, MINUTE, Mood, Plan, SECOND, Town, object, stamp, stream, to, tombstone, volume,
 };
-use swarm_feeds::Filed;
 use swarm_feeds::blockade::TargetTrouble;
+use swarm_feeds::{FeedSettings, Filed};
 use swarm_types::FeedOutcome;
 
 fn all_done(town: &Town, nodes: &[usize], nth: u32) -> bool {
@@ -84,6 +84,23 @@ fn who_has_not_heard_asks_when_the_hold_off_is_over() {
         town.rest(90 * SECOND).await;
         assert!((0..10).all(|nth| all_done(&town, &[2], nth)));
         assert_eq!((town.west().asked(Asked::Write), town.west().asked(Asked::Probe)), (10, 0));
+    });
+}
+
+#[test]
+fn who_starts_anew_asks_the_others_what_came_of_what_waits() {
+    Plan::of(2).run(|town| async move {
+        town.create(to("west"));
+        town.set_deaf(true);
+        (0..10).for_each(|nth| town.write(&[1, 2], &object(stream(nth), stamp(1_000))));
+        town.wait(MINUTE).await;
+        town.set_deaf(false);
+        assert!((0..10).all(|nth| all_done(&town, &[1], nth) && !all_done(&town, &[2], nth)));
+        let again = town.start(2, town.feeds(2).table(), FeedSettings::default());
+        town.wait(5 * SECOND).await;
+        assert!((0..10).all(|nth| all_done(&town, &[2], nth)));
+        assert_eq!((town.west().asked(Asked::Write), town.west().asked(Asked::Probe)), (10, 0));
+        drop(again);
     });
 }
 

@@ -47,7 +47,10 @@ impl Health {
     pub(super) async fn let_go_first(&self, subject: &Subject<'_>, makes: &[(NodeId, Why)]) {
         let moves = makes.iter().any(|(_, why)| *why == Why::Retiring);
         if moves && self.env().planted(Bug::RetireBeforeCopied) {
-            self.drop_damaged(subject).await;
+            let gone = subject.volume.remove(subject.id(), subject.stamp()).await;
+            if let Err(error) = gone {
+                tracing::warn!(stream = %subject.id(), %error, "copy not let go");
+            }
         }
     }
 

@@ -1,0 +1,88 @@
+//! What a node may have missed while it was away: others have noted what came of a stream, and here it was lost in the crash,
+//! or never heard.
+//!
+//! A replica that does not go first waits for the one that does, and asks only when that is overdue. What waits since before
+//! the node started is most often done: a few of those are asked about soon, so that a feed that has nothing left to do says
+//! so. It is the other holders that are asked, not the target; what they do not know waits as it would have.
+
+use std::time::Duration;
+
+use swarm_plan::feeds::Told;
+use swarm_types::{FeedId, FeedMark, StreamId};
+
+use crate::line::Line;
+use crate::peers::{About, Done, To};
+use crate::service::{Feeds, State};
+use crate::turns::still_stand;
+
+/// Streams asked about, at most: a crash loses what came of no more than a few, and a feed may have millions to do.
+const MISSED_MAX: usize = 256;
+/// From the start of the feed on this node: who goes first has most often told by then, and the others are there.
+const ASK_AFTER: Duration = Duration::from_secs(2);
+
+/// Streams of one feed that others may have done.
+#[derive(Debug, Default)]
+pub(crate) struct Missed {
+    /// How many more may be asked about.
+    left: usize,
+    waiting: Vec<StreamId>,
+    /// They are being asked about.
+    asking: bool,
+}
+
+impl Missed {
+    /// Of a feed that was there before the node started, if it was.
+    pub(crate) fn of(was_there: bool) -> Self {
+        Self { left: if was_there { MISSED_MAX } else { 0 }, ..Self::default() }
+    }
+
+    /// A walk came by a stream that waits for another holder.
+    pub(crate) fn note(&mut self, id: StreamId) {
+        if self.left > 0 {
+            self.left -= 1;
+            self.waiting.push(id);
+        }
+    }
+}
+
+impl Feeds {
+    /// Has the other holders asked of what may have been missed.
+    pub(crate) fn begin_asking(&self) {
+        let now = self.now();
+        let mut begun = Vec::new();
+        for (feed, Line { missed, mark, since, .. }) in &mut self.state().lines {
+            if !missed.asking && !missed.waiting.is_empty() && now >= *since + ASK_AFTER {
+                missed.asking = true;
+                begun.push((*feed, *mark, std::mem::take(&mut missed.waiting)));
+            }
+        }
+        for (feed, mark, ids) in begun {
+            drop(self.env().spawn("feed-ask", self.clone().ask_of_missed(feed, mark, ids)));
+        }
+    }
+
+    async fn ask_of_missed(self, feed: FeedId, mark: FeedMark, ids: Vec<StreamId>) {
+        for id in ids {
+            if !self.state().knows(feed, mark) {
+                break;
+            }
+            let Some(filed) = self.look(id).map(|look| look.filed) else { continue };
+            if filed.slots.get(feed, mark).is_some() {
+                continue;
+            }
+            let stamp = filed.stamp;
+            let about = About { id, stamp, feed, mark };
+            let mut told = self.peers().ask(To::holders(&filed.holders), about).await;
+            still_stand(&mut told);
+            let done = told.into_iter().filter_map(|told| match told {
+                Told::Done(slot) => Some(Done { id, stamp, slot }),
+                _ => None,
+            });
+            self.hear_done(&done.collect::<Vec<_>>());
+        }
+        let State { lines, .. } = &mut *self.state();
+        if let Some(line) = lines.get_mut(&feed) {
+            line.missed.asking = false;
+        }
+    }
+}

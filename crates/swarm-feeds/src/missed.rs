@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use swarm_plan::feeds::Told;
-use swarm_types::{FeedId, FeedMark, StreamId};
+use swarm_types::{FeedId, FeedMark, Instant, StreamId};
 
 use crate::line::Line;
 use crate::peers::{About, Done, To};
@@ -20,12 +20,20 @@ const MISSED_MAX: usize = 256;
 /// From the start of the feed on this node: who goes first has most often told by then, and the others are there.
 const ASK_AFTER: Duration = Duration::from_secs(2);
 
+/// Asked so often more about what nobody answered to: a holder may be starting as well.
+const ASK_AGAIN: u32 = 2;
+/// From one time to the next.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// Streams of one feed that others may have done.
 #[derive(Debug, Default)]
 pub(crate) struct Missed {
     /// How many more may be asked about.
     left: usize,
     waiting: Vec<StreamId>,
+    /// How often what nobody answered to may be asked about once more, and when the next time is.
+    again: u32,
+    not_before: Instant,
     /// They are being asked about.
     asking: bool,
 }
@@ -33,7 +41,8 @@ pub(crate) struct Missed {
 impl Missed {
     /// Of a feed that was there before the node started, if it was.
     pub(crate) fn of(was_there: bool) -> Self {
-        Self { left: if was_there { MISSED_MAX } else { 0 }, ..Self::default() }
+        let left = if was_there { MISSED_MAX } else { 0 };
+        Self { left, again: ASK_AGAIN, ..Self::default() }
     }
 
     /// A walk came by a stream that waits for another holder.
@@ -51,7 +60,10 @@ impl Feeds {
         let now = self.now();
         let mut begun = Vec::new();
         for (feed, Line { missed, mark, since, .. }) in &mut self.state().lines {
-            if !missed.asking && !missed.waiting.is_empty() && now >= *since + ASK_AFTER {
+            if !missed.asking
+                && !missed.waiting.is_empty()
+                && now >= missed.not_before.max(*since + ASK_AFTER)
+            {
                 missed.asking = true;
                 begun.push((*feed, *mark, std::mem::take(&mut missed.waiting)));
             }
@@ -62,6 +74,7 @@ impl Feeds {
     }
 
     async fn ask_of_missed(self, feed: FeedId, mark: FeedMark, ids: Vec<StreamId>) {
+        let mut unanswered = Vec::new();
         for id in ids {
             if !self.state().knows(feed, mark) {
                 break;
@@ -73,16 +86,37 @@ impl Feeds {
             let stamp = filed.stamp;
             let about = About { id, stamp, feed, mark };
             let mut told = self.peers().ask(To::holders(&filed.holders), about).await;
+            if told.is_empty() {
+                unanswered.push(id);
+                continue;
+            }
             still_stand(&mut told);
-            let done = told.into_iter().filter_map(|told| match told {
-                Told::Done(slot) => Some(Done { id, stamp, slot }),
+            let done = told.into_iter().find_map(|told| match told {
+                Told::Done(slot) if slot.outcome.is_final() => Some(Done { id, stamp, slot }),
                 _ => None,
             });
-            self.hear_done(&done.collect::<Vec<_>>());
+            if let Some(done) = done.filter(|_| self.is_missed_still(feed, mark, id)) {
+                self.hear_done(&[done]);
+            }
         }
+        let now = self.now();
         let State { lines, .. } = &mut *self.state();
         if let Some(line) = lines.get_mut(&feed) {
-            line.missed.asking = false;
+            let missed = &mut line.missed;
+            missed.asking = false;
+            if line.mark == mark && missed.again > 0 && !unanswered.is_empty() {
+                missed.again -= 1;
+                missed.not_before = now + ASK_AGAIN_AFTER;
+                missed.waiting.append(&mut unanswered);
+            }
         }
+    }
+
+    /// Whether nothing has come of a stream here while others were asked, and nobody has it sent whatever they say.
+    fn is_missed_still(&self, feed: FeedId, mark: FeedMark, id: StreamId) -> bool {
+        let here = self.look(id).and_then(|look| look.filed.slots.get(feed, mark).copied());
+        let state = self.state();
+        let line = state.lines.get(&feed);
+        here.is_none() && line.is_some_and(|line| !line.lanes.is_forced(id))
     }
 }

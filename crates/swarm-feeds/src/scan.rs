@@ -191,7 +191,9 @@ impl Feeds {
             Sorted::In | Sorted::Unsure if held_off => {
                 // Most of these will have been done by then; the others the next walk finds.
                 line.walk_again_at(since + hold_off);
-                line.missed.note(brief.id);
+                if brief.retry_at.is_none() {
+                    line.missed.note(brief.id);
+                }
                 true
             }
             Sorted::In => line.offer(brief, lane, since, hold_off, (now, wall)) != Offered::Full,

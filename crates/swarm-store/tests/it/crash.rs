@@ -12,7 +12,7 @@ use swarm_store::{
     AppendError, Hints, PublishError, Record, RecordState, Retire, RetireCause, RetirePace,
     Service, Tombstone, Volume,
 };
-use swarm_types::{FeedSlots, Timestamp, VolumeId};
+use swarm_types::{FeedId, FeedMark, FeedSlots, Timestamp, VolumeId};
 
 use crate::kit::{
     ALIAS, Lab, TestDisk, body, check_feeds, check_space, format, id, is_first, kind, meta, mix,
@@ -261,6 +261,10 @@ async fn note(volume: &Volume, model: &Shared, number: u8, change: impl FnOnce(&
     }
 }
 
+/// The feeds, with their evaluations, that are not gone: their outcomes keep their places where there are more than fit.
+const LIVING_FEEDS: [(FeedId, FeedMark); 3] =
+    [(FeedId(1), FeedMark(0)), (FeedId(4), FeedMark(1)), (FeedId(6), FeedMark(0))];
+
 /// Notes outcomes of feeds and the answer.
 async fn settle(volume: &Volume, model: &Shared, slots: &[(u8, u64)]) {
     let (mut request, mut expected) = (Vec::new(), 0);
@@ -274,13 +278,19 @@ async fn settle(volume: &Volume, model: &Shared, slots: &[(u8, u64)]) {
             if model.filed(*number).is_some() && !wrong {
                 expected += 1;
                 let known = model.settled.get(number).cloned().unwrap_or_default();
-                model.asked_settled.entry(*number).or_insert(known).set(slot(*draw));
+                let asked = model.asked_settled.entry(*number).or_insert(known);
+                asked.set_among(slot(*draw), |feed, mark| LIVING_FEEDS.contains(&(feed, mark)));
             }
         }
     }
-    assert_eq!(volume.settle_feeds(request, Arc::default()).await.unwrap(), expected);
+    let kept = volume.settle_feeds(request, Arc::new(LIVING_FEEDS)).await.unwrap();
+    assert_eq!(kept, expected);
     let mut model = model.lock().unwrap();
     let settled = std::mem::take(&mut model.asked_settled);
+    for (number, slots) in &settled {
+        let filed = volume.find(id(*number)).expect("it has slots");
+        assert_eq!(filed.slots(), slots, "id {number}");
+    }
     model.settled.extend(settled);
 }
 
@@ -610,6 +620,19 @@ fn every_single_point_of_what_feeds_note_can_be_the_last() {
             let next =
                 Life { ops: story(), crash_at: crash_at / 2 + 9, loss: loss + 9, ..life.clone() };
             live_and_die(crash_at, 2 << 20, vec![life, next]);
+        }
+    }
+}
+
+#[test]
+fn outcomes_make_way_as_asked_wherever_the_power_goes() {
+    // More feeds than a record has places for, some of them gone.
+    let settle = |first: u64| Op::Settle { slots: (first..first + 12).map(|n| (0, n)).collect() };
+    let story = || [vec![Op::Put { id: 0, len: 5 }], (0..9).map(settle).collect()].concat();
+    for crash_at in 5..40 {
+        for (loss, index) in [(0, IndexFate::Kept), (1, IndexFate::Lost)] {
+            let life = Life { ops: story(), crash_at, loss, index, unmount: false };
+            live_and_die(crash_at, 2 << 20, vec![life.clone(), life]);
         }
     }
 }

@@ -261,6 +261,10 @@ impl Feeds {
         let mut state = self.state();
         let Some(line) = state.lines.get_mut(&feed) else { return Vec::new() };
         line.delivering.remove(&id);
+        if let Some(copy) = line.copied.remove(&id) {
+            // What is noted now may not be noted there.
+            self.filed(copy);
+        }
         let same_target = Arc::ptr_eq(&line.target, &job.target);
         match &ended {
             _ if !same_target => {}

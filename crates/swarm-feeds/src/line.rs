@@ -67,6 +67,8 @@ pub(crate) struct Line {
     pub(crate) pushing: BTreeSet<StreamId>,
     /// Streams that are being delivered, as those are not that are under way but wait for an answer of another holder.
     pub(crate) delivering: BTreeSet<StreamId>,
+    /// Streams of which another copy was filed here while they were under way: they come up once more when that has ended.
+    pub(crate) copied: BTreeMap<StreamId, Brief>,
     pub(crate) counters: Counters,
     pub(crate) rate: Rate,
     pub(crate) answers: Answers,
@@ -129,6 +131,7 @@ impl Line {
             evaluating: false,
             pushing: BTreeSet::new(),
             delivering: BTreeSet::new(),
+            copied: BTreeMap::new(),
             counters: Counters::default(),
             rate: Rate::default(),
             answers: Answers::default(),

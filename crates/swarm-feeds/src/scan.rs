@@ -16,7 +16,7 @@ use crate::home::{Brief, Page, Streams};
 use crate::lanes::{Lane, Offered};
 use crate::line::Walk;
 use crate::send::Verdict;
-use crate::service::{Feeds, Look, State, lock};
+use crate::service::{Feeds, State, lock};
 use crate::table::Feed;
 
 /// Streams looked through at a time.
@@ -85,7 +85,12 @@ impl Feeds {
             // Copies bring along what came of them. Who goes first has just been written.
             let look = if brief.first { None } else { self.look(brief.id) };
             for (feed, mark) in &feeds {
-                if look.as_ref().is_some_and(|look| is_settled(&brief, look, feed.id, *mark)) {
+                if let Some(look) = look.as_ref().filter(|look| look.filed.stamp == brief.stamp)
+                    && let Some(slot) = look.filed.slots.get(feed.id, *mark).copied()
+                    && slot.outcome.is_final()
+                {
+                    // Another volume of this node may know what this one does not.
+                    self.adopt_slot(&mut self.state(), look, slot);
                     continue;
                 }
                 let sorted = self.sort(&feed.definition.scope, brief.id);
@@ -171,6 +176,9 @@ impl Feeds {
         let tells = rests && sorted != Sorted::In && sends.wants(feed, brief.id).is_some();
         let known = line.lanes.knows(brief.id, brief.stamp) && !(walked.is_none() && brief.first);
         if known && !tells {
+            if walked.is_none() && line.lanes.is_busy(brief.id) {
+                line.copied.insert(brief.id, *brief);
+            }
             return true;
         }
         if rests && brief.tombstone && self.env().planted(Bug::DeletesLostWhilePaused) {
@@ -238,10 +246,4 @@ fn wanted(state: &State) -> Vec<Wanted> {
             })
         })
         .collect()
-}
-
-/// Whether a stream that arrived needs nothing more.
-fn is_settled(brief: &Brief, look: &Look, feed: FeedId, mark: FeedMark) -> bool {
-    let slot = look.filed.slots.get(feed, mark);
-    look.filed.stamp == brief.stamp && slot.is_some_and(|slot| slot.outcome.is_final())
 }

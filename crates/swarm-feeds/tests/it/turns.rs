@@ -202,6 +202,38 @@ fn a_copy_that_health_makes_asks_and_a_replica_that_is_told_to_goes_first() {
     });
 }
 
+/// A replica is copied to another volume of its node, and then the first is taken away, or not.
+#[test]
+fn a_copy_on_another_volume_learns_what_came_of_what_was_under_way() {
+    for (taken_away, during) in [(false, true), (true, true), (false, false)] {
+        let plan = Plan { volumes: 2, ..Plan::of(1) };
+        plan.run(move |town| async move {
+            town.create(to("west"));
+            town.west().set_mood(Mood::Fine(10 * SECOND));
+            let filed = object(stream(1), stamp(1_000));
+            town.write(&[1], &filed);
+            let is_asked = || town.west().asked(Asked::Write) == 1;
+            town.until(MINUTE, "a transfer", is_asked).await;
+            if !during {
+                town.until(MINUTE, "its end", || all_done(&town, &[1], 1)).await;
+            }
+            assert_eq!(all_done(&town, &[1], 1), !during);
+            let copy = Filed { first: false, ..filed };
+            town.shelf(1, 2).put(copy.clone());
+            town.feeds(1).filed(copy.brief());
+            town.wait(SECOND).await;
+            if taken_away {
+                town.pull(1, 1);
+            }
+            town.rest(10 * MINUTE).await;
+            let shelf = town.shelf(1, if taken_away { 1 } else { 2 });
+            let slot = shelf.slot(stream(1), 0).expect("its outcome");
+            assert_eq!(slot.outcome, FeedOutcome::Success);
+            assert_eq!(town.west().asked(Asked::Write), 1);
+        });
+    }
+}
+
 #[test]
 fn a_node_that_cannot_reach_the_target_is_relieved_by_one_that_can() {
     Plan::of(2).run(|town| async move {

@@ -114,6 +114,8 @@ impl Feeds {
         let belongs = self.belongs(&look.filed).await;
         match belongs.selected_by(&definition.scope) {
             Selected::Yes => {}
+            // Nobody will ever know where it was; the target may have it, and a delete takes away nothing else.
+            Selected::Gone if look.filed.is_tombstone() => {}
             Selected::No => return Ended::Settled(Settled::OutOfScope),
             Selected::Gone => return Ended::NoContext,
             Selected::Unknown => return Ended::Later(self.now() + definition.retry_wait),

@@ -2,11 +2,12 @@
 
 use swarm_feeds::blockade::TargetTrouble;
 use swarm_feeds::stats::FeedState;
-use swarm_feeds::{Filed, FoundContext};
+use swarm_feeds::{Filed, FoundContext, What};
 use swarm_types::{FeedOutcome, ObjectKind};
 
 use crate::kit::{
     Asked, HOUR, MINUTE, Mood, Plan, SECOND, alias, named, object, of_domains, stamp, stream, to,
+    tombstone,
 };
 
 #[test]
@@ -145,5 +146,30 @@ fn what_is_in_a_context_that_is_gone_is_kept_in_mind() {
         // Health takes it away.
         town.shelf(1, 1).take(stream(5));
         town.rest(2 * HOUR).await;
+    });
+}
+
+/// Every copy of a domain or bucket is lost, and then something that was in it is deleted.
+#[test]
+fn a_delete_is_carried_even_if_nobody_knows_its_domain_any_more() {
+    Plan::of(1).run(|town| async move {
+        town.create(of_domains("west", &["acme.example"]));
+        town.found_domain(1, (1, "acme.example"), 2);
+        town.write(&[1], &named(stream(5), stamp(1_000), alias(2)));
+        town.rest(MINUTE).await;
+        assert_eq!(town.west().holds(stream(5)), Some((stamp(1_000), false)));
+
+        let deleted = tombstone(stream(5), stamp(2_000));
+        let kind = ObjectKind::Named;
+        let what = What::Tombstone { kind, alias: None, parent: Some(alias(9)), name: None };
+        let deleted = Filed { what, ..deleted };
+        // Whether nobody has it, or not all can be asked, is another thing.
+        town.set_deaf(true);
+        town.write(&[1], &deleted);
+        town.wait(MINUTE).await;
+        assert_eq!(town.west().asked(Asked::Delete), 0);
+        town.set_deaf(false);
+        town.rest(5 * MINUTE).await;
+        assert_eq!(town.west().holds(stream(5)), Some((stamp(2_000), true)));
     });
 }

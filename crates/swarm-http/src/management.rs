@@ -8,6 +8,7 @@ mod settings;
 mod statistics;
 mod storage;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -275,8 +276,12 @@ fn health_metrics(
     );
 }
 
-fn escape(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+fn escape(label: &str) -> Cow<'_, str> {
+    if label.contains(['\\', '"', '\n']) {
+        label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").into()
+    } else {
+        label.into()
+    }
 }
 
 /// Serves one connection with hyper.

@@ -36,7 +36,7 @@ struct Gauges {
 
 /// What is wrong with the queues that these metrics tell of, as sentences without a subject.
 pub(crate) fn judge(metrics: &str, moment: Moment) -> Vec<String> {
-    let mut queues: BTreeMap<String, Gauges> = BTreeMap::new();
+    let mut queues: BTreeMap<&str, Gauges> = BTreeMap::new();
     let mut found = Vec::new();
     for line in metrics.lines().filter(|line| line.starts_with("swarm_queue_")) {
         let Some((gauge, labels, value)) = sample(line) else {
@@ -44,7 +44,7 @@ pub(crate) fn judge(metrics: &str, moment: Moment) -> Vec<String> {
             continue;
         };
         let queue = queues.entry(label(labels, "queue").unwrap_or_default()).or_default();
-        queue.holds_work |= label(labels, "kind").as_deref() == Some("work");
+        queue.holds_work |= label(labels, "kind") == Some("work");
         match gauge {
             "swarm_queue_depth" => queue.depth = Some(value),
             "swarm_queue_limit" => queue.limit = Some(value),
@@ -77,9 +77,9 @@ fn sample(line: &str) -> Option<(&str, &str, u64)> {
 }
 
 /// The value of a label. No name of a queue contains a quote.
-fn label(labels: &str, name: &str) -> Option<String> {
-    let from = labels.find(&format!("{name}=\""))? + name.len() + 2;
-    Some(labels[from..].split('"').next()?.to_owned())
+fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
+    let mut named = labels.match_indices(name).map(|(at, _)| &labels[at + name.len()..]);
+    named.find_map(|rest| rest.strip_prefix("=\""))?.split('"').next()
 }
 
 #[cfg(test)]

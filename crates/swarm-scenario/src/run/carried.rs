@@ -43,6 +43,8 @@ struct Line {
     items: Vec<Item>,
     /// The places of those that have not come.
     open: BTreeSet<usize>,
+    /// [`Journals::reads`] of the target at the last look.
+    target_reads: Option<u64>,
 }
 
 /// Something that was acknowledged, and that the target is to have.
@@ -68,6 +70,8 @@ enum What {
 struct Journals {
     /// How far the journal of each is read, and how often the disk had changed by then.
     disks: BTreeMap<DiskRef, (Follower, Option<u64>)>,
+    /// How often a journal was read: as long as it stays, nothing here has changed.
+    reads: u64,
     /// The stream of each version.
     streams: BTreeMap<Stamp, Id>,
     /// How new the deletes of each stream are.
@@ -106,6 +110,7 @@ impl Journals {
             if changes.is_some() && changes == seen {
                 continue;
             }
+            self.reads += 1;
             let image = Direct { world, disk: &disk, length };
             // A journal that cannot be read says nothing; others speak of the same.
             let mut news = Vec::new();
@@ -168,8 +173,12 @@ impl Line {
     /// Takes in what the journals have told.
     fn look(&mut self, source: &Journals, target: &Journals, at: Instant) {
         let items = &mut self.items;
+        let is_as_before = self.target_reads.replace(target.reads) == Some(target.reads);
         self.open.retain(|number| {
             let item = &mut items[*number];
+            if is_as_before && item.wanted.is_some() {
+                return true;
+            }
             item.wanted = item.wanted.or_else(|| source.wanted(&item.what));
             let has = |(stream, stamp): (Id, Stamp)| target.has(stream, stamp);
             if item.wanted.is_some_and(has) {
@@ -222,6 +231,7 @@ impl Carried {
                 propagates: feed.propagates(),
                 items: Vec::new(),
                 open: BTreeSet::new(),
+                target_reads: None,
             })
         };
         let feeds: Vec<Line> = scenario.feeds.iter().filter_map(line).collect();
@@ -424,6 +434,7 @@ mod tests {
         let mut journals = Journals::default();
         let disk = disk();
         for (stream, version, is_delete) in records {
+            journals.reads += version;
             let what = if *is_delete { Told::Delete } else { Told::Object };
             let slots = Vec::new();
             journals
@@ -450,6 +461,7 @@ mod tests {
             domains: Domains::default(),
             propagates: true,
             open: (0..items.len()).collect(),
+            target_reads: None,
             items,
         }
     }

@@ -172,7 +172,7 @@ impl Image {
     }
 
     /// Takes a write; the caller has checked that it fits.
-    pub(crate) fn write(&mut self, sequence: u64, offset: u64, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, sequence: u64, offset: u64, bytes: &Bytes) {
         for (block, at, range) in pieces(offset, bytes.len()) {
             if let Some(bytes) = whole_block(&bytes[range.clone()]) {
                 self.cache.insert(block, Cached { bytes, sequence });
@@ -188,7 +188,7 @@ impl Image {
             Arc::make_mut(&mut cached.bytes)[at..at + range.len()].copy_from_slice(&bytes[range]);
             cached.sequence = sequence;
         }
-        self.log.push_back(Logged { sequence, offset, bytes: Bytes::copy_from_slice(bytes) });
+        self.log.push_back(Logged { sequence, offset, bytes: bytes.clone() });
     }
 
     /// Everything up to this write is durable, but for blocks that land elsewhere.
@@ -340,10 +340,14 @@ mod tests {
         out
     }
 
+    fn write(image: &mut Image, sequence: u64, offset: u64, bytes: &[u8]) {
+        image.write(sequence, offset, &Bytes::copy_from_slice(bytes));
+    }
+
     #[test]
     fn a_reader_sees_writes_that_are_not_durable() {
         let mut image = Image::new(1 << 20);
-        image.write(1, 4090, b"across two blocks");
+        write(&mut image, 1, 4090, b"across two blocks");
         assert_eq!(read(&image, 4090, 17), b"across two blocks");
         assert_eq!(durable(&image, 4090, 17), [0; 17]);
         image.make_durable(1, None);
@@ -353,9 +357,9 @@ mod tests {
     #[test]
     fn a_sync_covers_what_came_before_and_nothing_after() {
         let mut image = Image::new(1 << 20);
-        image.write(1, 0, b"one");
-        image.write(2, 3, b"two");
-        image.write(3, 1, b"three");
+        write(&mut image, 1, 0, b"one");
+        write(&mut image, 2, 3, b"two");
+        write(&mut image, 3, 1, b"three");
         image.make_durable(2, None);
         assert_eq!(durable(&image, 0, 6), b"onetwo");
         assert_eq!(read(&image, 0, 6), b"othree");
@@ -367,10 +371,10 @@ mod tests {
     #[test]
     fn a_snapshot_stays_as_it_was() {
         let mut image = Image::new(1 << 20);
-        image.write(1, 0, b"before");
+        write(&mut image, 1, 0, b"before");
         image.make_durable(1, None);
         let snapshot = image.snapshot();
-        image.write(2, 0, b"after!");
+        write(&mut image, 2, 0, b"after!");
         image.make_durable(2, None);
         let mut out = [0; 6];
         snapshot.read(0, &mut out);
@@ -382,9 +386,9 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..64 {
             let mut image = Image::new(1 << 20);
-            image.write(1, 0, &[1; BLOCK]);
+            write(&mut image, 1, 0, &[1; BLOCK]);
             image.make_durable(1, None);
-            image.write(2, BLOCK as u64, &[2; BLOCK]);
+            write(&mut image, 2, BLOCK as u64, &[2; BLOCK]);
             drop(image.power_loss(&mut Dice::kernel(seed, "test")));
             assert_eq!(durable(&image, 0, BLOCK), [1; BLOCK]);
             assert_eq!(read(&image, 0, 3 * BLOCK), durable(&image, 0, 3 * BLOCK));
@@ -399,14 +403,14 @@ mod tests {
     #[test]
     fn rot_changes_bytes_that_hold_data_and_readers_meet_it() {
         let mut image = Image::new(1 << 20);
-        image.write(1, 0, &[7; 3 * BLOCK]);
+        write(&mut image, 1, 0, &[7; 3 * BLOCK]);
         image.make_durable(1, None);
         let ranges = image.rot(&mut Dice::kernel(1, "test"), 1, 5);
         assert_eq!(ranges.len(), 1, "at least one block");
         let (offset, len) = ranges[0];
         assert!(durable(&image, offset, len as usize).iter().all(|byte| *byte != 7));
         assert_eq!(image.read(0, 3 * BLOCK).1, vec![5]);
-        image.write(2, 0, &[8; 3 * BLOCK]);
+        write(&mut image, 2, 0, &[8; 3 * BLOCK]);
         assert!(image.read(0, 3 * BLOCK).1.is_empty(), "hidden by the cache");
         image.make_durable(2, None);
         assert!(image.read(0, 3 * BLOCK).1.is_empty(), "written anew");
@@ -440,7 +444,7 @@ mod tests {
             for (sequence, step) in (1..).zip(steps) {
                 match step {
                     Step::Write { offset, len, byte } => {
-                        image.write(sequence, offset, &vec![byte; len]);
+                        write(&mut image, sequence, offset, &vec![byte; len]);
                         let touched = offset as usize..offset as usize + len;
                         may_be[touched].iter_mut().for_each(|values| values.push(byte));
                     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use swarm_env::Bug;
+use swarm_plan::health::recovery::Standing;
 use swarm_plan::health::visit::{Action, Facts, Newer, Trouble, Why, decide, ended, hints};
 use swarm_plan::health::{CopyForm, Place, Subcluster, Survey};
 use swarm_plan::membership::VolumeState;
@@ -75,6 +76,14 @@ impl Subject<'_> {
     fn stamp(&self) -> Stamp {
         self.record.stamp
     }
+}
+
+/// What a node knows of a stream without asking anybody.
+struct Known {
+    /// The volumes that the record names and that are expected back.
+    away: BTreeSet<VolumeId>,
+    /// Who takes copies, this node included.
+    takers: BTreeMap<NodeId, Subcluster>,
 }
 
 /// What reading a whole replica came to.
@@ -187,9 +196,11 @@ impl Health {
             else {
                 return ended(false, heard);
             };
-            let actions = self.with_facts(&subject, &now, &survey, decide);
+            let known = self.known(&now);
+            let facts = self.facts(&subject, &now, &survey, &known);
+            let actions = decide(&facts);
             if actions.is_empty() {
-                self.refresh_hints(&subject, &now, &survey).await;
+                self.refresh_hints(&subject, &now, &facts).await;
                 return ended(false, heard);
             }
             if let [Action::AskEverybody(why)] = actions[..] {
@@ -202,7 +213,7 @@ impl Health {
                 Round::Undead => return ended(true, false),
                 Round::Acted => survey = self.survey_everybody(&subject).await,
                 Round::Idle => {
-                    self.refresh_hints(&subject, &now, &survey).await;
+                    self.refresh_hints(&subject, &now, &facts).await;
                     return ended(true, heard);
                 }
             }
@@ -335,62 +346,56 @@ impl Health {
 
     /// The volumes that a record names and that are expected back: what they hold counts meanwhile.
     fn away(&self, record: &Record) -> BTreeSet<VolumeId> {
-        let own: BTreeSet<VolumeId> =
-            self.home().volumes().iter().map(|(volume, _)| volume.id()).collect();
         let trusting = self.env().planted(Bug::HintsVouch);
-        let waited_for = |volume: &VolumeId| {
+        let is_away = |volume: &VolumeId| {
             let standing = self.peers().standing(*volume);
-            !own.contains(volume) && (trusting || standing.is_waited_for(self.uptime()))
+            standing.is_waited_for(self.uptime()) || (trusting && self.volume(*volume).is_none())
         };
-        record.hints().iter().copied().filter(waited_for).collect()
+        record.hints().iter().copied().filter(is_away).collect()
     }
 
-    fn with_facts<T>(
-        &self,
-        subject: &Subject<'_>,
-        record: &Record,
-        survey: &Survey,
-        plan: impl FnOnce(&Facts<'_>) -> T,
-    ) -> T {
-        let away = self.away(record);
-        let mut takers: BTreeMap<NodeId, Subcluster> = self
-            .peers()
-            .members()
-            .into_iter()
+    fn known(&self, record: &Record) -> Known {
+        let members = self.peers().members().into_iter();
+        let mut takers: BTreeMap<NodeId, Subcluster> = members
             .filter(|member| member.takes_copies)
             .map(|member| (member.node, member.subcluster))
             .collect();
         if self.home().takes_copies() {
             takers.insert(self.home().node(), self.home().subcluster());
         }
-        plan(&Facts {
+        Known { away: self.away(record), takers }
+    }
+
+    fn facts<'a>(
+        &self,
+        subject: &Subject<'_>,
+        record: &Record,
+        survey: &'a Survey,
+        known: &'a Known,
+    ) -> Facts<'a> {
+        Facts {
             id: subject.id(),
             here: self.place(subject.volume),
             stamp: subject.stamp(),
             form: self.copy(subject.volume, subject.state, record).form,
             wanted: subject.wanted.saturating_sub(self.counted_twice(subject.stamp(), survey)),
             survey,
-            away: &away,
-            takers: &takers,
-        })
+            away: &known.away,
+            takers: &known.takers,
+        }
     }
 
     fn place(&self, volume: &Volume) -> Place {
         Place { node: self.home().node(), volume: volume.id() }
     }
 
-    async fn refresh_hints(&self, subject: &Subject<'_>, record: &Record, survey: &Survey) {
+    async fn refresh_hints(&self, subject: &Subject<'_>, record: &Record, facts: &Facts<'_>) {
         let before = record.hints();
-        let own: BTreeSet<VolumeId> =
-            self.home().volumes().iter().map(|(volume, _)| volume.id()).collect();
-        let present = swarm_plan::health::recovery::Standing::Present;
-        let gone =
-            |volume: &VolumeId| !own.contains(volume) && self.peers().standing(*volume) != present;
+        let gone = |volume: &VolumeId| self.peers().standing(*volume) != Standing::Present;
         let gone: BTreeSet<VolumeId> = before.iter().copied().filter(gone).collect();
-        let known = self.with_facts(subject, record, survey, |facts| hints(facts, before, &gone));
-        let known = Hints::new(known);
-        let same: BTreeSet<_> = known.volumes().iter().collect();
-        if same == before.iter().collect() {
+        let known = Hints::new(hints(facts, before, &gone));
+        let volumes = known.volumes();
+        if volumes.len() == before.len() && volumes.iter().all(|volume| before.contains(volume)) {
             return;
         }
         let set = subject.volume.set_hints(subject.id(), subject.stamp(), known);
@@ -641,7 +646,8 @@ impl Health {
         let (id, stamp) = (subject.id(), subject.stamp());
         let survey = self.survey_everybody(subject).await;
         let record = subject.record;
-        let newer = self.with_facts(subject, record, &survey, decide);
+        let known = self.known(record);
+        let newer = decide(&self.facts(subject, record, &survey, &known));
         if let [Action::Supersede(newer)] = newer[..] {
             self.supersede(subject, newer).await;
             return false;

@@ -104,14 +104,15 @@ impl Survey {
     /// survey went on, is reported once: a copy that is counted twice may be the last one.
     #[must_use]
     pub fn copies(&self) -> Vec<(Place, Copy)> {
-        let mut seen = BTreeSet::new();
-        let all = self.reports.values().flat_map(|report| {
-            report
-                .copies
-                .iter()
-                .map(|copy| (Place { node: report.node, volume: copy.volume }, *copy))
-        });
-        all.filter(|(place, _)| seen.insert(place.volume)).collect()
+        let mut copies: Vec<(Place, Copy)> = Vec::with_capacity(self.reports.len());
+        for report in self.reports.values() {
+            for copy in &report.copies {
+                if copies.iter().all(|(place, _)| place.volume != copy.volume) {
+                    copies.push((Place { node: report.node, volume: copy.volume }, *copy));
+                }
+            }
+        }
+        copies
     }
 
     /// The newest stamp that anybody reports.

@@ -14,6 +14,8 @@ pub(crate) const LABEL_LEN: usize = 16;
 const MARK: &[u8; 4] = b"swrm";
 /// The odd constant of splitmix64.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Bytes that are made at once.
+const WORD: usize = 8;
 
 /// The body of one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +31,21 @@ impl BodySpec {
     /// Fills `out` with the bytes at `offset`.
     pub(crate) fn fill(&self, offset: u64, out: &mut [u8]) {
         let key = mix(self.seed ^ mix((u64::from(self.object) << 32) | u64::from(self.content)));
-        let mut at = offset;
-        let mut rest = &mut *out;
-        while !rest.is_empty() {
-            let word = mix(key.wrapping_add((at / 8).wrapping_mul(STRIDE))).to_le_bytes();
-            let skip = usize::try_from(at % 8).unwrap_or(0);
-            let length = rest.len().min(8 - skip);
-            rest[..length].copy_from_slice(&word[skip..skip + length]);
-            rest = &mut rest[length..];
-            at += length as u64;
+        let word = |number: u64| mix(key.wrapping_add(number.wrapping_mul(STRIDE))).to_le_bytes();
+        let mut number = offset / WORD as u64;
+        let into = usize::try_from(offset % WORD as u64).unwrap_or(0);
+        let (head, whole) = out.split_at_mut(out.len().min((WORD - into) % WORD));
+        if !head.is_empty() {
+            head.copy_from_slice(&word(number)[into..into + head.len()]);
+            number += 1;
         }
+        let mut words = whole.chunks_exact_mut(WORD);
+        for out in &mut words {
+            out.copy_from_slice(&word(number));
+            number += 1;
+        }
+        let tail = words.into_remainder();
+        tail.copy_from_slice(&word(number)[..tail.len()]);
         let label = self.label();
         let label_from = usize::try_from(offset).unwrap_or(LABEL_LEN).min(LABEL_LEN);
         if self.length >= LABEL_LEN as u64 && label_from < LABEL_LEN {
@@ -113,7 +120,11 @@ impl Verifier {
         if self.wrong.is_none() {
             let mut right = vec![0; piece.len()];
             self.body.fill(self.at, &mut right);
-            let differs = right.iter().zip(piece).position(|(right, got)| right != got);
+            let differs = if right == *piece {
+                None
+            } else {
+                right.iter().zip(piece).position(|(right, got)| right != got)
+            };
             let length =
                 usize::try_from(self.body.length.saturating_sub(self.at)).unwrap_or(usize::MAX);
             let beyond = (piece.len() > length).then_some(length);

@@ -78,8 +78,15 @@ fn sample(line: &str) -> Option<(&str, &str, u64)> {
 
 /// The value of a label. No name of a queue contains a quote.
 fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
-    let mut named = labels.match_indices(name).map(|(at, _)| &labels[at + name.len()..]);
-    named.find_map(|rest| rest.strip_prefix("=\""))?.split('"').next()
+    let mut rest = labels;
+    loop {
+        let (key, after) = rest.split_once("=\"")?;
+        let (value, after) = after.split_once('"')?;
+        if key == name {
+            return Some(value);
+        }
+        rest = after.strip_prefix(',')?;
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::oracle::tasks;
 use crate::verdict::Invariant;
 
 /// How often queues are looked at while things happen, at first: often enough to see one grow, seldom enough to cost nothing.
-const LOOK_EVERY: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_secs(45);
 /// How often nodes are looked at again before what was seen counts; at other moments than [`LOOK_EVERY`], whose own
 /// connections would be seen every time.
 const JUDGE_EVERY: Duration = Duration::from_secs(7);

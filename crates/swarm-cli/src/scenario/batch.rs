@@ -24,6 +24,8 @@ use swarm_scenario::simulate::{Options, simulate};
 
 /// How often the watchdog looks, and the progress line is drawn anew.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a line of progress is written where there is no terminal to draw it on: a log stays readable.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// A run that does not end so long after it was told to will not end at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -60,12 +62,13 @@ pub(crate) fn run_all(
     done: impl Fn(usize, &RunReport) + Sync,
 ) -> Vec<RunReport> {
     let next = AtomicUsize::new(0);
+    let ended = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<RunReport>>> =
         Mutex::new((0..jobs.len()).map(|_| None).collect());
     let running: Mutex<Vec<Running>> = Mutex::new(Vec::new());
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| watch(jobs, &running, &over));
+        scope.spawn(|| watch(jobs, &running, &ended, &over));
         let workers: Vec<_> = (0..threads.clamp(1, jobs.len().max(1)))
             .map(|_| {
                 scope.spawn(|| {
@@ -75,6 +78,7 @@ pub(crate) fn run_all(
                         let report = run_one(job, number, &running);
                         done(number, &report);
                         lock(&results)[number] = Some(report);
+                        ended.fetch_add(1, Ordering::Relaxed);
                     }
                 })
             })
@@ -162,8 +166,9 @@ fn panicked(job: &Job, panic: &(dyn Any + Send)) -> RunReport {
     )
 }
 
-fn watch(jobs: &[Job], running: &Mutex<Vec<Running>>, over: &AtomicBool) {
+fn watch(jobs: &[Job], running: &Mutex<Vec<Running>>, ended: &AtomicUsize, over: &AtomicBool) {
     let draws = std::io::stderr().is_terminal();
+    let mut told = Instant::now();
     while !over.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK_EVERY);
         let mut line = String::new();
@@ -181,11 +186,20 @@ fn watch(jobs: &[Job], running: &Mutex<Vec<Running>>, over: &AtomicBool) {
                 std::process::exit(i32::from(Verdict::Inconclusive.exit_status()));
             }
             if line.is_empty() {
-                line = progress_line(&jobs[run.job], &run.progress);
+                let ended = ended.load(Ordering::Relaxed);
+                let Job { loaded, seed, .. } = &jobs[run.job];
+                line = progress_line(
+                    (ended, jobs.len()),
+                    (&loaded.scenario.name, *seed),
+                    &run.progress,
+                );
             }
         }
         if draws && !line.is_empty() {
             draw(&line);
+        } else if !line.is_empty() && told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            eprintln!("{line}");
         }
     }
     if draws {
@@ -199,7 +213,12 @@ fn wall_limit(job: &Job) -> Duration {
     if job.live.is_some() { limit.sim + limit.wall } else { limit.wall }
 }
 
-fn progress_line(job: &Job, progress: &Progress) -> String {
+/// How many runs have ended, and how far one of the others is.
+fn progress_line(
+    (ended, all): (usize, usize),
+    (name, seed): (&str, u64),
+    progress: &Progress,
+) -> String {
     let seconds = progress.simulated_ns.load(Ordering::Relaxed) / 1_000_000_000;
     let operations = progress.operations.load(Ordering::Relaxed);
     let faults = progress.faults.load(Ordering::Relaxed);
@@ -208,10 +227,9 @@ fn progress_line(job: &Job, progress: &Progress) -> String {
         1 => ", 1 feed behind".to_owned(),
         feeds => format!(", {feeds} feeds behind"),
     };
-    let name = &job.loaded.scenario.name;
+    let of_all = if all > 1 { format!("{ended} of {all} runs; ") } else { String::new() };
     format!(
-        "{name} seed {}: {}m{:02}s simulated, {operations} operations, {faults} faults active{behind}",
-        job.seed,
+        "{of_all}{name} seed {seed}: {}m{:02}s simulated, {operations} operations, {faults} faults active{behind}",
         seconds / 60,
         seconds % 60
     )
@@ -226,4 +244,25 @@ fn draw(line: &str) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_tells_of_all_runs_and_of_one_that_goes_on() {
+        let progress = Progress::default();
+        progress.simulated_ns.store(125_000_000_000, Ordering::Relaxed);
+        progress.operations.store(7, Ordering::Relaxed);
+        progress.feeds_behind.store(2, Ordering::Relaxed);
+        assert_eq!(
+            progress_line((12, 4800), ("wan-flaps", 3), &progress),
+            "12 of 4800 runs; wan-flaps seed 3: 2m05s simulated, 7 operations, 0 faults active, 2 feeds behind"
+        );
+        assert_eq!(
+            progress_line((0, 1), ("wan-flaps", 3), &Progress::default()),
+            "wan-flaps seed 3: 0m00s simulated, 0 operations, 0 faults active"
+        );
+    }
 }

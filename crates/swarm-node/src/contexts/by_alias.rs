@@ -35,8 +35,11 @@ impl Node {
         let found = match self.context_anywhere(alias).await {
             Heard::Found(found) => found,
             Heard::Deleted(deleted) => return Context::Deleted(deleted),
-            Heard::Nobody { all_answered: true } => return Context::Gone,
-            Heard::Nobody { all_answered: false } => return Context::Unknown,
+            // It may be on a volume that comes back.
+            Heard::Nobody { all_answered } if !all_answered || self.expects_volumes() => {
+                return Context::Unknown;
+            }
+            Heard::Nobody { .. } => return Context::Gone,
         };
         // Whoever has it may have missed that it was deleted.
         let expected = self.inner.members.expectation(self.inner.present()).present;

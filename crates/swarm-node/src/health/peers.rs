@@ -195,19 +195,29 @@ impl Node {
     }
 
     fn lost_volumes(&self) -> Vec<VolumeId> {
+        let doubtful = self.doubtful_volumes().into_iter();
+        doubtful.filter_map(|(id, standing)| (standing == Standing::Lost).then_some(id)).collect()
+    }
+
+    /// Whether a volume of any other node is not there and expected back: what is on it nobody can say.
+    pub(crate) fn expects_volumes(&self) -> bool {
+        self.doubtful_volumes().iter().any(|(_, standing)| *standing == Standing::Away)
+    }
+
+    /// The volumes that are not there, or of which nobody says so now, and what they count as.
+    fn doubtful_volumes(&self) -> Vec<(VolumeId, Standing)> {
         let members = &self.inner.members;
         let nodes = members.in_doubt(self.inner.present());
-        let mut lost = Vec::new();
-        for (volume, by, listed) in members.directory().in_doubt(&nodes) {
-            if self.standing_there(by, listed) == Standing::Lost {
-                lost.push(volume);
-            }
+        let doubtful = members.directory().in_doubt(&nodes);
+        if doubtful.is_empty() {
+            return Vec::new();
         }
-        if !lost.is_empty() {
-            let own = self.inner.volumes.mounted();
-            lost.retain(|volume| own.iter().all(|own| own.id() != *volume));
-        }
-        lost
+        let own = self.inner.volumes.mounted();
+        let doubtful = doubtful.into_iter();
+        doubtful
+            .filter(|(volume, ..)| own.iter().all(|own| own.id() != *volume))
+            .map(|(volume, by, listed)| (volume, self.standing_there(by, listed)))
+            .collect()
     }
 
     /// Who is asked: those whose answers are waited for, and those that have a moment only.

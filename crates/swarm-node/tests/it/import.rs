@@ -631,6 +631,32 @@ fn what_fails_when_it_has_begun_is_the_trouble_of_one_object() {
     assert!(matches!(closed, Err(Refusal::Unavailable { .. })), "{closed:?}");
 }
 
+/// A domain on volumes that are expected back is not gone: a delete of something in it would be carried whatever feeds select.
+#[test]
+fn a_context_is_gone_when_no_volume_that_may_have_it_is_expected_back() {
+    let mut cluster = Cluster::of(3, 12);
+    assert_eq!(cluster.bring(1, &domain(DOMAIN, 1)), Ok(()));
+    let stream = names::domain_stream("d");
+    let has = |cluster: &Cluster, node| {
+        cluster.filed(node).iter().any(|filed| filed.id == stream.as_bytes())
+    };
+    let holders: Vec<u8> = (1..=3).filter(|node| has(&cluster, *node)).collect();
+    let other = (1..=3).find(|node| !holders.contains(node)).expect("two copies on three nodes");
+    assert_eq!(holders.len(), 2);
+    for node in &holders {
+        cluster.stop(*node);
+    }
+    cluster.run_for(Duration::from_secs(120));
+    assert_eq!(cluster.context(other, DOMAIN), Context::Unknown, "stopped for maintenance");
+    cluster.run_for(Duration::from_secs(4 * 3600));
+    assert_eq!(cluster.context(other, DOMAIN), Context::Gone, "given up");
+    for node in &holders {
+        cluster.start(*node);
+    }
+    cluster.run_for(Duration::from_secs(120));
+    assert!(matches!(cluster.context(other, DOMAIN), Context::Found(_)));
+}
+
 /// In one cluster one domain has the name at a time: a later one was made when the earlier was gone.
 #[test]
 fn a_context_that_was_deleted_and_created_again_takes_the_place_of_the_first() {

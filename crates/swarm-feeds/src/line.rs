@@ -67,7 +67,8 @@ pub(crate) struct Line {
     pub(crate) pushing: BTreeSet<StreamId>,
     /// Streams that are being delivered, as those are not that are under way but wait for an answer of another holder.
     pub(crate) delivering: BTreeSet<StreamId>,
-    /// Streams of which another copy was filed here while they were under way: they come up once more when that has ended.
+    /// Streams that have come up again while they were under way, as one does of which another copy is filed or mounted here:
+    /// they come up once more when that has ended.
     pub(crate) copied: BTreeMap<StreamId, Brief>,
     pub(crate) counters: Counters,
     pub(crate) rate: Rate,

@@ -174,11 +174,14 @@ impl Feeds {
         let rests = line.feed.definition.paused;
         // Who waits for it at a feed that is paused is told now if it is not selected: its turn does not come.
         let tells = rests && sorted != Sorted::In && sends.wants(feed, brief.id).is_some();
-        let known = line.lanes.knows(brief.id, brief.stamp) && !(walked.is_none() && brief.first);
-        if known && !tells {
-            if walked.is_none() && line.lanes.is_busy(brief.id) {
-                line.copied.insert(brief.id, *brief);
-            }
+        let known = line.lanes.knows(brief.id, brief.stamp);
+        let busy = known && line.lanes.is_busy(brief.id);
+        if busy {
+            // It may be filed elsewhere by now than where the transfer will note what came of it.
+            line.copied.insert(brief.id, Brief { first: false, ..*brief });
+        }
+        let goes_first = walked.is_none() && brief.first;
+        if known && !tells && (busy || !goes_first) {
             return true;
         }
         if rests && brief.tombstone && self.env().planted(Bug::DeletesLostWhilePaused) {

@@ -1,5 +1,7 @@
 //! Which replica does the work, and how the others learn of it.
 
+use std::sync::Arc;
+
 use swarm_types::FeedId;
 
 use crate::kit::{
@@ -202,36 +204,61 @@ fn a_copy_that_health_makes_asks_and_a_replica_that_is_told_to_goes_first() {
     });
 }
 
-/// A replica is copied to another volume of its node, and then the first is taken away, or not.
+/// How a second copy comes to a node that has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Second {
+    /// It is made of the first.
+    Copied,
+    /// It is stored as a new one is, by who goes first.
+    Stored,
+    /// A disk that has it is plugged in, and a walk finds it.
+    Mounted,
+}
+
+/// A second copy comes to the node of a replica, and then the first is taken away, or not.
 #[test]
 fn a_copy_on_another_volume_learns_what_came_of_what_was_under_way() {
-    for (taken_away, during) in [(false, true), (true, true), (false, false)] {
-        let plan = Plan { volumes: 2, ..Plan::of(1) };
-        plan.run(move |town| async move {
-            town.create(to("west"));
-            town.west().set_mood(Mood::Fine(10 * SECOND));
-            let filed = object(stream(1), stamp(1_000));
-            town.write(&[1], &filed);
-            let is_asked = || town.west().asked(Asked::Write) == 1;
-            town.until(MINUTE, "a transfer", is_asked).await;
-            if !during {
-                town.until(MINUTE, "its end", || all_done(&town, &[1], 1)).await;
-            }
-            assert_eq!(all_done(&town, &[1], 1), !during);
-            let copy = Filed { first: false, ..filed };
-            town.shelf(1, 2).put(copy.clone());
-            town.feeds(1).filed(copy.brief());
-            town.wait(SECOND).await;
-            if taken_away {
-                town.pull(1, 1);
-            }
-            town.rest(10 * MINUTE).await;
-            let shelf = town.shelf(1, if taken_away { 1 } else { 2 });
-            let slot = shelf.slot(stream(1), 0).expect("its outcome");
-            assert_eq!(slot.outcome, FeedOutcome::Success);
-            assert_eq!(town.west().asked(Asked::Write), 1);
-        });
+    for second in [Second::Copied, Second::Stored, Second::Mounted] {
+        for (taken_away, during) in [(false, true), (true, true), (false, false)] {
+            learns_what_came_of_it(second, taken_away, during);
+        }
     }
+}
+
+fn learns_what_came_of_it(second: Second, taken_away: bool, during: bool) {
+    let plan = Plan { volumes: 2, ..Plan::of(1) };
+    plan.run(move |town| async move {
+        town.create(to("west"));
+        town.west().set_mood(Mood::Fine(10 * SECOND));
+        let is_plugged_in = second != Second::Mounted;
+        let other = if is_plugged_in { town.shelf(1, 2) } else { town.pull(1, 2) };
+        let filed = object(stream(1), stamp(1_000));
+        town.write(&[1], &filed);
+        let is_asked = || town.west().asked(Asked::Write) == 1;
+        town.until(MINUTE, "a transfer", is_asked).await;
+        if !during {
+            town.until(MINUTE, "its end", || all_done(&town, &[1], 1)).await;
+        }
+        assert_eq!(all_done(&town, &[1], 1), !during);
+        let copy = Filed { first: second == Second::Stored, ..filed };
+        other.put(copy.clone());
+        if is_plugged_in {
+            town.feeds(1).filed(copy.brief());
+        } else {
+            town.insert(1, Arc::clone(&other));
+        }
+        town.wait(SECOND).await;
+        if taken_away {
+            town.pull(1, 1);
+        }
+        town.rest(10 * MINUTE).await;
+        let slot = other.slot(stream(1), 0).expect("its outcome");
+        assert_eq!(slot.outcome, FeedOutcome::Success, "{second:?}");
+        // Who goes first does not ask before, and what the first copy knew has gone with it.
+        let writes = if second == Second::Stored && taken_away { 2 } else { 1 };
+        assert_eq!(town.west().asked(Asked::Write), writes, "{second:?}");
+        assert_eq!(town.west().holds(stream(1)), Some((stamp(1_000), false)));
+    });
 }
 
 #[test]

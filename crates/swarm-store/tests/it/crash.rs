@@ -626,9 +626,22 @@ fn every_single_point_of_what_feeds_note_can_be_the_last() {
 
 #[test]
 fn outcomes_make_way_as_asked_wherever_the_power_goes() {
-    // More feeds than a record has places for, some of them gone.
-    let settle = |first: u64| Op::Settle { slots: (first..first + 12).map(|n| (0, n)).collect() };
-    let story = || [vec![Op::Put { id: 0, len: 5 }], (0..9).map(settle).collect()].concat();
+    // More feeds than a record has places for, some of them gone, and some that are not.
+    let draws = |first: u64| (first..first + 12).filter(|draw| draw % 8 != 0);
+    let settle = |first: u64| Op::Settle { slots: draws(first).map(|n| (0, n)).collect() };
+    let firsts = || (0..9).map(|nth| 12 * nth);
+    let story = || [vec![Op::Put { id: 0, len: 5 }], firsts().map(settle).collect()].concat();
+    let (mut slots, mut made_way, mut kept) = (FeedSlots::default(), 0, 0);
+    for slot in firsts().flat_map(draws).map(slot) {
+        let before = slots.iter().len();
+        let is_living = |feed, mark| LIVING_FEEDS.contains(&(feed, mark));
+        slots.set_among(slot, is_living);
+        if slots.iter().len() < before {
+            made_way += 1;
+            kept += slots.iter().filter(|one| is_living(one.feed, one.mark)).count();
+        }
+    }
+    assert!(made_way > 1 && kept > 1, "{made_way} times, {kept} of living feeds kept");
     for crash_at in 5..40 {
         for (loss, index) in [(0, IndexFate::Kept), (1, IndexFate::Lost)] {
             let life = Life { ops: story(), crash_at, loss, index, unmount: false };

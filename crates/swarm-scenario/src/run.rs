@@ -59,7 +59,7 @@ use crate::verdict::{Invariant, Violation, Violations};
 /// Whoever looks at something again and again tells its time to one part in so many.
 const RESOLUTION: u32 = 60;
 /// What takes hours is looked at this often, at least.
-const SELDOM: Duration = Duration::from_secs(300);
+const SELDOM: Duration = Duration::from_secs(60);
 
 /// Locks without regard to poison: nothing panics while it holds one of these.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

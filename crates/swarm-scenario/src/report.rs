@@ -412,13 +412,14 @@ mod tests {
             name: name.to_owned(),
             changes: 30,
             rpo: [Some(Duration::from_secs(1)), p99.map(Duration::from_secs), None],
-            drain: None,
+            drain: p99.map(|_| Duration::from_secs(90)),
             bytes: Some(7),
         };
         report.feeds = vec![feed("to-dr", Some(41))];
         assert!(report.line().ends_with(", rpo p99 41s"), "{}", report.line());
         let json = &report.json()["feeds"][0];
-        assert_eq!((&json["rpo"]["p99"], &json["rpo"]["max"]), (&json!(41.0), &Value::Null));
+        assert_eq!(json["rpo"], json!({ "p50": 1.0, "p99": 41.0, "max": null }));
+        assert_eq!((&json["drain_s"], &json["changes"]), (&json!(90.0), &json!(30)));
         report.feeds.push(feed("back", None));
         let told = ", to-dr rpo p99 41s, back rpo p99 never";
         assert!(report.line().ends_with(told), "{}", report.line());

@@ -485,6 +485,10 @@ mod tests {
         assert_eq!((carried.backlog("to-dr"), carried.oldest("to-dr")), (1, Some(at(1))));
         assert_eq!(carried.drained_after("to-dr", at(1)), None);
         assert_eq!(carried.drained_after("to-dr", at(0)), Some(secs(0)), "nothing was to come");
+        let Carried { feeds: mut lines, .. } = carried;
+        lines[0].look(&source, &journals(&[(2, 15, false)]), at(31));
+        let carried = Carried { feeds: lines, clusters: BTreeMap::new() };
+        assert_eq!(carried.drained_after("to-dr", at(1)), Some(secs(30)), "the last one came");
     }
 
     #[test]

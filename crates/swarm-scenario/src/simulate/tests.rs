@@ -4,6 +4,7 @@ mod failing;
 mod faults;
 mod feeds;
 mod judged;
+mod language;
 mod orders;
 mod points;
 mod recovery;

@@ -279,17 +279,20 @@ impl Health {
         if meta.headers.get(swarm_policy::lifepoint::HEADER).is_none() {
             return;
         }
-        let mut complained = lock(&self.shared.complained);
-        if complained.contains(&(record.id, record.stamp)) {
+        let written = record.stamp.version.timestamp();
+        let complaints = diagnose(meta.kind, &meta.headers, written, &self.settings().rules);
+        if complaints.is_empty() {
             return;
         }
-        if complained.len() >= COMPLAINED_MAX {
+        let mut complained = lock(&self.shared.complained);
+        if !complained.insert((record.id, record.stamp)) {
+            return;
+        }
+        if complained.len() > COMPLAINED_MAX {
             complained.pop_first();
         }
-        complained.insert((record.id, record.stamp));
         drop(complained);
-        let written = record.stamp.version.timestamp();
-        for found in diagnose(meta.kind, &meta.headers, written, &self.settings().rules) {
+        for found in complaints {
             let (code, stream) = (found.complaint.code(), record.id);
             match found.severity() {
                 Severity::Error => {

@@ -32,6 +32,13 @@ fn without_the_new_arguments_the_old_behaviour_is_in_force() {
             pair.ask("main", &format!("SEND /{uuid}?admin&feedid={feed}&timeout=1"), &[]).await;
         assert_eq!(new.code(feed), 1, "no feed has noted it");
         assert!(!new.body.contains("Remote cluster"), "{new:?}");
+        // With them the feed brings it, by its own method.
+        let pushing = pair.feed("push", &json!({})).await;
+        let uuid = pair.post("y").await;
+        let new = pair.ask("main", &format!("SEND /{uuid}?admin&feedid={pushing}"), &[]).await;
+        assert_eq!(new.code(pushing), 0, "{new:?}");
+        assert!(!new.body.contains("Remote cluster"), "{new:?}");
+        assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("y"));
     });
 }
 

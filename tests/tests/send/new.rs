@@ -26,6 +26,23 @@ fn named_and_unnamed_objects() {
     });
 }
 
+/// A domain or a bucket is an object too.
+#[test]
+fn a_context_can_be_sent() {
+    told(31, |pair| async move {
+        let feed = pair.feed("dr", &json!({})).await;
+        let bucket = pair.ask_with("main", "POST /more?domain=acme.example", &[], "").await;
+        assert_eq!(bucket.status, 201, "{bucket:?}");
+        for context in ["/?domain=acme.example", "/more?domain=acme.example"] {
+            let line = format!("SEND {context}&admin&feedid={feed}");
+            let sent = pair.ask("main", &line, &[]).await;
+            assert_eq!((sent.status, sent.code(feed)), (200, 0), "{context}: {sent:?}");
+            let there = pair.ask("dr", &format!("HEAD {context}"), &[]).await;
+            assert_eq!(there.status, 200, "{context}: {there:?}");
+        }
+    });
+}
+
 /// "The SEND request lets you explicitly transmit a newly written object from a source cluster to a remote one, such as for
 /// keeping two clusters immediately synchronized."
 #[test]

@@ -464,13 +464,14 @@ proptest! {
         }
     }
 
-    /// A second look at what the first has put right finds nothing, wherever it looks from.
+    /// A second look at what the first has put right finds nothing, wherever it looks from. The first takes three rounds at most:
+    /// copies are made before others may go, and a visit that finds that its own has to go leaves the rest to the next.
     #[test]
     fn a_second_plan_after_the_first_finds_nothing(mut cluster in any_cluster(), wanted in 1..5u32) {
         let mut rounds = 0;
         while visit_all(&mut cluster, wanted, rounds) {
             rounds += 1;
-            prop_assert!(rounds < 16, "visits do not come to an end");
+            prop_assert!(rounds < 4, "visits do not come to an end");
         }
         for here in cluster.places() {
             let actions = cluster.decide(here, wanted, true);

@@ -136,3 +136,41 @@ impl Violations {
         self.more
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiver_takes_out_its_invariant_in_its_window() {
+        let secs = Duration::from_secs;
+        let mut found = Violations::default();
+        for (invariant, at) in [
+            (Invariant::Alive, 9),
+            (Invariant::Alive, 10),
+            (Invariant::Alive, 20),
+            (Invariant::Alive, 21),
+            (Invariant::Tidy, 15),
+        ] {
+            let what = String::new();
+            found.add(Violation { invariant, at: secs(at), object: None, what, against: None });
+        }
+        let waiver = |during| Waiver {
+            invariant: Invariant::Alive.word().to_owned(),
+            during,
+            because: "it is being mended".to_owned(),
+        };
+        let bounds = |window: &Window| match window {
+            Window::Times(from, to) => Some((*from, *to)),
+            // A step that never happened.
+            Window::Named(_) => None,
+        };
+        let left = |during| {
+            let judged = found.judged(&[waiver(during)], bounds);
+            judged.iter().map(|one| one.at.as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(Some(Window::Times(secs(10), secs(20)))), [9, 21, 15]);
+        assert_eq!(left(Some(Window::Named("mending".to_owned()))), [9, 10, 20, 21, 15]);
+        assert_eq!(left(None), [15]);
+    }
+}

@@ -31,6 +31,24 @@ fn every_stream_is_visited_once_in_a_cycle_evenly_over_its_time() {
 }
 
 #[test]
+fn a_volume_is_not_visited_more_often_than_its_most_in_a_second() {
+    let mut plan = Plan::of(&["", "", ""]);
+    plan.settings.cycle_time = Duration::from_secs(1);
+    plan.settings.visits_per_second = 2;
+    plan.run(|town| async move {
+        let small = Object { length: 100, ..PLAIN };
+        for nth in 0..60 {
+            town.protect(&[1, 2], stream(nth), stamp(5), small).await;
+        }
+        let before = town.counted("visits");
+        town.wait(Duration::from_secs(60)).await;
+        let visits = town.counted("visits") - before;
+        // Two volumes; the pace is kept, not just not exceeded.
+        assert!((200..=244).contains(&visits), "{visits} visits in a minute");
+    });
+}
+
+#[test]
 fn an_action_ends_the_quiet() {
     Plan::of(&["", "", ""]).run(|town| async move {
         town.protect(&[1, 2], stream(1), stamp(5), PLAIN).await;

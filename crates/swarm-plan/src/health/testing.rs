@@ -39,6 +39,7 @@ pub(crate) struct Volume {
     pub(crate) has_room: bool,
     pub(crate) copy: Option<(Stamp, CopyForm)>,
     pub(crate) hints: Vec<VolumeId>,
+    pub(crate) fullness: u16,
 }
 
 /// One node.
@@ -61,7 +62,13 @@ impl Cluster {
     pub(crate) fn of(subclusters: &[&str], volumes: u8) -> Self {
         let mut members = BTreeMap::new();
         for (name, last) in subclusters.iter().zip(1u8..) {
-            let empty = Volume { retiring: false, has_room: true, copy: None, hints: Vec::new() };
+            let empty = Volume {
+                retiring: false,
+                has_room: true,
+                copy: None,
+                hints: Vec::new(),
+                fullness: 0,
+            };
             let volumes = (1..=volumes).map(|nth| (place(last, nth).volume, empty.clone()));
             let member =
                 Member { subcluster: (*name).into(), heard: true, volumes: volumes.collect() };
@@ -98,7 +105,12 @@ impl Cluster {
             .iter()
             .filter_map(|(id, volume)| {
                 let (stamp, filed) = volume.copy?;
-                Some(Copy { volume: *id, stamp, form: form(volume, filed), fullness: 0 })
+                Some(Copy {
+                    volume: *id,
+                    stamp,
+                    form: form(volume, filed),
+                    fullness: volume.fullness,
+                })
             })
             .collect();
         let newest = copies.iter().map(|copy| copy.stamp).max();

@@ -258,6 +258,23 @@ fn hints_never_show_a_surplus() {
 }
 
 #[test]
+fn of_copies_too_many_the_fullest_volume_loses_its_own_unless_a_node_has_two() {
+    let mut cluster = Cluster::of(ABCD, 2);
+    for last in [1, 2, 3] {
+        cluster.volume(place(last, 1)).copy = Some((stamp(NOW), Sound));
+    }
+    cluster.volume(place(2, 1)).fullness = 700;
+    cluster.volume(place(3, 1)).fullness = 699;
+    let goes = |victim: u8, others: &[(u8, u8)]| trims((victim, 1), 2, others, Why::Surplus);
+    assert_eq!(cluster.decide(place(1, 1), 2, true), [goes(2, &[(1, 1), (3, 1)])]);
+    cluster.volume(place(3, 1)).fullness = 701;
+    assert_eq!(cluster.decide(place(1, 1), 2, true), [goes(3, &[(1, 1), (2, 1)])]);
+    cluster.volume(place(1, 2)).copy = Some((stamp(NOW), Sound));
+    let second = trims((1, 2), 2, &[(1, 1), (2, 1), (3, 1)], Why::Surplus);
+    assert_eq!(cluster.decide(place(1, 1), 2, true), [second]);
+}
+
+#[test]
 fn a_hint_is_no_copy() {
     let mut cluster = protected();
     cluster.volume(place(2, 1)).copy = None;
@@ -367,14 +384,14 @@ fn any_volume() -> impl Strategy<Value = Volume> {
         2 => Just(Some((stamp(NOW), Damaged))),
         1 => Just(Some((stamp(NOW - 1), Sound))),
     ];
-    (copy, any::<bool>(), 0..8u8, proptest::collection::vec((1..7u8, 1..3u8), 0..3)).prop_map(
-        |(copy, has_room, retiring, hints)| Volume {
+    (copy, any::<bool>(), 0..8u8, proptest::collection::vec((1..7u8, 1..3u8), 0..3), 0..3u16)
+        .prop_map(|(copy, has_room, retiring, hints, fullness)| Volume {
             retiring: retiring == 0,
             has_room,
             copy,
             hints: hints.into_iter().map(|(last, nth)| place(last, nth).volume).collect(),
-        },
-    )
+            fullness,
+        })
 }
 
 fn any_cluster() -> impl Strategy<Value = Cluster> {

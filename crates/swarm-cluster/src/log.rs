@@ -3,9 +3,12 @@
 mod reports;
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use swarm_sim::LogStamp;
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
@@ -53,6 +56,14 @@ impl fmt::Display for Elapsed {
     }
 }
 
+/// A subscriber for some threads, which misses nothing. As long as a process has one subscriber only, whether a line is of interest is
+/// asked on the thread that comes by it first, and the answer counts for all threads; with two, both are asked.
+pub(crate) fn dispatch(subscriber: impl tracing::Subscriber + Send + Sync) -> Dispatch {
+    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    LazyLock::force(&SECOND);
+    Dispatch::new(subscriber)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::net::Ipv4Addr;
@@ -74,14 +85,15 @@ pub(crate) mod tests {
             String::from_utf8_lossy(&bytes).into_owned()
         }
 
-        /// A subscriber that writes here, one stamped line for each event.
-        pub(crate) fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
-            tracing_subscriber::fmt()
+        /// Runs this; what its thread logs is written here, one stamped line for each event.
+        pub(crate) fn collect<T>(&self, run: impl FnOnce() -> T) -> T {
+            let subscriber = tracing_subscriber::fmt()
                 .with_timer(Stamp)
                 .with_ansi(false)
                 .with_target(false)
                 .with_writer(self.clone())
-                .finish()
+                .finish();
+            tracing::dispatcher::with_default(&dispatch(subscriber), run)
         }
     }
 
@@ -105,9 +117,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a thread that is of no world")]
+    fn a_line_is_heard_though_a_thread_came_by_it_to_which_nobody_listens() {
+        let lines = Lines::default();
+        lines.collect(|| {
+            let says = || tracing::info!("a volume is full");
+            std::thread::spawn(says).join().expect("it ends");
+            says();
+        });
+        assert_eq!(lines.text().lines().count(), 1, "{}", lines.text());
+    }
+
+    #[test]
     fn a_line_of_a_simulated_node_has_its_time_and_its_name() {
         let lines = Lines::default();
-        tracing::subscriber::with_default(lines.subscriber(), || {
+        lines.collect(|| {
             let mut sim = Sim::seeded(1);
             let world = sim.handle();
             let harness = world.add_host("harness", Ipv4Addr::new(10, 250, 0, 1));
@@ -152,7 +176,7 @@ pub(crate) mod tests {
         // Ten years: beyond whatever time the test itself takes.
         late.set_skew(10 * 365 * 86_400 * 1_000_000_000);
         let before = early.env().wall();
-        let after = tracing::subscriber::with_default(lines.subscriber(), || {
+        let after = lines.collect(|| {
             runtime.block_on(async {
                 for node in [&early, &late] {
                     let logs =

@@ -285,7 +285,7 @@ fn every_line_from_the_start_to_the_stop_of_a_node_has_its_clock_and_its_name() 
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let world = LiveWorld::new(runtime.handle().clone());
     let spec = LiveSpec { nodes: 2, ..spec() };
-    tracing::subscriber::with_default(lines.subscriber(), || {
+    lines.collect(|| {
         runtime.block_on(async {
             let cluster = up(&world, spec.clone()).await;
             assert!(cluster.stop_node(&node(&cluster, 1)).await, "it ran");

@@ -74,7 +74,7 @@ impl Reports {
     #[must_use]
     pub fn beside(&self, next: Dispatch) -> Dispatch {
         let level = LevelFilter::current().max(LevelFilter::INFO);
-        Dispatch::new(Tee { next, reports: self.clone(), level })
+        super::dispatch(Tee { next, reports: self.clone(), level })
     }
 
     fn keep(&self, report: Report) {

@@ -485,6 +485,27 @@ fn nothing_is_sent_to_another_cluster_or_to_a_name() {
     });
 }
 
+/// An address can change hands: who is there is asked anew every hour, before anything is sent.
+#[test]
+fn an_address_that_belongs_to_another_cluster_by_now_is_sent_nothing_after_an_hour() {
+    let script: Script = |heard| match (heard.verb.as_str(), heard.connection) {
+        ("GET", 1) => welcome(),
+        ("GET", _) => Reply::Say(200, "Castor-System-Cluster: north\r\n".to_owned()),
+        _ => say(201),
+    };
+    tell(&["10.2.0.1"], script, async |setup: Setup| {
+        for _ in 0..2 {
+            assert_eq!(setup.deliver(&parcel(100)).await, Delivery::Done { already: false });
+            setup.env.sleep(59 * MINUTE).await;
+            setup.target.tidy();
+        }
+        assert_eq!(setup.verbs(), ["GET", "POST", "POST"], "it is believed for an hour");
+        let wrong = TargetTrouble::WrongCluster;
+        assert_eq!(setup.deliver(&parcel(100)).await, Delivery::Target(wrong));
+        assert_eq!(setup.verbs(), ["GET", "POST", "POST", "GET"]);
+    });
+}
+
 /// The warnings that are logged, as text.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<Vec<String>>>);

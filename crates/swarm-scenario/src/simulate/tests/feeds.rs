@@ -91,6 +91,44 @@ feed = "to-dr"
 }
 
 #[test]
+fn a_feed_that_is_drained_is_an_event() {
+    let steps = r#"
+[[step]]
+at = "0s"
+do = "pause-feed"
+feed = "to-dr"
+for = "5m"
+[[step]]
+at = "30s"
+each = "all of dr"
+until = "to-dr drained"
+do = "isolate"
+for = "1s"
+[[step]]
+after = "to-dr drained"
+do = "isolate"
+nodes = "main/2"
+for = "1s"
+"#;
+    let report = run(&format!("{steps}{ALIKE}"));
+    assert_held(&report);
+    let at = |what: &str| {
+        let mut faults = report.faults.iter().filter(|fault| fault.what.contains(what));
+        let moments = [faults.next(), faults.next()].map(|fault| fault.map(|fault| fault.at));
+        (moments[0].unwrap_or_else(|| panic!("{what}: {:?}", report.faults)), moments[1])
+    };
+    let minutes = |minutes: u64| std::time::Duration::from_secs(60 * minutes);
+    let (one, other) = match (at("dr/1").0, at("dr/2").0) {
+        (first, second) if first < second => (first, second),
+        (second, first) => (first, second),
+    };
+    assert!(one < minutes(1), "{one:?}");
+    assert!((minutes(5)..minutes(7)).contains(&other), "as long as the feed rests: {other:?}");
+    let (first_time, again) = at("main/2");
+    assert!(first_time < minutes(7) && again.is_none(), "once, and not later: {:?}", report.faults);
+}
+
+#[test]
 fn a_feed_that_was_deleted_demands_nothing_and_its_target_lacks_what_came_later() {
     let steps = r#"
 [[step]]

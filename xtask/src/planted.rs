@@ -22,7 +22,7 @@ struct Planted {
 
 /// One line for every bug in `swarm-env`'s list.
 const PLANTED: &[Planted] = &[
-    // A power loss must meet the moment between an acknowledgement and its sync: one run in three does.
+    // A power loss must meet the moment between an acknowledgement and its sync, and *durable* tell it first.
     planted("ack-before-sync", "power-loss", "20..36", "durable"),
     planted("forget-tombstones", "power-loss", "0..2", "no resurrection"),
     planted("serve-unverified", "rot", "0..2", "true bytes"),

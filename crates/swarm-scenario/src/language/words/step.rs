@@ -100,6 +100,7 @@ const STATES: &str = "volumes in another state";
 const SETTINGS: &str = "settings with another value";
 const FEEDS: &str = "feeds defined otherwise";
 const OFF: &str = "connections reset, unsynced bytes lost, messages not delivered";
+const LATE: &str = "tasks that were due and ran late";
 const LOST: &str = "bytes delayed, datagrams lost";
 
 /// Every verb of the language.
@@ -115,7 +116,7 @@ pub const VERBS: &[VerbWord] = &[
         ON_NODES, word("down", Takes::Span, "how long it is off").or("`30s`"),
     ], &["nodes"]).bites_by(OFF).live(),
     verb("pause", "the process stands still: no task runs, buffers fill", NODES, &["nodes"])
-        .undone_by("start, for").bites_by(OFF),
+        .undone_by("start, for").bites_by(LATE),
     verb("wipe", "kill, and the disks are blank", NODES, &["nodes"]).undone_by("start, for").bites_by(OFF).live(),
     verb("isolate", "cuts these nodes off from all others and from each other; clients still reach them", NODES, &["nodes"])
         .undone_by("heal, for").bites_by(LOST),

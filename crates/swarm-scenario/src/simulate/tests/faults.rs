@@ -1,4 +1,4 @@
-//! Every verb that breaks something, in a small run: it bites, it is undone, and what came of it is judged rightly.
+//! Verbs that break something, in a small run: they bite, they are undone, and what came of it is judged rightly.
 
 use super::{WORLD, assert_held, run, run_text};
 use crate::report::RunReport;

@@ -257,6 +257,7 @@ impl Health {
     /// Visits what had copies on the volumes that are gone: in the first pass what this holder is the first to care for.
     async fn pass(&self, volume: &Volume, recoveries: &BTreeSet<Recovery>, first: bool) -> bool {
         let mut after: Option<StreamId> = None;
+        let mut due: Vec<StreamId> = Vec::new();
         let mut left = false;
         loop {
             let gone = self.gone(recoveries);
@@ -267,15 +268,20 @@ impl Health {
                 return true;
             }
             let page = volume.records(after, PAGE);
-            let Some(last) = page.last() else { return left };
+            let Some(last) = page.last() else {
+                return self.repair(volume, &due).await || left;
+            };
             after = Some(last.id);
             let (now, later): (Vec<Record>, Vec<Record>) = page
                 .into_iter()
                 .filter(|record| record.hints().iter().any(|hint| gone.contains(hint)))
                 .partition(|record| !first || self.is_first(volume, record, &gone));
             left |= !later.is_empty();
-            let ids: Vec<StreamId> = now.into_iter().map(|record| record.id).collect();
-            left |= self.repair(volume, &ids).await;
+            due.extend(now.into_iter().map(|record| record.id));
+            // Where many nodes share the work a page has little of it: what does not fill a round waits for the next page's.
+            let whole = due.len() - due.len() % PARALLEL;
+            let some: Vec<StreamId> = due.drain(..whole).collect();
+            left |= self.repair(volume, &some).await;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swarm_plan::health::recovery::Standing;
-
+use swarm_sim::DiskTrouble;
 use swarm_types::StreamId;
 
 use crate::kit::{Object, PLAIN, Plan, Town, stamp, stream};
@@ -49,6 +49,41 @@ fn what_was_on_a_lost_volume_is_made_anew_once() {
             town.check_bodies(stream(nth), stamp(5), PLAIN.length).await;
         }
     });
+}
+
+/// How long it takes, from the first node that begins to the last that is done, where node 2 has the other copies of twenty
+/// objects that were on node 1, among so many that lack nothing.
+fn recovery_among(others: u32) -> Duration {
+    slow(FIVE).run(move |town| async move {
+        for nth in 0..20 {
+            town.protect(&[1, 2], stream(nth), stamp(5), SMALL).await;
+        }
+        for nth in 20..20 + others {
+            town.protect(&[2, 3], stream(nth), stamp(5), SMALL).await;
+        }
+        let (request, bandwidth) = (Duration::from_millis(5), 10_000_000);
+        for nth in 2..=5 {
+            let slow = DiskTrouble::Slow { request, bandwidth, over: Duration::ZERO };
+            town.disk(nth, Some(slow)).await;
+        }
+        town.down(1, Standing::Lost);
+        let counts = async |what: &str, least: u64| {
+            while town.counted(what) < least {
+                town.env().sleep(Duration::from_millis(1)).await;
+            }
+            town.env().now()
+        };
+        let begun = counts("recoveries begun", 1).await;
+        let done = counts("recoveries completed", 4).await;
+        assert_eq!((town.counted("copies made"), protected(&town, 20)), (20, 20));
+        done.since(begun)
+    })
+}
+
+#[test]
+fn a_loss_that_many_share_is_recovered_at_the_pace_of_what_was_lost() {
+    let (dense, thin) = (recovery_among(0), recovery_among(1_280));
+    assert!(thin < dense * 3 / 2, "{dense:?} alone, {thin:?} with one in a page");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Bidirectional GET: a target that is told what to fetch, and fetches it (Managing and Optimizing Feeds).
 //!
-//! One batch is filled at a time, of at most 200 items or what comes in 30 seconds, and goes to one node of the target in one
-//! long request, which says what came of each item. Whoever puts the first item into a batch sees it through; the others wait
+//! A batch has at most 200 items, or what comes in 30 seconds, and goes to one node of the target in one long request, which
+//! says what came of each item. One request is open at a time; the next batch is filled meanwhile. Whoever puts the first item into a batch sees it through; the others wait
 //! for what it learns.
 
 use std::collections::BTreeMap;

@@ -196,7 +196,7 @@ fn means_the_same_in_python(expression: &str) -> Result<(), String> {
             '\\' => (escape(rest)?, false),
             '(' => (group(rest)?, false),
             '[' => (class(rest)?, false),
-            '*' | '+' | '?' if quantified => {
+            '*' | '+' | '?' | '{' if quantified => {
                 return Err(format!("a quantifier after a quantifier, {first:?}"));
             }
             '*' | '+' | '?' => (1, true),
@@ -390,6 +390,9 @@ mod tests {
             ("a++", "a quantifier after a quantifier"),
             ("a**", "a quantifier after a quantifier"),
             ("a{2}+", "a quantifier after a quantifier"),
+            ("a{2}{3}", "a quantifier after a quantifier"),
+            ("a+{2}", "a quantifier after a quantifier"),
+            ("x{2}?{3}", "a quantifier after a quantifier"),
             ("[[:alpha:]]", "a class within a class"),
             ("[][a]]", "a class within a class"),
             ("[a-z&&b]", "an operation on classes"),

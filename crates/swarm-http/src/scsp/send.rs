@@ -74,7 +74,7 @@ impl Scsp {
 
     async fn send_of_old(&self, call: Call, begun: Instant) -> Result<Response, Fault> {
         let to = legacy::destination(call.head.fields())?;
-        let limit = legacy::limit(wait(&call.target.query)?);
+        let limit = wait(&call.target.query)?.limit(legacy::LIMIT, self.rules.feed_send_timeout);
         let place = Arc::clone(&self.sends).try_acquire_owned().map_err(|_| Fault::Busy)?;
         let reply = match self.find(looked_for(&call)?).await? {
             Reply::Served(reply) => reply,
@@ -96,11 +96,8 @@ impl Scsp {
     }
 
     fn deadline(&self, wait: Wait, begun: Instant) -> Option<Instant> {
-        match wait {
-            Wait::AsUsual => Some(begun + self.rules.feed_send_timeout),
-            Wait::For(time) => Some(begun + time),
-            Wait::Unbounded => None,
-        }
+        let default = self.rules.feed_send_timeout;
+        wait.limit(default, default).map(|limit| begun + limit)
     }
 }
 

@@ -195,13 +195,14 @@ fn what_is_missing_is_said() {
 #[test]
 fn the_send_of_old_has_a_limit() {
     let (mut cluster, target, alias) = stage(4);
-    target.set(Mood::Fetches(20 * SECOND, 201));
-    for (timeout, code, secs) in [
-        ("&timeout=5", "503", 5),
-        ("&timeout=60", "201", 20),
-        ("", "201", 20),
-        ("&timeout=no", "201", 20),
+    for (takes, timeout, code, secs) in [
+        (20, "&timeout=5", "503", 5),
+        (20, "&timeout=60", "201", 20),
+        (50, "", "201", 50),
+        (50, "&timeout=no", "201", 50),
+        (50, "&timeout=true", "503", 30),
     ] {
+        target.set(Mood::Fetches(takes * SECOND, 201));
         let line = format!("SEND /{alias}?alias&admin{timeout}");
         let (sent, took) = cluster.talk(1, move |mut talk| async move {
             let begun = talk.now();

@@ -478,11 +478,15 @@ fn what_is_forced_is_done_again() {
     assert_eq!(stage.target.writes(), 1);
     let at = sent.behind().1.to_owned();
     assert!(is_date(&at) && at != before, "the time of the last success: {at}, not {before}");
-    assert_eq!(stage.head_of_one("x"), ("0".to_owned(), at), "the same in a HEAD");
-    // In vain: a time-out, not the success of before.
-    stage.target.set(Mood::Takes(60 * SECOND));
+    assert_eq!(stage.head_of_one("x"), ("0".to_owned(), at.clone()), "the same in a HEAD");
+    // In vain: a time-out, not the success of before, which a HEAD shows until this attempt is over.
+    stage.target.set(Mood::Takes(20 * SECOND));
     let sent = stage.send("x", "&feedid=0&force&timeout=3");
     assert_eq!(sent.behind(), ("1", ""));
+    assert_eq!(stage.head_of_one("x"), ("0".to_owned(), at.clone()));
+    stage.cluster.run_for(30 * SECOND);
+    let (status, later) = stage.head_of_one("x");
+    assert!(status == "0" && later > at, "{status} {later}");
 }
 
 /// Our choice: so many wait on one node at a time; who comes then asks again later, or elsewhere. Places are free again when answers

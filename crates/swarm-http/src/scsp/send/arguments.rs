@@ -25,12 +25,26 @@ pub(crate) struct SendArguments {
 /// How long a SEND waits for the feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// As long as `scsp.defaultFeedSendTimeout` says; the SEND of old has a limit of its own.
-    AsUsual,
+    /// Nothing was said: as `Default`, but for the SEND of old, which has a limit of its own.
+    NotSaid,
+    /// As long as `scsp.defaultFeedSendTimeout` says.
+    Default,
     /// So long.
     For(Duration),
     /// Until every feed has come to something.
     Unbounded,
+}
+
+impl Wait {
+    /// The longest time that this is; none is without limit.
+    pub(crate) const fn limit(self, not_said: Duration, default: Duration) -> Option<Duration> {
+        match self {
+            Self::NotSaid => Some(not_said),
+            Self::Default => Some(default),
+            Self::For(time) => Some(time),
+            Self::Unbounded => None,
+        }
+    }
 }
 
 /// Longest time that a SEND may ask for: a year, which no connection lives.
@@ -103,14 +117,15 @@ impl SendArguments {
     }
 }
 
-/// `timeout`: absent is as `true` (our choice); `false` is no limit (our choice: the vendor says that it disables it).
+/// `timeout`: absent is as `true` where feeds are named (our choice); `false` is no limit (our choice: the vendor says that it
+/// disables it).
 ///
 /// # Errors
 /// Neither that nor a time.
 pub(crate) fn wait(query: &Query) -> Result<Wait, Fault> {
-    let Some(value) = query.one("timeout")? else { return Ok(Wait::AsUsual) };
+    let Some(value) = query.one("timeout")? else { return Ok(Wait::NotSaid) };
     match value.to_ascii_lowercase().as_str() {
-        "" | "true" | "yes" => Ok(Wait::AsUsual),
+        "" | "true" | "yes" => Ok(Wait::Default),
         "false" | "no" => Ok(Wait::Unbounded),
         number => seconds(number).map(Wait::For).ok_or_else(|| {
             let text = "Argument 'timeout' takes 'true', 'false' or a number of seconds.";
@@ -225,9 +240,9 @@ mod tests {
             |query: &str| read(&format!("feedid=0&{query}")).map(|read| read.map(|a| a.wait));
         let millis = |millis| Ok(Some(Wait::For(Duration::from_millis(millis))));
         for (query, expected) in [
-            ("", Ok(Some(Wait::AsUsual))),
-            ("timeout", Ok(Some(Wait::AsUsual))),
-            ("timeout=True", Ok(Some(Wait::AsUsual))),
+            ("", Ok(Some(Wait::NotSaid))),
+            ("timeout", Ok(Some(Wait::Default))),
+            ("timeout=True", Ok(Some(Wait::Default))),
             ("timeout=false", Ok(Some(Wait::Unbounded))),
             ("timeout=5", millis(5_000)),
             ("timeout=5&timeout=5", millis(5_000)),

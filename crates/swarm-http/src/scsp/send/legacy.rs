@@ -13,7 +13,6 @@ use swarm_feeds::definition::{Login, Password};
 use swarm_types::ClusterName;
 use tokio::sync::oneshot;
 
-use super::arguments::Wait;
 use super::stream::{KEEP_ALIVE, Vigil};
 use crate::codec::{BodySource, Broken, Fields};
 use crate::status::{self, Fault};
@@ -25,17 +24,9 @@ const AUTH: &str = "Castor-System-Auth";
 /// The port that is meant where none is said.
 const PORT: u16 = 80;
 
-/// How long the remote cluster may take where no time is said (our choice): the largest objects over slow ways take long.
-const LIMIT: Duration = Duration::from_secs(3600);
-
-/// How long the request may take in all; `timeout` means what it means where feeds are named (our choice).
-pub(crate) const fn limit(wait: Wait) -> Option<Duration> {
-    match wait {
-        Wait::AsUsual => Some(LIMIT),
-        Wait::For(time) => Some(time),
-        Wait::Unbounded => None,
-    }
-}
+/// How long the request may take in all where it says nothing of it (our choice): the largest objects over slow ways take long.
+/// `timeout` itself means what it means where feeds are named.
+pub(super) const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Where the request sends its object.
 ///

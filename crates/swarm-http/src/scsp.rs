@@ -97,7 +97,7 @@ impl Scsp {
             return Ok(self.node_status());
         }
         match call.verb {
-            Verb::Post | Verb::Put => self.write(call).await,
+            Verb::Post | Verb::Put | Verb::Copy | Verb::Append => self.write(call).await,
             Verb::Delete => self.delete(call).await,
             Verb::Send => self.send(call).await,
             _ => self.read(call).await,

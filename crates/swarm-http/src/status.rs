@@ -165,6 +165,10 @@ fn judge_refusal(refusal: &Refusal, write: bool) -> Verdict {
         Refusal::Exists { .. } => {
             verdict(412, "ConditionalIfNoneMatch", "If-None-Match condition not met.")
         }
+        Refusal::Changed { .. } => {
+            verdict(412, "ConditionalIfMatch", "If-Match condition not met.")
+        }
+        Refusal::TooManyHeaders => verdict(400, "MetadataTooLarge", sentence(refusal)),
         Refusal::Immutable => {
             verdict(403, "ImmutableObject", "Immutable object cannot be updated.")
         }
@@ -280,7 +284,8 @@ pub(crate) fn fault(fault: &Fault, now: Timestamp) -> Response {
             fields.push("Castor-System-Cluster", cluster);
             triple(fields, verdict.token, &verdict.text, verdict.status);
         }
-        Fault::Read(Refusal::Exists { etag }) | Fault::Write(Refusal::Exists { etag }) => {
+        Fault::Read(Refusal::Exists { etag })
+        | Fault::Write(Refusal::Exists { etag } | Refusal::Changed { etag }) => {
             // With an ETag it is a condition, without one a missing context (Caching Metadata Headers).
             fields.push_fmt("ETag", format_args!("\"{etag}\""));
             triple(fields, verdict.token, &verdict.text, verdict.status);

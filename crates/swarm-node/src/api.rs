@@ -115,7 +115,7 @@ pub struct ReadReply {
     pub body: Option<crate::read::Body>,
 }
 
-/// POST or PUT.
+/// POST, PUT, COPY or APPEND.
 #[derive(Debug, Clone)]
 pub struct WriteRequest {
     /// Where to.
@@ -128,6 +128,8 @@ pub struct WriteRequest {
     pub headers: HeaderList,
     /// Announced length of the body in bytes.
     pub length: u64,
+    /// `If-Match`: refuse unless what is there has one of these ETags.
+    pub if_match: Option<Vec<Etag>>,
     /// The `replicate` argument.
     pub replicate: Option<Replicate>,
     /// `user@realm` of an authenticated writer.
@@ -154,6 +156,23 @@ pub enum WriteKind {
         /// `putcreate`: create if the name is absent (named objects only).
         or_create: bool,
     },
+    /// COPY and APPEND: a new version of what is there, which has the bytes of that one, and behind them those of the request.
+    Amend {
+        /// Whose headers it has.
+        headers: Amended,
+    },
+}
+
+/// Which headers a version has that takes the bytes of another one over (SCSP APPEND, SCSP COPY). `Content-MD5` goes by the
+/// bytes: it stays where none are added, and goes where some are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amended {
+    /// Those of the version before; the request's are ignored.
+    Old,
+    /// Those of the version before, but for names that the request has.
+    Merged,
+    /// Those of the request.
+    New,
 }
 
 /// A stored object.
@@ -225,6 +244,15 @@ pub enum Refusal {
         /// ETag of what exists.
         etag: Etag,
     },
+    /// The object is another version than `If-Match` demands (412).
+    #[error("If-Match condition not met")]
+    Changed {
+        /// ETag of what is there.
+        etag: Etag,
+    },
+    /// An object that keeps its headers and is given others would have more than there may be (400).
+    #[error("more than 500 headers, or longer than 32 KB, with those that are kept")]
+    TooManyHeaders,
     /// Immutable objects cannot be updated (403).
     #[error("immutable object cannot be updated")]
     Immutable,

@@ -77,7 +77,8 @@ impl Node {
         let copies = self.copies(&meta.headers, None);
         let rule = Rule::Given { stamp, digest: meta.digest };
         let (uuid, domain) = (identity.uuid, identity.place.domain);
-        let draft = Draft { id, meta, rule, uuid, domain, copies, answers, asked };
+        let (if_match, base) = (None, None);
+        let draft = Draft { id, meta, rule, if_match, base, uuid, domain, copies, answers, asked };
         self.stage_write(draft, 1, candidates, busy).await.map(Reply::Served)
     }
 

@@ -8,6 +8,7 @@
 //! What another cluster brings has its version already, and is never taken back: the same may have been brought twice at a
 //! time, and somebody else have been told that it is stored.
 
+mod amend;
 mod begin;
 mod deleted;
 
@@ -20,7 +21,7 @@ use md5::{Digest, Md5};
 use swarm_env::{Bug, Env, Point};
 use swarm_plan::feeds::{Held, Verdict, judge_import};
 use swarm_plan::health::visit::ended;
-use swarm_plan::lookup::{Answers, longest};
+use swarm_plan::lookup::{Answers, Holding, longest};
 use swarm_plan::outcome::{Made, WriteVerdict, judge_write};
 use swarm_plan::version::next_version;
 use swarm_store::{Hints, Publish, Staged, Tombstone, Volume};
@@ -54,6 +55,8 @@ pub struct WriteSession {
     peers: Vec<PeerReplica>,
     digest: Md5,
     received: u64,
+    /// What it takes over of the version before, as far as that has not been done.
+    base: Option<amend::BaseBody>,
     _busy: Busy,
 }
 
@@ -68,6 +71,10 @@ pub(crate) struct Draft {
     pub(crate) id: StreamId,
     pub(crate) meta: ObjectMeta,
     pub(crate) rule: Rule,
+    /// ETags of which what is there must have one.
+    pub(crate) if_match: Option<Vec<Etag>>,
+    /// The version whose bytes it takes over, after which no other may have come.
+    pub(crate) base: Option<Stamp>,
     pub(crate) uuid: Option<Uuid>,
     pub(crate) domain: Option<String>,
     pub(crate) copies: u32,
@@ -106,16 +113,22 @@ impl Draft {
     }
 
     /// Asks again where the body took long, and judges by what is there now. Of a context the last word is always asked for: the
-    /// name may have been given away since.
+    /// name may have been given away since; and of what must be the very version that was asked about before.
     async fn look_again(&mut self, node: &Node) -> Result<(), Refusal> {
         let (is_mutable, is_context) = (self.meta.kind.is_mutable(), self.meta.kind.is_context());
-        let is_old = is_context || node.env().now().since(self.asked) > FACTS_FRESH_FOR;
+        let is_old = is_context
+            || self.base.is_some()
+            || self.if_match.is_some()
+            || node.env().now().since(self.asked) > FACTS_FRESH_FOR;
         match self.rule {
             Rule::Next { kind, .. } if is_old && is_mutable => {
                 self.answers = node.ask(Some(self.id), None).await;
                 self.keep_alias(node.env());
                 let named = self.meta.kind == ObjectKind::Named;
-                check_preconditions(kind, &self.answers, or_create(node, kind, named))
+                let (condition, may_create) =
+                    (self.if_match.as_deref(), or_create(node, kind, named));
+                check_preconditions(kind, condition, &self.answers, may_create)?;
+                amend::check_base(self.base, &self.answers)
             }
             Rule::Given { stamp, .. } if is_old => {
                 let answers = node.ask(Some(self.id), None).await;
@@ -498,6 +511,7 @@ fn or_create(node: &Node, kind: WriteKind, named: bool) -> bool {
 /// Checks what the request demands of what is there now.
 fn check_preconditions(
     kind: WriteKind,
+    if_match: Option<&[Etag]>,
     answers: &Answers,
     may_create: bool,
 ) -> Result<(), Refusal> {
@@ -507,10 +521,13 @@ fn check_preconditions(
             Err(Refusal::Exists { etag: existing.stamp.etag })
         }
         (WriteKind::Replace { .. }, None) if !may_create => Err(Refusal::NotFound),
-        (WriteKind::Replace { .. } | WriteKind::Create { .. }, Some(existing))
-            if existing.kind == ObjectKind::Immutable =>
+        (WriteKind::Amend { .. }, None) => Err(Refusal::NotFound),
+        (_, None) if if_match.is_some() => Err(Refusal::NotFound),
+        (_, Some(existing)) if existing.kind == ObjectKind::Immutable => Err(Refusal::Immutable),
+        (_, Some(Holding { stamp: Stamp { etag, .. }, .. }))
+            if if_match.is_some_and(|wanted| !wanted.contains(&etag)) =>
         {
-            Err(Refusal::Immutable)
+            Err(Refusal::Changed { etag })
         }
         _ => Ok(()),
     }

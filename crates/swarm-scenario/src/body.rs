@@ -10,14 +10,14 @@ use swarm_client::MakeBody;
 /// Bytes handed out at a time, so that a large body never lies in memory.
 const PIECE_MAX: usize = 64 * 1024;
 /// Length of the label that a body long enough begins with: a mark, the object, the write, the length.
-pub(crate) const LABEL_LEN: usize = 16;
+const LABEL_LEN: usize = 16;
 const MARK: &[u8; 4] = b"swrm";
 /// The odd constant of splitmix64.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Bytes that are made at once.
 const WORD: usize = 8;
 
-/// The body of one write.
+/// The bytes of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BodySpec {
     pub(crate) seed: u64,
@@ -55,7 +55,7 @@ impl BodySpec {
     }
 
     /// What a body that is long enough begins with, and no other body has.
-    pub(crate) fn label(&self) -> [u8; LABEL_LEN] {
+    fn label(&self) -> [u8; LABEL_LEN] {
         let mut label = [0; LABEL_LEN];
         label[..4].copy_from_slice(MARK);
         label[4..8].copy_from_slice(&self.object.to_be_bytes());
@@ -63,15 +63,61 @@ impl BodySpec {
         label[12..].copy_from_slice(&u32::try_from(self.length).unwrap_or(u32::MAX).to_be_bytes());
         label
     }
+}
+
+/// The bytes of a version: of the write that began it, and of what was appended since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    parts: Vec<BodySpec>,
+}
+
+impl From<BodySpec> for Content {
+    fn from(body: BodySpec) -> Self {
+        Self { parts: vec![body] }
+    }
+}
+
+impl Content {
+    /// In bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.parts.iter().map(|part| part.length).sum()
+    }
+
+    /// What it begins with and no other has, if it is long enough.
+    pub(crate) fn label(&self) -> Option<[u8; LABEL_LEN]> {
+        let first = self.parts.first().filter(|part| part.length >= LABEL_LEN as u64);
+        first.map(BodySpec::label)
+    }
+
+    /// The same with more behind it.
+    pub(crate) fn with(mut self, part: BodySpec) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// Fills `out` with the bytes at `offset`.
+    fn fill(&self, offset: u64, mut out: &mut [u8]) {
+        let (mut begins, mut at) = (0, offset);
+        for part in &self.parts {
+            let ends = begins + part.length;
+            if at < ends && !out.is_empty() {
+                let length = usize::try_from(ends - at).unwrap_or(usize::MAX).min(out.len());
+                let (here, rest) = out.split_at_mut(length);
+                part.fill(at - begins, here);
+                at += length as u64;
+                out = rest;
+            }
+            begins = ends;
+        }
+    }
 
     /// A maker for a request's body, and `half_sent` called once when its second half is asked for.
     pub(crate) fn maker(self, half_sent: Option<Arc<dyn Fn() + Send + Sync>>) -> MakeBody {
-        let half = self.length.div_ceil(2).max(1);
+        let all = self.length();
+        let half = all.div_ceil(2).max(1);
         Arc::new(move |offset, at_most| {
-            let mut length = usize::try_from(self.length - offset)
-                .unwrap_or(PIECE_MAX)
-                .min(at_most)
-                .min(PIECE_MAX);
+            let mut length =
+                usize::try_from(all - offset).unwrap_or(PIECE_MAX).min(at_most).min(PIECE_MAX);
             if let Some(half_sent) = &half_sent {
                 if offset < half {
                     length = length.min(usize::try_from(half - offset).unwrap_or(length));
@@ -98,7 +144,7 @@ pub(crate) fn identify(start: &[u8]) -> Option<(u32, u32)> {
 /// Compares a body as it arrives with what it should be.
 #[derive(Debug)]
 pub(crate) struct Verifier {
-    body: BodySpec,
+    body: Content,
     at: u64,
     wrong: Option<WrongBytes>,
 }
@@ -111,7 +157,7 @@ pub(crate) struct WrongBytes {
 }
 
 impl Verifier {
-    pub(crate) fn new(body: BodySpec) -> Self {
+    pub(crate) fn new(body: Content) -> Self {
         Self { body, at: 0, wrong: None }
     }
 
@@ -126,7 +172,7 @@ impl Verifier {
                 right.iter().zip(piece).position(|(right, got)| right != got)
             };
             let length =
-                usize::try_from(self.body.length.saturating_sub(self.at)).unwrap_or(usize::MAX);
+                usize::try_from(self.body.length().saturating_sub(self.at)).unwrap_or(usize::MAX);
             let beyond = (piece.len() > length).then_some(length);
             if let Some(position) = [differs, beyond].into_iter().flatten().min() {
                 let belongs_to = (self.at == 0).then(|| identify(piece)).flatten();
@@ -172,7 +218,7 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_found_and_traced() {
-        let mut verifier = Verifier::new(BODY);
+        let mut verifier = Verifier::new(BODY.into());
         verifier.take(&whole(BodySpec { content: 8, ..BODY }).into());
         assert_eq!(verifier.wrong(), Some(WrongBytes { at: 11, belongs_to: Some((3, 8)) }));
     }
@@ -181,11 +227,11 @@ mod tests {
     fn one_flipped_bit_and_one_byte_too_many_are_found() {
         let mut bytes = whole(BODY);
         bytes[77] ^= 4;
-        let mut verifier = Verifier::new(BODY);
+        let mut verifier = Verifier::new(BODY.into());
         verifier.take(&Bytes::copy_from_slice(&bytes[..50]));
         verifier.take(&Bytes::copy_from_slice(&bytes[50..]));
         assert_eq!(verifier.wrong().map(|wrong| wrong.at), Some(77));
-        let mut verifier = Verifier::new(BodySpec { length: 99, ..BODY });
+        let mut verifier = Verifier::new(BodySpec { length: 99, ..BODY }.into());
         let mut bytes = whole(BodySpec { length: 99, ..BODY });
         bytes.push(0);
         verifier.take(&bytes.into());
@@ -193,10 +239,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_appended_comes_behind_and_is_told_apart() {
+        let more = BodySpec { content: 10, length: 30, ..BODY };
+        let none = BodySpec { content: 11, length: 0, ..BODY };
+        let content = Content::from(BODY).with(none).with(more);
+        assert_eq!(content.length(), 130);
+        let all = [whole(BODY), whole(more)].concat();
+        let mut verifier = Verifier::new(content.clone());
+        let make = content.clone().maker(None);
+        for at in [0, 95, 99, 100, 101, 129] {
+            assert_eq!(make(at as u64, 7)[..], all[at..all.len().min(at + 7)], "{at}");
+        }
+        verifier.take(&Bytes::copy_from_slice(&all[..97]));
+        verifier.take(&Bytes::copy_from_slice(&all[97..]));
+        assert_eq!(verifier.wrong(), None);
+        // Appended to another version than that.
+        let mut verifier = Verifier::new(content);
+        let other = whole(BodySpec { content: 8, ..BODY });
+        verifier.take(&[other, whole(more)].concat().into());
+        assert_eq!(verifier.wrong().map(|wrong| wrong.at), Some(11));
+    }
+
+    #[test]
     fn the_second_half_is_asked_for_after_the_first() {
         let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let counter = Arc::clone(&asked);
-        let make = BODY.maker(Some(Arc::new(move || {
+        let make = Content::from(BODY).maker(Some(Arc::new(move || {
             counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         })));
         assert_eq!(make(0, 1000).len(), 50);
@@ -209,8 +277,8 @@ mod tests {
         #[test]
         fn pieces_make_up_the_body(length in 0u64..300, cuts in proptest::collection::vec(1usize..40, 1..20)) {
             let body = BodySpec { length, ..BODY };
-            let (all, mut verifier) = (whole(body), Verifier::new(body));
-            let make = body.maker(None);
+            let (all, mut verifier) = (whole(body), Verifier::new(body.into()));
+            let make = Content::from(body).maker(None);
             let mut cuts = cuts.into_iter().cycle();
             let mut at = 0;
             while at < all.len() {

@@ -12,9 +12,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use swarm_types::{Instant, Stamp, Timestamp};
+use swarm_types::{Etag, Instant, Stamp, Timestamp};
 
-use crate::body::BodySpec;
+use crate::body::{BodySpec, Content};
 use crate::oracle::lifepoint::Intent;
 use crate::reach::NodeNumber;
 
@@ -43,6 +43,8 @@ pub(crate) struct Object {
     intents: BTreeMap<u32, Intent>,
     /// Contents of its family so far, if it is the first member.
     contents: u32,
+    /// Those of them that take another one over.
+    bases: BTreeMap<u32, u32>,
     /// The first member of its family; in one cluster, itself.
     family: ObjectNumber,
     /// Its path, if it has one.
@@ -52,7 +54,7 @@ pub(crate) struct Object {
 /// What an operation does to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// A version with these bytes. Tries of one operation share the content.
+    /// A version with these bytes, `length` in all. Tries of one operation share the content.
     Write { content: u32, length: u64 },
     /// None any more.
     Delete,
@@ -259,6 +261,29 @@ impl Ledger {
         BodySpec { content: first.contents, seed: self.seed, object: family.0, length }
     }
 
+    /// The content of an object that was acknowledged last, and its ETag.
+    pub(crate) fn newest_acknowledged(&self, number: ObjectNumber) -> Option<(u32, Etag)> {
+        self.object(number).history.iter().rev().find_map(|entry| match entry.act {
+            Act::Write { content, .. } => Some((content, entry.write_stamp()?.etag)),
+            Act::Delete => None,
+        })
+    }
+
+    /// Notes that a content begins with the bytes of another one, and returns how many there are in all.
+    pub(crate) fn builds_on(
+        &mut self,
+        number: ObjectNumber,
+        content: u32,
+        base: u32,
+        more: u64,
+    ) -> u64 {
+        let family = self.family(number);
+        self.object_mut(family).bases.insert(content, base);
+        let length = self.body(number, base).map_or(0, |base| base.length()) + more;
+        self.largest_body = self.largest_body.max(length);
+        length
+    }
+
     /// The lifepoints that a content of an object was written with, wherever that was.
     pub(crate) fn intent(&self, number: ObjectNumber, content: u32) -> Option<&Intent> {
         self.writer(number, content)?.intent(content)
@@ -270,9 +295,18 @@ impl Ledger {
     }
 
     /// The body that a content of an object must have; `None` for one that was never sent.
-    pub(crate) fn body(&self, number: ObjectNumber, content: u32) -> Option<BodySpec> {
+    pub(crate) fn body(&self, number: ObjectNumber, content: u32) -> Option<Content> {
         let length = self.writer(number, content)?.length_of(content)?;
-        Some(BodySpec { seed: self.seed, object: self.family(number).0, content, length })
+        let family = self.family(number);
+        let own = |length| BodySpec { seed: self.seed, object: family.0, content, length };
+        match self.object(family).bases.get(&content) {
+            None => Some(own(length).into()),
+            Some(base) => {
+                let base = self.body(number, *base)?;
+                let more = length.saturating_sub(base.length());
+                Some(base.with(own(more)))
+            }
+        }
     }
 
     /// Notes that a request is being sent, and returns its place in the history.
@@ -328,6 +362,7 @@ impl Object {
             history: Vec::new(),
             intents: BTreeMap::new(),
             contents: 0,
+            bases: BTreeMap::new(),
             family: ObjectNumber(u32::MAX),
             path: None,
         }

@@ -64,9 +64,9 @@ impl Verb {
         matches!(self, Self::Get | Self::Head)
     }
 
-    /// POST and PUT.
+    /// POST, PUT, COPY and APPEND (SCSP Query Arguments).
     pub(crate) const fn writes(self) -> bool {
-        matches!(self, Self::Post | Self::Put)
+        matches!(self, Self::Post | Self::Put | Self::Copy | Self::Append)
     }
 
     /// Those that carry an entity and must say how long it is (Error Responses to WRITE).

@@ -4,35 +4,35 @@ use super::call::{Call, Verb};
 use crate::status::Fault;
 
 /// Arguments that change what a request does, the verbs on which they do (SCSP Query Arguments), by their initials as in
-/// GET, HEAD, POST, PUT (`U`), DELETE, SEND.
+/// GET, HEAD, POST, PUT (`U`), COPY, APPEND, DELETE, SEND.
 const ARGUMENTS: &[(&str, &str)] = &[
-    ("aliasuuid", "GHPUDS"),
+    ("aliasuuid", "GHPUCADS"),
     ("checkintegrity", "GH"),
-    ("cid", "GHPUDS"),
+    ("cid", "GHPUCADS"),
     ("context", "G"),
     ("contextid", "G"),
     ("countreps", "GH"),
     ("decorates", "GPU"),
     ("domains", "G"),
     ("du", "G"),
-    ("encoding", "PU"),
-    ("erasurecoded", "PU"),
+    ("encoding", "PUCA"),
+    ("erasurecoded", "PUCA"),
     ("etag", "GH"),
     ("fields", "G"),
     ("format", "GH"),
-    ("gencontentmd5", "GPU"),
+    ("gencontentmd5", "GPUC"),
     ("hash", "GPU"),
     ("hashtype", "GPU"),
     ("newhashtype", "G"),
-    ("newname", "U"),
+    ("newname", "UCA"),
     ("partnumber", "P"),
     ("preserve", "U"),
     ("recreatecid", "P"),
-    ("segmentsize", "PU"),
+    ("segmentsize", "PUA"),
     ("uploadid", "PD"),
-    ("uploads", "PU"),
+    ("uploads", "PUA"),
     ("validate", "G"),
-    ("version", "GHDS"),
+    ("version", "GHCADS"),
     ("versions", "G"),
 ];
 
@@ -47,6 +47,8 @@ pub(crate) fn check(call: &Call) -> Result<(), Fault> {
         Verb::Head => 'H',
         Verb::Post => 'P',
         Verb::Put => 'U',
+        Verb::Copy => 'C',
+        Verb::Append => 'A',
         Verb::Delete => 'D',
         Verb::Send => 'S',
         verb => return Err(Fault::NotBuilt(format!("method {}", verb.name()))),
@@ -69,11 +71,12 @@ pub(crate) fn check(call: &Call) -> Result<(), Fault> {
     if call.verb.writes() { check_write(call) } else { Ok(()) }
 }
 
-/// `If-None-Match: *` on POST over a name is the documented create-only idiom (SCSP WRITE), and `Range` means something
-/// on GET alone.
+/// `If-None-Match: *` on POST over a name is the documented create-only idiom (SCSP WRITE), `If-Match` is built for what changes an
+/// object that is there, and `Range` means something on GET alone.
 fn is_built(call: &Call, name: &str) -> bool {
     match name {
         "if-none-match" => call.only_if_absent(),
+        "if-match" => matches!(call.verb, Verb::Put | Verb::Copy | Verb::Append),
         "range" => call.verb != Verb::Get,
         _ => false,
     }

@@ -1,10 +1,11 @@
-//! POST and PUT: what is to be stored, the body piece by piece, the answer.
+//! POST, PUT, COPY and APPEND: what is to be stored, the body piece by piece, the answer.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use md5::{Digest as _, Md5};
-use swarm_node::api::{Address, Replicate, Reply, WriteKind, WriteRequest};
+use swarm_node::api::{Address, Amended, Replicate, Reply, WriteKind, WriteRequest};
 use swarm_policy::{Lifecycle, Reps};
+use swarm_types::Etag;
 
 use super::blocks::{self, Here};
 use super::{Call, Scsp, Verb, metadata};
@@ -29,6 +30,12 @@ impl Scsp {
         // Asking for the first piece sends the `100 Continue`. Whatever goes wrong from here on drops the session, and
         // with it everything that was written.
         let mut digest = md5.map(|expected| (expected, Md5::new()));
+        while let Some(piece) = session.take_over().await.map_err(Fault::Write)? {
+            // COPY sends no bytes: what it says of them is of those that are there (SCSP COPY).
+            if let Some((_, digest)) = digest.as_mut().filter(|_| call.verb == Verb::Copy) {
+                digest.update(&piece);
+            }
+        }
         while let Some(piece) = call.body.next().await.map_err(Fault::Body)? {
             if let Some((_, digest)) = &mut digest {
                 digest.update(&piece);
@@ -56,6 +63,9 @@ impl Scsp {
     fn write_kind(&self, call: &Call) -> Result<WriteKind, Fault> {
         let address = call.address()?;
         let context = matches!(address, Address::Bucket(_) | Address::Domain);
+        if let Some(headers) = amended(call)? {
+            return Ok(WriteKind::Amend { headers });
+        }
         if call.verb == Verb::Put {
             let put_create = call.target.query.flag("putcreate")?;
             // SCSP WRITE: the argument is for named objects only; the setting is ignored on others.
@@ -96,7 +106,14 @@ impl Scsp {
         let target = call.node_target()?;
         let length = match call.head.framing() {
             Framing::Length(length) => length,
+            Framing::Absent if call.verb == Verb::Copy => 0,
             Framing::Absent => return Err(Fault::LengthRequired),
+            // What counts is the lifepoint that the object has, which is not known yet.
+            Framing::Chunked
+                if matches!(kind, WriteKind::Amend { headers: Amended::Old | Amended::Merged }) =>
+            {
+                return Err(Fault::NotBuilt("chunked APPEND".to_owned()));
+            }
             Framing::Chunked => {
                 // Chunked writes are erasure-coded (Working with Large Objects), which whole replicas rule out.
                 let now = self.node.env().wall();
@@ -113,12 +130,56 @@ impl Scsp {
             nonce: call.nonce(),
             headers,
             length,
+            if_match: if_match(call)?,
             replicate,
             owner: call.owner.clone(),
             fresh_contexts: call.fresh_contexts(),
         };
         Ok((request, md5))
     }
+}
+
+/// Whose headers a version has that takes another one over; none for a verb that does not (SCSP APPEND, SCSP COPY).
+fn amended(call: &Call) -> Result<Option<Amended>, Fault> {
+    if !matches!(call.verb, Verb::Append | Verb::Copy) {
+        return Ok(None);
+    }
+    let query = &call.target.query;
+    let preserve = query.flag("preserve")?;
+    if call.verb == Verb::Copy {
+        return Ok(Some(if preserve { Amended::Merged } else { Amended::New }));
+    }
+    if query.flag("gencontentmd5")? {
+        let text = "APPEND takes no 'gencontentmd5'.";
+        return Err(Fault::InvalidArgument(text.to_owned()));
+    }
+    match (preserve, query.flag("replace")?) {
+        (true, true) => {
+            let text = "Arguments 'preserve' and 'replace' exclude each other.";
+            Err(Fault::InvalidArgument(text.to_owned()))
+        }
+        (true, false) => Ok(Some(Amended::Merged)),
+        (false, true) => Ok(Some(Amended::New)),
+        (false, false) => Ok(Some(Amended::Old)),
+    }
+}
+
+/// `If-Match`: the ETags in its lists; none where it is absent or has `*`, which asks only that the object is there.
+fn if_match(call: &Call) -> Result<Option<Vec<Etag>>, Fault> {
+    let mut wanted = None;
+    for value in call.head.fields().all("if-match") {
+        let malformed = Fault::InvalidHeader("If-Match is malformed.");
+        let Ok(value) = std::str::from_utf8(value) else { return Err(malformed) };
+        if value.trim() == "*" {
+            return Ok(None);
+        }
+        for tag in value.split(',') {
+            let tag = tag.trim().trim_matches('"');
+            // A tag that is none of ours matches nothing.
+            wanted.get_or_insert_with(Vec::new).extend(tag.parse::<Etag>());
+        }
+    }
+    Ok(wanted)
 }
 
 /// The MD5 that the client gave, base64 of 16 bytes (Content-MD5 Checksums).

@@ -117,7 +117,7 @@ fn bad_requests_end_the_connection() {
         (&b"GET / HTTP/1.0\r\n\r\n"[..], "505 HTTP Version not supported"),
         (b"GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
         (b"PATCH / HTTP/1.1\r\nHost: h\r\n\r\n", "501 Not Implemented"),
-        (b"COPY /a/b HTTP/1.1\r\nHost: h\r\n\r\n", "501 Not Implemented"),
+        (b"RELEASE /a/b HTTP/1.1\r\nHost: h\r\n\r\n", "501 Not Implemented"),
     ] {
         let bytes = bytes.to_vec();
         let (answer, closed) = cluster.talk(1, |mut talk| async move {

@@ -1,5 +1,6 @@
 //! Whole nodes behind their ports, in a simulated world, asked in bytes.
 
+mod amend;
 mod cluster;
 mod connections;
 mod contexts;

@@ -47,42 +47,72 @@ pub(crate) struct TooFew {
     pub(crate) candidates: u32,
 }
 
+impl TooFew {
+    /// Why a write is refused that needs so many.
+    const fn refusal(&self, needed: u32) -> Refusal {
+        if self.candidates >= needed {
+            Refusal::NoSpace
+        } else {
+            Refusal::TooFewNodes { found: self.found, wanted: needed }
+        }
+    }
+}
+
 impl Node {
     /// Agrees to a write before its body, or says who should be asked.
     ///
     /// # Errors
     /// Any [`Refusal`]; nothing is stored.
-    pub async fn begin_write(&self, request: WriteRequest) -> Result<Reply<WriteSession>, Refusal> {
+    pub async fn begin_write(
+        &self,
+        mut request: WriteRequest,
+    ) -> Result<Reply<WriteSession>, Refusal> {
         let busy = self.inner.admit()?;
         let place = self.resolve(&request.target, request.fresh_contexts).await?;
         let purpose = place.id.map_or(Purpose::NewUnnamed, Purpose::Stream);
         let sent_here =
             request.nonce.is_some_and(|nonce| self.inner.nonces.accepts(purpose, nonce));
         let asked = self.env().now();
-        let answers = self.ask(place.id, Some(request.length)).await;
+        let mut answers = self.ask(place.id, Some(request.length)).await;
         let named = matches!(request.target.address, Address::Named { .. });
-        check_preconditions(request.kind, &answers, or_create(self, request.kind, named))?;
+        let may_create = or_create(self, request.kind, named);
+        let (kind, condition) = (request.kind, request.if_match.clone());
+        let check = |answers: &Answers| {
+            check_preconditions(kind, condition.as_deref(), answers, may_create)
+        };
+        check(&answers)?;
 
-        let copies = self.copies(&request.headers, request.replicate);
-        let needed = copies.min(2);
         let is_context = matches!(request.target.address, Address::Domain | Address::Bucket(_));
         let context = place.id.filter(|_| is_context);
-        let stay = if sent_here { Stay::Always } else { Stay::IfCheapest };
-        let winner = self.auction(&answers, needed, stay, context).map_err(|few| {
-            if few.candidates >= needed {
-                Refusal::NoSpace
-            } else {
-                Refusal::TooFewNodes { found: few.found, wanted: needed }
+        let mut stay = if sent_here { Stay::Always } else { Stay::IfCheapest };
+        let mut base = None;
+        if let (WriteKind::Amend { headers }, Some(id)) = (kind, place.id) {
+            // Who takes it is settled before anything is fetched, and its room once it is known how much there is.
+            let winner = self.auction(&answers, 1, stay, context).map_err(|few| few.refusal(1))?;
+            if let Winner::Elsewhere(redirect) = winner {
+                return Ok(Reply::Redirect(Redirect { domain: place.domain, ..redirect }));
             }
-        })?;
-        let candidates = match winner {
+            let opened = self.open_base(id, &answers).await?;
+            request.amend(&opened.meta, headers)?;
+            answers = self.ask(place.id, Some(request.length)).await;
+            check(&answers)?;
+            opened.is_what_is_there(&answers)?;
+            (base, stay) = (Some(opened), Stay::Always);
+        }
+        let copies = self.copies(&request.headers, request.replicate);
+        let needed = copies.min(2);
+        let winner = self.auction(&answers, needed, stay, context);
+        let candidates = match winner.map_err(|few| few.refusal(needed))? {
             Winner::Here(candidates) => candidates,
             Winner::Elsewhere(redirect) => {
                 return Ok(Reply::Redirect(Redirect { domain: place.domain, ..redirect }));
             }
         };
-        let draft = self.draft(request, place, copies, answers, asked);
-        self.stage_write(draft, needed, candidates, busy).await.map(Reply::Served)
+        let mut draft = self.draft(request, place, copies, answers, asked);
+        draft.base = base.as_ref().map(|base| base.stamp);
+        let mut session = self.stage_write(draft, needed, candidates, busy).await?;
+        session.base = base.map(|base| base.body);
+        Ok(Reply::Served(session))
     }
 
     /// Chooses who takes a write. Who takes one of a `context` hangs on that alone, unless it is to stay in any case.
@@ -166,6 +196,7 @@ impl Node {
             peers,
             digest,
             received: 0,
+            base: None,
             _busy: busy,
         })
     }
@@ -209,7 +240,9 @@ impl Node {
         };
         let etag = uuid.filter(|_| immutable).map(Uuid::etag);
         let rule = Rule::Next { kind: request.kind, etag };
-        Draft { id, meta, rule, uuid, domain: place.domain, copies, answers, asked }
+        let if_match = request.if_match;
+        let domain = place.domain;
+        Draft { id, meta, rule, if_match, base: None, uuid, domain, copies, answers, asked }
     }
 
     /// How many replicas are made before the answer.
@@ -228,7 +261,7 @@ fn object_kind(request: &WriteRequest, existing: Option<Holding>) -> ObjectKind 
         (Address::Named { .. }, _) => ObjectKind::Named,
         (_, WriteKind::Unnamed { alias: false }) => ObjectKind::Immutable,
         (_, WriteKind::Unnamed { alias: true }) => ObjectKind::Alias,
-        (_, WriteKind::Create { .. } | WriteKind::Replace { .. }) => {
+        (_, WriteKind::Create { .. } | WriteKind::Replace { .. } | WriteKind::Amend { .. }) => {
             existing.map_or(ObjectKind::Alias, |existing| existing.kind)
         }
     }

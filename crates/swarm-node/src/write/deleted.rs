@@ -1,5 +1,6 @@
-//! Contexts that are deleted while a write of them is under way. Such a write may have looked before the delete was filed, and be
-//! published above it: the context would live again under its UUID, with all that was deleted with it.
+//! What is deleted while a write of it is under way that keeps something of it. Such a write may have looked before the delete was
+//! filed, and be published above it: a context would live again under its UUID, with all that was deleted with it, and an object
+//! with the bytes that COPY and APPEND take over.
 //!
 //! Deletes come from everywhere, so that no turn keeps them apart from writes. Instead both look again when they are done. A
 //! write that finds a delete behind what it followed gives way; a delete that finds the context alive deletes once more
@@ -15,19 +16,21 @@ use crate::Node;
 use crate::api::Refusal;
 
 impl Draft {
-    /// The version of a context whose UUID a client's write keeps. What other clusters bring has its place already.
+    /// The version of which a client's write keeps something: the UUID of a context, the bytes of an object. What other clusters
+    /// bring has its place already.
     pub(super) fn follows(&self) -> Option<Stamp> {
         let is_context = self.meta.kind.is_context() && matches!(self.rule, Rule::Next { .. });
-        self.answers.existing().filter(|_| is_context).map(|held| held.stamp)
+        let keeps = is_context || self.base.is_some();
+        self.answers.existing().filter(|_| keeps).map(|held| held.stamp)
     }
 }
 
 impl Node {
-    /// Looks once more whether the context that was just written was deleted after what the write followed. Then it is deleted
-    /// again, above what was written: a feed may have carried that away by now.
+    /// Looks once more whether what was just written was deleted after what the write followed. Then it is deleted again, above
+    /// what was written: a feed may have carried that away by now.
     ///
     /// # Errors
-    /// [`Refusal::Unknown`] if it was deleted. Written again, it is another.
+    /// [`Refusal::Unknown`] if it was deleted. A context that is written again is another.
     pub(super) async fn give_way_to_delete(
         &self,
         draft: &Draft,
@@ -43,15 +46,15 @@ impl Node {
         if !answers.iter().any(|answer| answer.holding.is_some_and(came_between)) {
             return Ok(());
         }
-        self.inner.count("contexts deleted while they were written");
+        self.inner.count("deleted while written");
         let buried =
             self.bury_for_good(draft.id, &draft.meta, draft.domain.as_deref(), answers).await;
         if buried.is_err() {
             tracing::warn!(
                 node = self.env().name(), stream = %draft.id,
-                "a context that was deleted while it was written may be there again"
+                "what was deleted while it was written may be there again"
             );
         }
-        Err(Refusal::Unknown { why: "the domain or bucket was deleted meanwhile" })
+        Err(Refusal::Unknown { why: "it was deleted meanwhile" })
     }
 }

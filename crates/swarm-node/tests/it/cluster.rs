@@ -504,6 +504,7 @@ async fn write(node: Node, nonce: Option<Nonce>, put: Put) -> Result<Reply<Write
         nonce,
         headers: put.headers,
         length: put.body.len() as u64,
+        if_match: None,
         replicate: put.replicate,
         owner: None,
         fresh_contexts: false,
@@ -512,6 +513,7 @@ async fn write(node: Node, nonce: Option<Nonce>, put: Put) -> Result<Reply<Write
         Reply::Redirect(redirect) => return Ok(Reply::Redirect(redirect)),
         Reply::Served(session) => session,
     };
+    while session.take_over().await?.is_some() {}
     for (index, piece) in put.body.chunks(10_000).enumerate() {
         if index == 0 && !put.pause.is_zero() {
             node.env().sleep(put.pause).await;

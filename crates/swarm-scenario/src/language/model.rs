@@ -192,10 +192,14 @@ pub enum Operation {
     Malformed,
     /// SEND.
     Send,
+    /// APPEND.
+    Append,
+    /// COPY.
+    Copy,
 }
 
 impl Operation {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Write,
         Self::Read,
         Self::Delete,
@@ -203,6 +207,8 @@ impl Operation {
         Self::Info,
         Self::Malformed,
         Self::Send,
+        Self::Append,
+        Self::Copy,
     ];
 
     /// As the language writes it.
@@ -216,6 +222,8 @@ impl Operation {
             Self::Info => "info",
             Self::Malformed => "malformed",
             Self::Send => "send",
+            Self::Append => "append",
+            Self::Copy => "copy",
         }
     }
 

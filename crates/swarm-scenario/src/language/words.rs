@@ -217,8 +217,11 @@ pub const OPERATIONS: &[Word] = &[
         "send",
         "SEND to all feeds of the cluster with a time-out: it waits until the object is where they carry it",
     ),
-    later("append"),
-    later("copy"),
+    choice(
+        "append",
+        "APPEND to the version that was last acknowledged (`If-Match`); the bytes are drawn from `sizes`",
+    ),
+    choice("copy", "COPY: new headers for the version that was last acknowledged (`If-Match`)"),
     later("list"),
     later("multipart"),
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use swarm_client::Response;
 use swarm_cluster::NodeRef;
-use swarm_types::{HeaderList, Instant, Stamp};
+use swarm_types::{Etag, HeaderList, Instant, Stamp};
 
 use super::copies::Known;
 use super::faults::disks::note_damage;
@@ -31,17 +31,26 @@ pub(crate) struct Answer {
 }
 
 /// Judges the answer to a write or delete.
-pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) {
+pub(crate) fn judge_change(
+    run: &Run,
+    order: &Order,
+    entry: usize,
+    status: u16,
+    headers: &HeaderList,
+) {
     if order.is_breakdown(status) {
         let what = format!("answered {status} to a legal request");
         run.violation(Invariant::Alive, Some(order.object), what, Some(entry));
     }
     let is_write = matches!(order.ask, Ask::Store { .. });
-    // A PUT or DELETE of something that is not there is a read that saw nothing.
+    // Whatever but a POST meets something that is not there is a read that saw nothing.
     let must_exist = match &order.ask {
-        Ask::Store { method, .. } => *method == "PUT",
+        Ask::Store { method, .. } => *method != "POST",
         _ => true,
     };
+    if status == 412 && headers.text("castor-system-error-token") == Some("ConditionalIfMatch") {
+        judge_unmatched(run, order);
+    }
     if status == 404 && must_exist {
         let (nodes, sent) = {
             let ledger = lock(&run.ledger);
@@ -73,6 +82,32 @@ pub(crate) fn judge_change(run: &Run, order: &Order, entry: usize, status: u16) 
         let what =
             "acknowledged with a version below one that was acknowledged before and could be known";
         run.violation(Invariant::Durable, Some(order.object), what, Some(earlier));
+    }
+}
+
+/// Judges an answer that what is there is another version than the request demands, which had been acknowledged: something
+/// must have come after that. Before anything was ever wrong there is no excuse.
+fn judge_unmatched(run: &Run, order: &Order) {
+    let demands = |name: &str| name.eq_ignore_ascii_case("if-match");
+    let Some((_, wanted)) = order.headers.iter().find(|(name, _)| demands(name)) else { return };
+    let Ok(etag) = wanted.trim_matches('"').parse::<Etag>() else { return };
+    let unmatched = {
+        let ledger = lock(&run.ledger);
+        let history = &*ledger.history(order.object);
+        let has_it = |entry: &Entry| entry.write_stamp().is_some_and(|stamp| stamp.etag == etag);
+        history.iter().position(has_it).filter(|base| {
+            let sent = history[*base].sent;
+            let other = |(number, entry): (usize, &Entry)| {
+                number != *base
+                    && entry.may_have_happened()
+                    && entry.ended.is_none_or(|ended| ended > sent)
+            };
+            !history.iter().enumerate().any(other)
+        })
+    };
+    if unmatched.is_some() && lock(&run.reach).was_always_well(run.now()) {
+        let what = "answered 412 to If-Match with the ETag of the newest version";
+        run.violation(Invariant::Durable, Some(order.object), what, unmatched);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use swarm_types::Stamp;
 
 use super::look::Verdict;
-use super::operate::{Ask, Done, Ended, Order, perform};
+use super::operate::{Ask, Done, Ended, Order, Sent, perform};
 use super::snapshot::Seen as Remembered;
 use super::{Run, lock};
 use crate::language::domains::Domains;
@@ -238,6 +238,7 @@ async fn restore_one(run: &Arc<Run>, content: u32, from: ObjectNumber, to: Objec
         (ledger.body(to, content), target, lifepoints.unwrap_or_default())
     };
     let (Some(body), Some(target)) = (body, target) else { return false };
+    let body = Sent { content, stored: body.length(), bytes: body };
     let mut order =
         Order::of_anybody(run, to, Ask::Store { method: "POST", target, body, half_sent: None });
     order.headers.push(("Content-Type".to_owned(), "application/octet-stream".to_owned()));

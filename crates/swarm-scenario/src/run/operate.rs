@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use swarm_client::{Auth, Body, Error, Request, Response};
 use swarm_cluster::NodeRef;
-use swarm_types::{HeaderList, Instant};
+use swarm_types::{Etag, HeaderList, Instant};
 
 use super::{Run, answers, carried, fed, lock, obeyed, watch};
-use crate::body::BodySpec;
+use crate::body::{BodySpec, Content};
 use crate::language::model::{Request as Wanted, Retry, RetryOn, Via};
 use crate::ledger::legal::{Seen, Window};
 use crate::ledger::{Act, ObjectNumber, Outcome};
@@ -63,7 +63,9 @@ impl Order {
     /// of its own steps, this carries only what clients always send.
     fn is_ordinary(&self) -> bool {
         let usual = |name: &str| {
-            ["content-type", "lifepoint"].iter().any(|usual| name.eq_ignore_ascii_case(usual))
+            ["content-type", "lifepoint", "if-match"]
+                .iter()
+                .any(|usual| name.eq_ignore_ascii_case(usual))
         };
         self.headers.iter().all(|(name, _)| usual(name)) && self.auth.is_none()
     }
@@ -75,16 +77,48 @@ impl Order {
     }
 }
 
+/// What a client sends to be stored.
+pub(crate) struct Sent {
+    /// The number of the content that comes of it.
+    pub(crate) content: u32,
+    pub(crate) bytes: Content,
+    /// How many bytes that content has, with those that it takes over.
+    pub(crate) stored: u64,
+}
+
+impl From<BodySpec> for Sent {
+    fn from(body: BodySpec) -> Self {
+        Self { content: body.content, stored: body.length, bytes: body.into() }
+    }
+}
+
 /// The request itself.
 pub(crate) enum Ask {
-    /// POST or PUT of a body to a target.
-    Store { method: &'static str, target: String, body: BodySpec, half_sent: Option<HalfSent> },
+    /// POST, PUT, COPY or APPEND of a body to a target.
+    Store { method: &'static str, target: String, body: Sent, half_sent: Option<HalfSent> },
     /// DELETE.
     Remove,
     /// GET, or HEAD where no body is wanted.
     Fetch { with_body: bool },
     /// SEND to all feeds, which waits so many seconds for them.
     Send { wait: u64 },
+}
+
+/// The target of a COPY or APPEND whose version has the headers of the request, or with `preserve` the old ones besides.
+pub(crate) fn amended(mut target: String, method: &str, preserve: bool) -> String {
+    let argument = match method {
+        _ if preserve => "preserve",
+        "APPEND" => "replace",
+        _ => return target,
+    };
+    target.push(if target.contains('?') { '&' } else { '?' });
+    target.push_str(argument);
+    target
+}
+
+/// Demands that an object be this version.
+pub(crate) fn if_match(etag: Etag) -> (String, String) {
+    ("If-Match".to_owned(), format!("\"{etag}\""))
 }
 
 /// How an operation ended.
@@ -173,22 +207,24 @@ async fn change(run: &Arc<Run>, order: &Order, node: &NodeRef) -> Done {
             Ask::Store { method, target, body, .. } => (
                 *method,
                 Some(target.clone()),
-                Act::Write { content: body.content, length: body.length },
+                Act::Write { content: body.content, length: body.stored },
             ),
             _ => ("DELETE", object.target.clone(), Act::Delete),
         };
         let Some(target) = target else { return Done::broken(RetryOn::Refused) };
         let mut request = base(run, order, node, method, target);
         if let Ask::Store { body, half_sent, .. } = &order.ask {
-            let operation = wire::operation_value(body.object, body.content);
+            let family = ledger.family(order.object).0;
+            let operation = wire::operation_value(family, body.content);
             request = request.header(wire::OPERATION_HEADER, operation);
             for (name, value) in &object.headers {
                 request = request.header(name.clone(), value.clone());
             }
-            run.progress.body_bytes.fetch_add(body.length, Ordering::Relaxed);
-            request.body =
-                Body::Stream { length: body.length, make: body.maker(half_sent.clone()) };
-            if body.length == 0 {
+            let length = body.bytes.length();
+            run.progress.body_bytes.fetch_add(length, Ordering::Relaxed);
+            let make = body.bytes.clone().maker(half_sent.clone());
+            request.body = Body::Stream { length, make };
+            if length == 0 {
                 request.body = Body::Bytes(Bytes::new());
             }
         }
@@ -252,7 +288,7 @@ async fn answered(
     if ended == Ended::Acknowledged && is_write {
         run.note_acknowledged(order.object, entry);
     }
-    answers::judge_change(run, order, entry, response.status);
+    answers::judge_change(run, order, entry, response.status, &response.headers);
     obeyed::judge_delete(run, order, entry, response.status, &response.headers);
     let body = response.body.collect(ANSWER_MAX).await.unwrap_or_default();
     Done {
@@ -360,7 +396,7 @@ pub(crate) async fn plain(
     }
     if let Some(length) = wanted.size {
         let body = BodySpec { seed: 0, object: u32::MAX, content: 0, length };
-        request.body = Body::Stream { length, make: body.maker(None) };
+        request.body = Body::Stream { length, make: Content::from(body).maker(None) };
         run.progress.body_bytes.fetch_add(length, Ordering::Relaxed);
     }
     let sent = run.client(0).send(request).await;

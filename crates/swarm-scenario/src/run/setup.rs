@@ -63,7 +63,7 @@ async fn create(run: &Arc<Run>, context: &Context) -> Result<(), String> {
     let on = vec![RetryOn::Status(503), RetryOn::Timeout, RetryOn::Reset, RetryOn::Refused];
     let order = Order {
         object,
-        ask: Ask::Store { method: "POST", target, body, half_sent: None },
+        ask: Ask::Store { method: "POST", target, body: body.into(), half_sent: None },
         client: 0,
         first: run.first_node(&context.on, &Via::AnyNode),
         retry: Retry { times: TRIES, on },

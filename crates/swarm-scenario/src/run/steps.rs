@@ -12,7 +12,7 @@ use super::faults::disks::{self, Blocks};
 use super::faults::network::{self, Victim};
 use super::faults::{self, InForce, clocks};
 use super::manage::VolumeOrder;
-use super::operate::{Ask, Done, Ended, Order, perform};
+use super::operate::{Ask, Done, Ended, Order, Sent, amended, if_match, perform};
 use super::snapshot::{self, Snapshot};
 use super::workload::Trap;
 use super::{
@@ -604,20 +604,32 @@ async fn on_object(run: &Arc<Run>, step: &Step, wanted: &Request) -> Done {
     if let Some(name) = &step.name {
         lock(&run.steps).objects.insert(name.clone(), object);
     }
+    let base = lock(&run.ledger).newest_acknowledged(object);
     let method = match wanted.method.as_str() {
         "POST" => Some("POST"),
         "PUT" => Some("PUT"),
+        // Of a version that is not known nobody could say what is to come of it.
+        "APPEND" if base.is_some() => Some("APPEND"),
+        "COPY" if base.is_some() => Some("COPY"),
         _ => None,
     };
     let mut headers: Vec<(String, String)> = wanted.headers.clone().into_iter().collect();
     let ask = match (method, wanted.method.as_str()) {
         (Some(method), _) => {
-            let (target, body) = {
+            let (target, mut body) = {
                 let mut ledger = lock(&run.ledger);
                 let target = ledger.object(object).target.clone().unwrap_or_default();
-                (target, ledger.new_body(object, wanted.size.unwrap_or(0)))
+                let size = wanted.size.filter(|_| method != "COPY");
+                (target, Sent::from(ledger.new_body(object, size.unwrap_or(0))))
             };
             obeyed::intend_as_written(run, object, body.content, &mut headers);
+            let base = base.filter(|_| matches!(method, "APPEND" | "COPY"));
+            if let Some((base, etag)) = base {
+                let length = body.bytes.length();
+                body.stored = lock(&run.ledger).builds_on(object, body.content, base, length);
+                headers.push(if_match(etag));
+            }
+            let target = if base.is_some() { amended(target, method, false) } else { target };
             Ask::Store { method, target, body, half_sent: None }
         }
         (None, "DELETE") => Ask::Remove,

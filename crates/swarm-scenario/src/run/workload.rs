@@ -8,13 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use swarm_cluster::Ending;
-use swarm_types::Instant;
+use swarm_types::{Etag, Instant};
 use tokio::sync::Semaphore;
 
 use super::faults::network::{self, Victim};
-use super::operate::{Ask, Done, Ended, HalfSent, Order, perform};
+use super::operate::{Ask, Done, Ended, HalfSent, Order, Sent, amended, if_match, perform};
 use super::{Run, lock, malformed, obeyed, outside, setup};
-use crate::body::{BodySpec, LABEL_LEN};
 use crate::language::model::{Counted, Event, Kind, Operation, Pace, Start, Workload};
 use crate::ledger::{Object, ObjectNumber};
 use crate::wire;
@@ -256,7 +255,7 @@ async fn operate(run: &Arc<Run>, workload: &Workload, client: u32, due: Instant)
     }
     let plan = plan(run, workload, state, client, wanted);
     if let Ask::Store { body, .. } = &plan.order.ask {
-        spring_traps(run, state, body).await;
+        spring_traps(run, state, plan.order.object, body).await;
     }
     let done = perform(run, &plan.order).await;
     let now = run.now();
@@ -285,14 +284,16 @@ async fn operate(run: &Arc<Run>, workload: &Workload, client: u32, due: Instant)
 }
 
 /// Sets the network's traps for a write that begins now, if it is the one that was waited for.
-async fn spring_traps(run: &Arc<Run>, state: &State, body: &BodySpec) {
+async fn spring_traps(run: &Arc<Run>, state: &State, object: ObjectNumber, body: &Sent) {
     for Trap { at_byte, ending, line, .. } in state.springing() {
         // A body too short for its label is known by the header that names it.
-        let marker = if body.length >= LABEL_LEN as u64 {
-            body.label().to_vec()
-        } else {
-            format!(": {}\r\n", wire::operation_value(body.object, body.content)).into_bytes()
-        };
+        let marker = body.bytes.label().map_or_else(
+            || {
+                let family = lock(&run.ledger).family(object).0;
+                format!(": {}\r\n", wire::operation_value(family, body.content)).into_bytes()
+            },
+            |label| label.to_vec(),
+        );
         let victim = Victim::Marked(marker);
         if let Err(why) = network::truncate(run, line, victim, at_byte, ending).await {
             lock(&run.steps).nonsense.push(why);
@@ -344,7 +345,7 @@ fn plan(run: &Run, workload: &Workload, state: &State, client: u32, wanted: Oper
         Operation::Write | Operation::Malformed => None,
         Operation::Read | Operation::Info => keys.any(run, count, |slot| slot.object.is_some()),
         Operation::Delete | Operation::Send => keys.any(run, count, |slot| slot.present),
-        Operation::Update => keys.any(run, count, mutable),
+        Operation::Update | Operation::Append | Operation::Copy => keys.any(run, count, mutable),
     };
     let Some(slot) = found else {
         let over = run.choose(1_000_000) < workload.overwrite_ppm as usize;
@@ -367,6 +368,15 @@ fn plan(run: &Run, workload: &Workload, state: &State, client: u32, wanted: Oper
             object,
             StoreHow::update(run, object),
         ),
+        Operation::Append | Operation::Copy => {
+            let base = lock(&run.ledger).newest_acknowledged(object);
+            match base {
+                Some(base) => {
+                    plan_amend(run, workload, state, (slot, object), client, wanted, base)
+                }
+                None => plan_write(run, workload, &mut keys, state, slot, client),
+            }
+        }
         operation => {
             let ask = match operation {
                 Operation::Delete => Ask::Remove,
@@ -379,6 +389,30 @@ fn plan(run: &Run, workload: &Workload, state: &State, client: u32, wanted: Oper
             Plan { operation, slot, overwrite: false, order }
         }
     }
+}
+
+/// COPY or APPEND, of the very version that is known: so it is known what comes of it.
+fn plan_amend(
+    run: &Run,
+    workload: &Workload,
+    state: &State,
+    (slot, object): (usize, ObjectNumber),
+    client: u32,
+    operation: Operation,
+    (base, etag): (u32, Etag),
+) -> Plan {
+    let method = if operation == Operation::Copy { "COPY" } else { "APPEND" };
+    // What is preserved are the same headers, but for lifepoints, of which each content has its own.
+    let preserve = workload.lifepoints.is_empty() && run.choose(2) == 0;
+    let target = lock(&run.ledger).object(object).target.clone().unwrap_or_default();
+    let target = amended(target, method, preserve);
+    let how = StoreHow { operation, method, target };
+    let mut plan = plan_store(run, workload, state, slot, true, client, object, how);
+    if let Ask::Store { body, .. } = &mut plan.order.ask {
+        body.stored = lock(&run.ledger).builds_on(object, body.content, base, body.bytes.length());
+    }
+    plan.order.headers.push(if_match(etag));
+    plan
 }
 
 /// How a body is stored.
@@ -499,10 +533,11 @@ fn plan_store(
     object: ObjectNumber,
     how: StoreHow,
 ) -> Plan {
-    let body = lock(&run.ledger).new_body(object, weighted(run, &workload.sizes));
+    let size = if how.method == "COPY" { 0 } else { weighted(run, &workload.sizes) };
+    let body = lock(&run.ledger).new_body(object, size);
     let lifepoints = obeyed::intend(run, object, body.content, &workload.lifepoints);
     let StoreHow { operation, method, target } = how;
-    let ask = Ask::Store { method, target, body, half_sent: None };
+    let ask = Ask::Store { method, target, body: body.into(), half_sent: None };
     let mut plan =
         Plan { operation, slot, overwrite, order: order(run, workload, client, object, ask) };
     plan.order.headers.push(("Content-Type".to_owned(), "application/octet-stream".to_owned()));
@@ -562,10 +597,16 @@ fn settle(state: &State, plan: &Plan, done: &Done) {
         return;
     }
     match (plan.operation, done.ended) {
-        (Operation::Write | Operation::Update, Ended::Acknowledged) => slot.present = true,
+        (
+            Operation::Write | Operation::Update | Operation::Append | Operation::Copy,
+            Ended::Acknowledged,
+        ) => slot.present = true,
         (Operation::Delete, Ended::Acknowledged | Ended::Refused(404))
         // Its lifepoint has ended what was to be replaced.
-        | (Operation::Write | Operation::Update, Ended::Refused(404)) => slot.present = false,
+        | (
+            Operation::Write | Operation::Update | Operation::Append | Operation::Copy,
+            Ended::Refused(404),
+        ) => slot.present = false,
         _ => {}
     }
 }

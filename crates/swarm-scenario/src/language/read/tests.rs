@@ -421,7 +421,7 @@ fn a_wrong_word_is_told_with_its_place_and_the_nearest_word() {
 #[test]
 fn words_that_are_not_built_are_told_apart_from_mistakes() {
     for (tail, message) in [
-        ("mix = { append = 3 }", "x:1:9: key in mix: `append`: not yet"),
+        ("mix = { list = 3 }", "x:1:9: key in mix: `list`: not yet"),
         (
             "[feed.f]\ntype = \"search\"\nfrom = \"main\"\nhosts = \"h\"\ncluster_name = \"c\"",
             "x:2:8: type of feed `search`: not yet",

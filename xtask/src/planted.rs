@@ -58,6 +58,7 @@ const PLANTED: &[Planted] = &[
     planted("spelling-lost", "dr-basic", "0..2", "protected"),
     planted("import-takes-back", "wan-flaps", "0..4", "fed"),
     planted("context-after-member", "dr-wan-cut", "0..4", "fed"),
+    planted("append-to-old", "append-and-copy", "0..2", "true bytes"),
 ];
 
 const fn planted(

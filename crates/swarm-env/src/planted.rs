@@ -72,6 +72,8 @@ pub enum Bug {
     ImportTakesBack,
     /// A member that arrives before its bucket is given up: the bucket is not brought because of it.
     ContextAfterMember,
+    /// An APPEND goes to the copy that is at hand, be it the newest version or not.
+    AppendToOld,
 }
 
 impl Bug {
@@ -111,6 +113,7 @@ impl Bug {
         Self::SpellingLost,
         Self::ImportTakesBack,
         Self::ContextAfterMember,
+        Self::AppendToOld,
     ];
 
     /// The name that `--plant` takes.
@@ -151,6 +154,7 @@ impl Bug {
             Self::SpellingLost => "spelling-lost",
             Self::ImportTakesBack => "import-takes-back",
             Self::ContextAfterMember => "context-after-member",
+            Self::AppendToOld => "append-to-old",
         }
     }
 

@@ -5,6 +5,7 @@
 //! still miss each other, as two updates can (SCSP UPDATE): the later version is the one that stays.
 
 use bytes::Bytes;
+use swarm_env::Bug;
 use swarm_health::Pull;
 use swarm_plan::lookup::Answers;
 use swarm_types::{HEADERS_MAX, HEADERS_MAX_BYTES, HeaderList, ObjectMeta, Stamp, StreamId};
@@ -27,7 +28,7 @@ pub(crate) struct Base {
 /// Its bytes.
 pub(crate) enum BaseBody {
     /// On a volume of this node.
-    Here(Body),
+    Here(Box<Body>),
     /// On their way from another node.
     There(Box<dyn Pull>),
 }
@@ -61,10 +62,17 @@ impl Node {
     /// Opens the newest version: the replica that is here, else one that another node gives out.
     pub(crate) async fn open_base(&self, id: StreamId, answers: &Answers) -> Result<Base, Refusal> {
         let stamp = answers.existing().ok_or(Refusal::NotFound)?.stamp;
+        if self.env().planted(Bug::AppendToOld)
+            && let Some(found) = self.inner.volumes.find(id)
+            && let Some(meta) = found.record.meta().cloned()
+            && let Some(body) = self.open(&found).await
+        {
+            return Ok(Base { stamp, meta, body: BaseBody::Here(Box::new(body)) });
+        }
         if let Some((found, meta)) = self.inner.volumes.find_intact(id, stamp)
             && let Some(body) = self.open(&found).await
         {
-            return Ok(Base { stamp, meta, body: BaseBody::Here(body) });
+            return Ok(Base { stamp, meta, body: BaseBody::Here(Box::new(body)) });
         }
         for source in answers.sources(stamp) {
             if source.node != self.inner.id

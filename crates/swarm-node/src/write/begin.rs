@@ -92,7 +92,8 @@ impl Node {
             if let Winner::Elsewhere(redirect) = winner {
                 return Ok(Reply::Redirect(Redirect { domain: place.domain, ..redirect }));
             }
-            let opened = self.open_base(id, &answers).await?;
+            // Boxed, for most writes have none, and all would carry its room along.
+            let opened = Box::pin(self.open_base(id, &answers)).await?;
             request.amend(&opened.meta, headers)?;
             answers = self.ask(place.id, Some(request.length)).await;
             check(&answers)?;

@@ -168,6 +168,7 @@ fn world(dice: &mut Dice, seed: u64, (nodes, volumes): (u64, u64)) -> String {
         "write = 60, read = 20, delete = 10, update = 10",
         "write = 40, read = 20, delete = 30, update = 5, info = 5",
         "write = 30, read = 60, delete = 5, update = 5",
+        "write = 30, append = 25, copy = 10, read = 15, delete = 12, update = 8",
     ]);
     let (rate, keys) = (dice.of(&["2/s", "4/s", "8/s"]), dice.of(&["20", "100"]));
     let overwrite = dice.of(&["10%", "50%"]);

@@ -212,6 +212,7 @@ mod tests {
     use swarm_types::{Etag, Instant, Stamp, Version};
 
     use super::*;
+    use crate::body::{BodySpec, Content};
     use crate::ledger::legal::{
         Illegal, Seen, Untroubled, Window, judge, legal_outcomes, out_of_order,
     };
@@ -266,6 +267,13 @@ mod tests {
             let body = self.ledger.new_body(object, 9);
             self.act(object, Act::Write { content: body.content, length: 9 }, secs, Some(version));
             body.content
+        }
+
+        fn amend(&mut self, object: ObjectNumber, base: u32, more: u64, secs: u64) -> (u32, u64) {
+            let content = self.ledger.new_body(object, more).content;
+            let length = self.ledger.builds_on(object, content, base, more);
+            self.act(object, Act::Write { content, length }, secs, Some(10 * secs));
+            (content, length)
         }
 
         fn delete(&mut self, object: ObjectNumber, secs: u64) {
@@ -328,6 +336,27 @@ mod tests {
             writer.map(|object| object.cluster.as_str())
         };
         assert_eq!((writer(1), writer(2), writer(3)), (Some("main"), Some("dr"), None));
+    }
+
+    #[test]
+    fn a_content_has_the_bytes_of_the_one_that_it_builds_on() {
+        let mut story = Story::new(&[way("main", "dr")]);
+        let first = story.write(story.main, 1, 10);
+        let (appended, length) = story.amend(story.main, first, 5, 3);
+        assert_eq!(length, 14);
+        let (copied, length) = story.amend(story.dr, appended, 0, 5);
+        assert_eq!(length, 14);
+        let (again, length) = story.amend(story.main, copied, 7, 7);
+        assert_eq!((length, story.ledger.largest_body()), (21, 21));
+        let part = |content, length| BodySpec { seed: 1, object: story.main.0, content, length };
+        let expected = Content::from(part(first, 9))
+            .with(part(appended, 5))
+            .with(part(copied, 0))
+            .with(part(again, 7));
+        let body = |object| story.ledger.body(object, again);
+        assert_eq!((body(story.main), body(story.dr)), (Some(expected.clone()), Some(expected)));
+        let newest = story.ledger.newest_acknowledged(story.dr);
+        assert_eq!(newest.map(|(content, _)| content), Some(copied), "as its own answers tell");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use swarm_types::{Hex, Stamp};
 use super::image::{Extent, Id, Volume, crc};
 use super::record::{self, Object, Record};
 
+/// What a volume must have free for a body, in lengths of it: it keeps room to move it (our choice).
+pub(crate) const ROOM_FACTOR: u64 = 3;
 /// At most so many findings are told; the first ones say what is wrong.
 const FOUND_MAX: usize = 20;
 
@@ -208,8 +210,8 @@ fn counted(
     }
     let size = model.extent.map_or(0, |extent| extent.size());
     let takes = |seen: &&Seen| {
-        // Room for a body is kept when a disk is nearly full; nobody is blamed for a copy that just fits.
-        matches!(seen.service, Service::Takes { free } if free >= 2 * size.max(65_536))
+        // Nobody is blamed for a copy that just fits.
+        matches!(seen.service, Service::Takes { free } if free >= ROOM_FACTOR * size.max(65_536))
             && !holders.contains(&seen.node)
     };
     let unseen = unread.iter().filter(|node| !holders.contains(node)).count();

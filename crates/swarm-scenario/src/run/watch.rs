@@ -11,6 +11,7 @@ use swarm_types::Instant;
 
 use super::{Kind, Run, faults, feeds, lock, tally};
 use crate::language::units;
+use crate::oracle::protected::ROOM_FACTOR;
 
 /// How often a condition is looked at while somebody waits for it.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,8 +26,6 @@ const LIVE_REST: Duration = Duration::from_secs(5);
 /// A retire needs room for two replicas of everything elsewhere, and waits for capacity where there is none (Managing Chassis
 /// and Drives).
 const RETIRE_NEEDS: usize = 2;
-/// What a volume must have free for a body, in lengths of it: it keeps room to move it (our choice).
-const ROOM_FACTOR: u64 = 3;
 /// A node that does not answer by then is not well.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A status of hundreds of volumes fits.

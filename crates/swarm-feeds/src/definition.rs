@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use swarm_types::ClusterName;
 
 use crate::scope::{RawScope, Scope};
@@ -48,8 +48,8 @@ pub struct RawFeed {
     /// `none`, `trusted` or `untrusted`. Default `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl: Option<String>,
-    /// An administrator of the target; absent, or empty: the administrator of this cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// An administrator of the target; absent, empty or null: the administrator of this cluster.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Option::is_none")]
     pub remote_auth: Option<RawAuth>,
     /// A proxy on this side. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -406,6 +406,11 @@ fn host(field: &'static str, host: &str) -> Result<(), DefinitionError> {
         return Err(DefinitionError::Bad { field, why: format!("has {host:?}, which is no host") });
     }
     Ok(())
+}
+
+/// In a change, what is left out stays as it is, and null takes it away.
+fn null_is_empty<'de, D: Deserializer<'de>>(raw: D) -> Result<Option<RawAuth>, D::Error> {
+    Ok(Some(Option::deserialize(raw)?.unwrap_or_default()))
 }
 
 fn port(field: &'static str, port: i64) -> Result<u16, DefinitionError> {

@@ -2,7 +2,8 @@
 //!
 //! Bounded, whatever the backlog: the queue of a feed is the index itself, in which every stream without a final outcome is
 //! found again. What does not fit is dropped, and that it was is remembered, so that the index is walked once more: nothing
-//! is lost, only order is. Order (our choice): what is urgent, then new writes, then the backlog, then what failed before;
+//! is lost, only order is. What is forced cannot be found again and is never dropped: whoever forces asks for a place before.
+//! Order (our choice): what is urgent, then new writes, then the backlog, then what failed before;
 //! one pick in sixteen goes the other way round, to what failed and to the backlog in turns, so that neither is starved.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -260,6 +261,15 @@ impl Lanes {
             || self.busy.get(&id).is_some_and(|busy| busy.forced)
     }
 
+    /// Whether a stream finds a place in a lane: it has one, or one is free.
+    #[must_use]
+    pub fn has_place(&self, lane: Lane, id: StreamId) -> bool {
+        let taken = self.queues[lane as usize].iter().map(BTreeSet::len).sum::<usize>();
+        taken < self.limits.of(lane)
+            || self.waiting.contains_key(&id)
+            || self.busy.contains_key(&id)
+    }
+
     /// Whether [`Lanes::next`] has something.
     #[must_use]
     pub fn is_due(&self, now: Instant, threads: usize) -> bool {
@@ -400,7 +410,9 @@ impl Lanes {
         let queues = &self.queues[lane as usize];
         if queues.iter().map(BTreeSet::len).sum::<usize>() >= self.limits.of(lane) {
             self.overflowed = Some(self.overflowed.map_or(lane, |before| before.min(lane)));
-            match queues.iter().filter_map(BTreeSet::last).max().copied() {
+            let unforced = |(_, id): &&(Instant, StreamId)| !self.waiting[id].forced;
+            let lasts = queues.iter().filter_map(|queue| queue.iter().rev().find(unforced));
+            match lasts.max().copied() {
                 Some(last) if (due, id) < last => drop(self.remove(last.1)),
                 _ => return Offered::Full,
             }

@@ -290,7 +290,12 @@ impl Feeds {
         if sends.len() + order.feeds.len() > WAITERS_MAX {
             sends.tidy();
         }
-        if sends.len() + order.feeds.len() > WAITERS_MAX {
+        let has_place = |feed| {
+            let line: Option<&Line> = lines.get(feed);
+            line.is_none_or(|line| line.lanes.has_place(Lane::Urgent, order.id))
+        };
+        let is_lost = order.force && !order.feeds.iter().all(has_place);
+        if is_lost || sends.len() + order.feeds.len() > WAITERS_MAX {
             return Err(SendRefused::TooMany);
         }
         let (verdict, verdicts) = mpsc::channel(order.feeds.len().max(1));

@@ -144,7 +144,13 @@ impl Volumes {
         staged: Staged,
         publish: Publish,
     ) -> Made {
-        let (stamp, follows) = (publish.stamp, publish.follows);
+        let (stamp, kind) = (publish.stamp, publish.meta.kind);
+        let follows = publish.follows;
+        let stays = |record: &Record| {
+            let came_since = follows.is_some_and(|follows| record.stamp > follows);
+            let counts = record.is_tombstone() || !kind.is_context() && record.stamp != stamp;
+            record.stamp > stamp || came_since && counts
+        };
         let brief = Brief {
             id,
             stamp,
@@ -154,7 +160,7 @@ impl Volumes {
             length: publish.meta.length,
             retry_at: None,
         };
-        if self.newer_elsewhere(volume, id, stamp, follows) {
+        if self.is_elsewhere(volume, id, &stays) {
             return Made::Superseded;
         }
         let again = self.is_damaged(id, stamp);
@@ -174,7 +180,7 @@ impl Volumes {
             self.short_of_room.notify_one();
         }
         // It may have been filed while this was being written.
-        if self.newer_elsewhere(volume, id, stamp, follows) {
+        if self.is_elsewhere(volume, id, &stays) {
             let gone = self.remove(volume, id, stamp).await;
             return if gone { Made::Superseded } else { Made::Unknown };
         }
@@ -201,19 +207,14 @@ impl Volumes {
         true
     }
 
-    /// Whether another volume files something before which a version gives way: what is newer, or a delete that came after
-    /// what the version `follows`.
-    fn newer_elsewhere(
+    /// Whether another volume files something under an id that a new version gives way to: what is newer, or came after what the
+    /// version follows.
+    fn is_elsewhere(
         &self,
         than: &Volume,
         id: StreamId,
-        stamp: Stamp,
-        follows: Option<Stamp>,
+        stays: &(impl Fn(&Record) -> bool + Sync),
     ) -> bool {
-        let stays = |record: &Record| {
-            let came_since = follows.is_some_and(|follows| record.stamp > follows);
-            record.stamp > stamp || record.is_tombstone() && came_since
-        };
         self.mounted()
             .iter()
             .filter(|volume| volume.id() != than.id())

@@ -73,7 +73,7 @@ pub(crate) struct Draft {
     pub(crate) rule: Rule,
     /// ETags of which what is there must have one.
     pub(crate) if_match: Option<Vec<Etag>>,
-    /// The version whose bytes it takes over, after which no other may have come.
+    /// The version that it takes over, or that the request demands: no other may have come after it.
     pub(crate) base: Option<Stamp>,
     pub(crate) uuid: Option<Uuid>,
     pub(crate) domain: Option<String>,
@@ -288,11 +288,14 @@ impl WriteSession {
         }
         let stamp = draft.stamp(node.env());
         let meta = ObjectMeta { digest, ..draft.meta(node.env()) };
-        let publish =
-            Publish { follows: draft.follows(), ..Publish::new(stamp, meta, Hints::NONE) };
+        let publish = Publish {
+            follows: draft.follows(),
+            first: draft.base.is_none(),
+            ..Publish::new(stamp, meta, Hints::NONE)
+        };
         let (places, made) = staged.publish(&node, draft.id, publish).await;
         node.env().passes(Point::WritePublished);
-        node.give_way_to_delete(&draft, stamp, &made).await?;
+        node.give_way(&draft, stamp, &places, &made).await?;
         drop(turn);
 
         match draft.judge(&made, node.env()) {
@@ -344,7 +347,7 @@ impl Replicas {
     }
 
     /// Publishes them all at once. Tells where they are, this node's first, and what became of each. Feeds begin with the last
-    /// one (SCSP SEND).
+    /// one (SCSP SEND), if with any.
     async fn publish(
         self,
         node: &Node,
@@ -360,17 +363,18 @@ impl Replicas {
                 .filter(|volume| *volume != at)
                 .collect::<Hints>()
         };
+        let begins = publish.first;
         let last = places.last().map_or(here.volume, |place| place.volume);
         let publish = Publish { hints: hints_at(here.volume), ..publish };
         let at_peer: Vec<Publish> = places[1..]
             .iter()
             .map(|place| Publish {
                 hints: hints_at(place.volume),
-                first: place.volume == last,
+                first: begins && place.volume == last,
                 ..publish.clone()
             })
             .collect();
-        let at_home = Publish { first: here.volume == last, ..publish };
+        let at_home = Publish { first: begins && here.volume == last, ..publish };
         let at_peers = join_all(
             self.peers
                 .into_iter()
@@ -411,11 +415,11 @@ impl Node {
         }
     }
 
-    /// Where the replica has not come about that feeds were to begin with, they begin with the one that is here. Only what was
+    /// Where the replica has not come about that feeds were to begin with, or none was to, they begin with the one that is here. Only what was
     /// created is told to them: what is taken back is not to cross over first.
     fn see_to_feeds(&self, draft: &Draft, stamp: Stamp, made: &[Made]) {
         let is_here = made.first() == Some(&Made::Published);
-        if is_here && made.last() != Some(&Made::Published) {
+        if is_here && (draft.base.is_some() || made.last() != Some(&Made::Published)) {
             self.goes_first(draft.id, stamp, draft.meta.kind, draft.meta.length);
         }
     }

@@ -31,7 +31,7 @@ use crate::volume::Shared;
 
 mod work;
 
-pub(crate) use work::{FEED_BYTES, Noted, Request, Work};
+pub(crate) use work::{FEED_BYTES, Follows, Noted, Request, Work};
 use work::{data_of, payload_of};
 
 /// Requests that may wait for a group; beyond it callers wait to be queued.
@@ -356,22 +356,23 @@ impl Committer {
         1
     }
 
-    /// Adds a replica or tombstone, if it is newer than what is filed, and follows no version that was deleted; false if it is
+    /// Adds a replica or tombstone, if it is newer than what is filed, and nothing came in between that must not; false if it is
     /// filed already.
     fn file(
         &self,
         draft: &mut Draft,
         id: StreamId,
-        (stamp, follows): (Stamp, Option<Stamp>),
+        (stamp, follows): (Stamp, Option<Follows>),
         mut value: Vec<u8>,
         limit: u64,
     ) -> Result<bool, PublishError> {
         let filed = self.filed(draft, id)?;
         if let Some(filed) = &filed {
             let is_bad = filed.known.as_ref().is_some_and(|known| known.quarantined);
-            let came_since = follows.is_some_and(|follows| filed.brief.stamp > follows);
             let is_tombstone = filed.known.is_none();
-            if filed.brief.stamp > stamp || is_tombstone && came_since {
+            let gives_way =
+                follows.is_some_and(|it| it.gives_way_to(filed.brief.stamp, is_tombstone));
+            if filed.brief.stamp > stamp || gives_way && filed.brief.stamp != stamp {
                 return Err(PublishError::Superseded { by: filed.brief.stamp });
             }
             if filed.brief.stamp == stamp {

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use swarm_env::{BoxFuture, SyncMode};
 use swarm_types::{FeedSlots, ObjectMeta, Stamp, StreamId};
 
-use crate::commit::Work;
+use crate::commit::{Follows, Work};
 use crate::error::{AppendError, PublishError};
 use crate::extent::{BODY_BLOCK, Binding, Extent, size_of_body};
 use crate::hints::{HINTS_MAX, Hints};
@@ -40,8 +40,9 @@ pub struct Publish {
     pub slots: FeedSlots,
     /// Whether the replica is the one that feeds begin with (SCSP SEND: the last location of the write).
     pub first: bool,
-    /// The version that this one follows, where it must not take the place of a delete that has come since: a context would
-    /// live again with all that was deleted with it.
+    /// The version that this one follows, where it must not take the place of what has come since: of an object whatever it is,
+    /// for this one has the bytes of that version; of a context a delete, for it would live again with all that was deleted with
+    /// it.
     pub follows: Option<Stamp>,
 }
 
@@ -142,6 +143,7 @@ impl Staged {
     pub async fn publish(mut self, version: Publish) -> Result<Stamp, PublishError> {
         let tail = self.finish().await?;
         let Publish { stamp, meta, hints, slots, first, follows } = version;
+        let follows = follows.map(|stamp| Follows { stamp, directly: !meta.kind.is_context() });
         let Self { volume, binding, extent, reservation, _in_flight, .. } = self;
         let id = binding.stream;
         // Hints that are learned later, and what feeds come to, must find room in the record.

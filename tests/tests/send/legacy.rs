@@ -220,6 +220,38 @@ fn a_reverse_proxy_follows_the_redirects_of_the_target() {
     });
 }
 
+/// Replication Feeds: the target may be a reverse proxy, and a feed may have credentials of its own. What the target asks for and
+/// what the feed signs pass the proxy as they are, in both modes; wrong ones are refused.
+#[test]
+fn credentials_of_a_feed_pass_a_reverse_proxy() {
+    // The proxy itself is the administrator where it follows.
+    let administrators = "{'admin': 'ourpwdofchoicehere', 'keeper': 'of the other site'}";
+    for (seed, mode) in [(16, "post"), (17, "get")] {
+        told_with_administrator_of_dr(seed, administrators, move |pair| async move {
+            let proxy = pair.proxy_of_dr().await;
+            let by_way_of = json!({
+                "hosts": [proxy.at.ip().to_string()],
+                "port": proxy.at.port(),
+                "mode": mode,
+                "remoteAuth": { "user": "keeper", "password": "wrong" },
+            });
+            let feed = pair.feed("by way of a proxy", &by_way_of).await;
+            let uuid = pair.post("x").await;
+            let line = format!("SEND /{uuid}?admin&feedid={feed}&timeout=20");
+            assert_eq!(pair.ask("main", &line, &[]).await.code(feed), 401, "{mode}");
+            assert_eq!(pair.unnamed_at_dr(&uuid).await, None, "{mode}");
+            let right = r#"{"remoteAuth": {"user": "keeper", "password": "of the other site"}}"#;
+            pair.change(feed, right).await;
+            let before = proxy.passed();
+            let uuid = pair.post("y").await;
+            let line = format!("SEND /{uuid}?admin&feedid={feed}&timeout=20");
+            assert_eq!(pair.ask("main", &line, &[]).await.code(feed), 0, "{mode}");
+            assert_eq!(pair.unnamed_at_dr(&uuid).await.as_deref(), Some("y"), "{mode}");
+            assert!(proxy.passed() > before, "{mode}");
+        });
+    }
+}
+
 /// "Castor-System-Auth — optional — The username:password for an administrative account on the remote cluster, only if it
 /// differs from the source cluster."
 #[test]

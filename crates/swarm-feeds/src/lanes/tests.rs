@@ -431,3 +431,29 @@ fn what_is_forced_stays_so_until_it_is_done() {
     let work = lanes.next(at(60), 8).map(|work| (work.stamp, work.forced));
     assert_eq!(work, Some((stamp(3), true)));
 }
+
+/// What is forced gives way to nothing, for the index does not tell of it: whoever forces asks for a place before. What waits
+/// already is forced where it is.
+#[test]
+fn what_is_forced_gives_way_to_nothing() {
+    let mut lanes = lanes();
+    let forced = |number| Offer { forced: true, ..offer(number, Lane::Urgent, 5) };
+    for number in 1..=4 {
+        assert!(lanes.has_place(Lane::Urgent, id(number)));
+        assert_eq!(lanes.urge(forced(number)), Offered::Taken);
+    }
+    assert!(lanes.has_place(Lane::Urgent, id(4)) && !lanes.has_place(Lane::Urgent, id(5)));
+    assert_eq!(lanes.urge(forced(5)), Offered::Full);
+    assert_eq!(lanes.offer(offer(7, Lane::Urgent, 0)), Offered::Full, "though it is due before");
+    assert_eq!(lanes.take_overflowed(), Some(Lane::Urgent));
+    assert!((1..=4).all(|number| lanes.is_forced(id(number))) && !lanes.is_forced(id(5)));
+    lanes.offer(offer(6, Lane::Backlog, 0));
+    assert_eq!(lanes.urge(forced(6)), Offered::Known);
+    assert_eq!(lanes.take_overflowed(), None);
+    assert!(lanes.is_forced(id(6)), "it keeps its place");
+    let work = lanes.next(at(5), 1).expect("they are due");
+    lanes.done(work.id);
+    assert!(lanes.has_place(Lane::Urgent, id(5)));
+    assert_eq!(lanes.urge(forced(5)), Offered::Taken);
+    assert!(lanes.is_forced(id(5)), "there is a place by now");
+}

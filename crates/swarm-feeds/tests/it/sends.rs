@@ -612,6 +612,32 @@ fn what_was_forced_is_sent_though_nobody_waits_any_more() {
     });
 }
 
+/// SCSP SEND: `force`. Our choice: 1,024 at a time find a place at a feed, and each is carried out though nobody waits any more;
+/// one more is refused, and not forgotten.
+#[test]
+fn what_is_forced_is_refused_or_carried_out() {
+    const PLACES: u32 = 1_024;
+    Plan::of(1).run(|town| async move {
+        let id = town.create(to("west"));
+        (0..=PLACES).for_each(|nth| town.write(&[1], &object(stream(nth), stamp(1_000))));
+        town.rest(5 * MINUTE).await;
+        assert_eq!(town.west().asked(Asked::Write), 1_025);
+        town.west().forget_calls();
+        town.change(|table, author| table.pause(id, true, author).expect("it is there"));
+        let force = |nth| town.feeds(1).send(&SendOrder { force: true, ..order(nth) });
+        (0..PLACES).for_each(|nth| drop(force(nth).expect("there is a place")));
+        assert_eq!(force(PLACES).err(), Some(SendRefused::TooMany));
+        assert!(force(3).is_ok(), "it has its place");
+        town.wait(MINUTE).await;
+        town.change(|table, author| table.pause(id, false, author).expect("it is there"));
+        town.rest(MINUTE).await;
+        assert_eq!(town.west().asked(Asked::Write), 1_024);
+        assert!(force(PLACES).is_ok(), "there are places again");
+        town.rest(MINUTE).await;
+        assert_eq!(town.west().asked(Asked::Write), 1_025);
+    });
+}
+
 /// Who forces what is being looked up, and goes, has it sent.
 #[test]
 fn who_forces_and_goes_while_it_is_looked_up_has_it_sent() {

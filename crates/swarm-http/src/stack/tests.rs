@@ -194,8 +194,13 @@ async fn an_administrator_owns_what_it_writes() {
 #[tokio::test]
 async fn what_is_not_built_is_refused_by_name() {
     for (line, fields, named) in [
-        ("COPY /a/b", vec![], "method COPY"),
-        ("APPEND /a/b", vec![], "method APPEND"),
+        ("COPY /a/b?newname=c&preserve", vec![], "argument 'newname'"),
+        ("COPY /a/b?version=0b7d5c1e9f2a4d38861c3e5f7a90b2c4", vec![], "argument 'version'"),
+        ("COPY /a/b?gencontentmd5", vec![], "argument 'gencontentmd5'"),
+        ("APPEND /a/b?uploads", vec![], "argument 'uploads'"),
+        ("APPEND /a/b?erasurecoded", vec![], "argument 'erasurecoded'"),
+        ("APPEND /a/b", vec![("If-None-Match", "*")], "header 'if-none-match'"),
+        ("POST /a/b", vec![("If-Match", "*")], "header 'if-match'"),
         ("HOLD /a/b", vec![], "method HOLD"),
         ("RELEASE /a/b", vec![], "method RELEASE"),
         ("GEN /a/b", vec![], "method GEN"),
@@ -252,6 +257,8 @@ async fn arguments_without_effect_are_no_reason_to_refuse() {
         ("POST /a/b", vec![("If-None-Match", "*"), ("Allow", "GET")]),
         ("POST /a/b", vec![("Range", "bytes=0-1")]),
         ("HEAD /a/b", vec![("Range", "bytes=0-1")]),
+        ("COPY /a/b?preserve&uploads", vec![("If-Match", "*")]),
+        ("APPEND /a/b?replace", vec![("If-Match", "\"x\""), ("Range", "bytes=0-1")]),
     ] {
         assert_eq!(check(line, &fields).await.0, 200, "{line}");
     }

@@ -111,6 +111,28 @@ fn passwords_are_never_shown() {
     assert_eq!(unknown.status, 400);
 }
 
+/// Our choice: credentials that a change leaves out stay; empty ones take them away, and then it is the administrator of this
+/// cluster again.
+#[test]
+fn empty_credentials_take_away_those_that_were_there() {
+    let mut cluster = Cluster::of(1, 6);
+    let auth = json!({ "remoteAuth": { "user": "admin", "password": "hunter2" } });
+    assert_eq!(create(&mut cluster, "to-dr", &auth).status, 201);
+    let line = format!("PATCH {FEEDS}/0");
+    for empty in [r#"{"remoteAuth": {}}"#, r#"{"remoteAuth": null}"#] {
+        let given = cluster.order(1, &line, &[ADMIN], &auth.to_string());
+        assert_eq!(given.status, 200);
+        let other = json(&cluster.order(1, &line, &[ADMIN], r#"{"threads": 2}"#));
+        assert_eq!(other["remoteAuth"], json!({ "user": "admin", "password": "***" }));
+        let changed = json(&cluster.order(1, &line, &[ADMIN], empty));
+        assert_eq!((changed.get("remoteAuth"), &changed["threads"]), (None, &2.into()), "{empty}");
+        assert_eq!(look(&mut cluster, 1, 0).get("remoteAuth"), None);
+        // There is no password any more that could stay.
+        let stays = r#"{"remoteAuth": {"user": "admin", "password": "***"}}"#;
+        assert_eq!(cluster.order(1, &line, &[ADMIN], stays).status, 400);
+    }
+}
+
 /// Our choices, but for the eight feeds (Understanding Feeds): what makes no sense is 400 and said, what contradicts what
 /// is there 409; nothing is kept of either.
 #[test]

@@ -274,6 +274,28 @@ fn an_unknown_feed_is_an_error() {
     assert_eq!(stage.target.asked(), 0);
 }
 
+/// Understanding Feeds: a change may need up to 60 seconds until all nodes know it. Our choice: until then a node says of a new
+/// feed what it says of one that does not exist, to SEND and on the management port.
+#[test]
+fn a_feed_of_which_a_node_has_not_heard_yet_is_unknown_there() {
+    let mut cluster = Cluster::with_settings(2, 36, &[("feeds.propagation", "60")]);
+    let written = cluster.ask(1, "POST /", &[], b"x");
+    assert_eq!(holders(&written).len(), 2, "both have it");
+    let feed = r#"{"name": "dr", "type": "replication", "hosts": ["10.2.0.1"], "clusterName": "dr", "paused": true}"#;
+    let line = "POST /api/storage/clusters/_self/feeds";
+    assert_eq!(cluster.order(1, line, &[ADMIN], feed).status, 201);
+    let send = format!("SEND /{}?admin&feedid=0&timeout=false", written.must("content-uuid"));
+    let change = "PATCH /api/storage/clusters/_self/feeds/0";
+    let unknown = cluster.ask_once(2, &send, &[ADMIN], b"");
+    assert_eq!(unknown.error(), (400, "InvalidFeedId"));
+    assert_eq!(unknown.must("castor-system-error-text"), "Unknown feed ID 0.");
+    assert_eq!(cluster.order(2, change, &[ADMIN], r#"{"threads": 2}"#).status, 404);
+    assert_eq!(cluster.ask_once(1, &send, &[ADMIN], b"").status, 200, "who took it knows it");
+    cluster.run_for(65 * SECOND);
+    assert_eq!(cluster.ask_once(2, &send, &[ADMIN], b"").status, 200, "and now the other one");
+    assert_eq!(cluster.order(2, change, &[ADMIN], r#"{"threads": 2}"#).status, 200);
+}
+
 /// SCSP SEND: for an object that the feed's scope leaves out the request succeeds, and nothing is sent. "If there is no matching
 /// feed, there are no feed status headers", be it paused or not.
 #[test]

@@ -1,18 +1,21 @@
 //! COPY and APPEND: a new version that takes over the bytes of the one before (SCSP COPY, SCSP APPEND).
 //!
-//! Owns where those bytes come from, and which headers the new version has. It is written like any other; but at the commit
-//! nothing may have come after the version that it takes over. Two of them at the very same moment on different nodes can
-//! still miss each other, as two updates can (SCSP UPDATE): the later version is the one that stays.
+//! Owns where those bytes come from, which headers the new version has, and that of two that take over the same version one is
+//! told to be stored at most: or what was appended first would be gone. It is written like any other; but nothing may have come
+//! after the version that it takes over, by what the node finds before the commit, by what each holder files
+//! ([`Publish::follows`](swarm_store::Publish)), and by what the node finds when all is done. Of two that find each other then,
+//! the earlier stays. `If-Match` demands a version in the same way.
 
 use bytes::Bytes;
 use swarm_env::Bug;
 use swarm_health::Pull;
 use swarm_plan::lookup::Answers;
+use swarm_plan::outcome::Made;
 use swarm_types::{HEADERS_MAX, HEADERS_MAX_BYTES, HeaderList, ObjectMeta, Stamp, StreamId};
 
-use super::WriteSession;
+use super::{Draft, WriteSession};
 use crate::Node;
-use crate::api::{Amended, Refusal, WriteRequest};
+use crate::api::{Amended, Refusal, ReplicaAt, WriteRequest};
 use crate::read::Body;
 
 /// Tells of the bytes, and so says something only of all of them (Content-MD5 Checksums).
@@ -83,6 +86,35 @@ impl Node {
             }
         }
         Err(Refusal::Unavailable { why: "no intact replica can be reached" })
+    }
+
+    /// Looks at what else has come of the version that was taken over, or of one that a request demanded. Of two the one with the
+    /// lower stamp stays: the other one is taken back, which no feed has begun with. What is below another one, and is not told
+    /// to be stored, is left where it is: if that one is taken back, there is nothing else.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`] if there is another.
+    pub(super) async fn give_way_to_rival(
+        &self,
+        draft: &Draft,
+        stamp: Stamp,
+        answers: &Answers,
+        (places, made): (&[ReplicaAt], &[Made]),
+    ) -> Result<(), Refusal> {
+        let Some(base) = draft.base.filter(|_| !draft.meta.kind.is_context()) else {
+            return Ok(());
+        };
+        let existing = answers.iter().filter_map(|answer| answer.holding);
+        let others = existing.filter(|held| held.form.exists()).map(|held| held.stamp);
+        let rivals: Vec<Stamp> = others.filter(|it| *it > base && *it != stamp).collect();
+        let was_refused = made.contains(&Made::Superseded);
+        if rivals.iter().any(|rival| *rival < stamp && !answers.sources(*rival).is_empty()) {
+            self.take_back(draft.id, stamp, places, made).await;
+        } else if rivals.is_empty() && !was_refused {
+            return Ok(());
+        }
+        self.inner.count("rivals of a version");
+        Err(Refusal::Unknown { why: "another version was stored meanwhile" })
     }
 }
 

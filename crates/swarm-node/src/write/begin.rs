@@ -110,7 +110,9 @@ impl Node {
             }
         };
         let mut draft = self.draft(request, place, copies, answers, asked);
-        draft.base = base.as_ref().map(|base| base.stamp);
+        let demanded = draft.answers.existing().filter(|_| draft.if_match.is_some());
+        draft.base =
+            base.as_ref().map(|base| base.stamp).or(demanded.map(|existing| existing.stamp));
         let mut session = self.stage_write(draft, needed, candidates, busy).await?;
         session.base = base.map(|base| base.body);
         Ok(Reply::Served(session))

@@ -13,7 +13,7 @@ use swarm_types::Stamp;
 
 use super::{Draft, Rule};
 use crate::Node;
-use crate::api::Refusal;
+use crate::api::{Refusal, ReplicaAt};
 
 impl Draft {
     /// The version of which a client's write keeps something: the UUID of a context, the bytes of an object. What other clusters
@@ -26,15 +26,17 @@ impl Draft {
 }
 
 impl Node {
-    /// Looks once more whether what was just written was deleted after what the write followed. Then it is deleted again, above
-    /// what was written: a feed may have carried that away by now.
+    /// Looks once more whether what was just written, if it keeps something of another version, was deleted after that. Then it is
+    /// deleted again, above what was written. Or whether another version has come of the same one
+    /// ([`Node::give_way_to_rival`]).
     ///
     /// # Errors
-    /// [`Refusal::Unknown`] if it was deleted. A context that is written again is another.
-    pub(super) async fn give_way_to_delete(
+    /// [`Refusal::Unknown`] if so. A context that is written again is another.
+    pub(super) async fn give_way(
         &self,
         draft: &Draft,
         stamp: Stamp,
+        places: &[ReplicaAt],
         made: &[Made],
     ) -> Result<(), Refusal> {
         let may_be_there = made.iter().any(|made| matches!(made, Made::Published | Made::Unknown));
@@ -44,7 +46,7 @@ impl Node {
             held.form == Form::Tombstone && held.stamp > follows && held.stamp < stamp
         };
         if !answers.iter().any(|answer| answer.holding.is_some_and(came_between)) {
-            return Ok(());
+            return self.give_way_to_rival(draft, stamp, &answers, (places, made)).await;
         }
         self.inner.count("deleted while written");
         let buried =

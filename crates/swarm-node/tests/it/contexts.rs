@@ -46,7 +46,7 @@ fn race(seed: u64, ahead: i64, later: Duration, tally: &mut Tally) {
         Err(other) => panic!("seed {seed}, {later:?}: {other:?}"),
     }
     let counters = cluster.status(seat).counters;
-    tally.given_way += u32::from(counters.contains_key("contexts deleted while they were written"));
+    tally.given_way += u32::from(counters.contains_key("deleted while written"));
     cluster.start(silent);
     if deleted.expect("they lived").is_ok() {
         tally.deleted += 1;

@@ -2,6 +2,7 @@
 //! have one table of feeds.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -432,6 +433,83 @@ fn a_delete_is_remembered_as_long_as_a_feed_needs_it() {
         story.cluster.run_for(Duration::from_secs(3600));
         assert_eq!(story.filed(Form::Tombstone).len(), 0, "not for ever");
     }
+}
+
+/// The warnings that are logged, as text.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// Those of deletes that are forgotten.
+    fn of_deletes(&self) -> Vec<String> {
+        let all = self.0.lock().expect("nobody panics while it is held");
+        all.iter().filter(|text| text.contains("a delete is forgotten")).cloned().collect()
+    }
+}
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            text += &format!("{field}={value:?} ");
+        });
+        self.0.lock().expect("nobody panics while it is held").push(text);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Our choice: a delete that no feed has carried over is remembered for `feeds.tombstoneMaximum`; who forgets it then says so,
+/// once. Of one that was carried over nothing is said.
+#[test]
+fn who_forgets_a_delete_that_was_not_carried_over_says_so() {
+    let settings = [
+        ("health.cycleTime", "600"),
+        ("disk.obsoleteTimeout", "7200"),
+        ("feeds.tombstoneMaximum", "10800"),
+        ("power.sleepAfter", "0"),
+    ];
+    let logged = Warnings::default();
+    // With one subscriber only, tracing would ask the thread of whichever test comes by a line first.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    tracing::subscriber::with_default(logged.clone(), || {
+        let mut story = Story::with_settings(3, 9, &settings).fed();
+        story.store(0..2);
+        story.drain();
+        story.cluster.delete(1, &named("o0")).expect("deleted");
+        story.drain();
+        let carried = story.filed(Form::Tombstone);
+        story.west.is_away(true);
+        story.cluster.delete(1, &named("o1")).expect("deleted");
+        // Without a feed it would be forgotten after two hours and a quarter.
+        story.cluster.run_for(150 * MINUTE);
+        let mut left = story.filed(Form::Tombstone);
+        left.retain(|id| !carried.contains(id));
+        assert_eq!((left.len(), logged.of_deletes()), (1, vec![]), "before its time");
+        let id = left.pop_first().expect("it is remembered");
+        let remembers = |node: &u8| story.cluster.filed(*node).iter().any(|filed| filed.id == id);
+        let holders = (1..=3).filter(remembers).count();
+        story.cluster.run_for(90 * MINUTE);
+        assert_eq!(story.filed(Form::Tombstone).len(), 0, "all are forgotten");
+        let id = StreamId::from_bytes(id.try_into().expect("sixteen bytes")).to_string();
+        let warned = logged.of_deletes();
+        assert_eq!(warned.len(), holders, "each says it once: {warned:?}");
+        assert!(warned.iter().all(|text| text.contains(&id)), "{id}: {warned:?}");
+    });
 }
 
 #[test]

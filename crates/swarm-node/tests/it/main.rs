@@ -1,5 +1,6 @@
 //! A few nodes in one simulated world, asked through their API: what they store, where, and what survives.
 
+mod amend;
 mod cluster;
 mod contexts;
 mod disks;

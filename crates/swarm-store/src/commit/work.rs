@@ -22,14 +22,28 @@ const NOTE_BYTES: usize = 55 + 16 * HINTS_MAX;
 /// The largest framed FEED record.
 pub(crate) const FEED_BYTES: usize = 45 + SLOTS_BYTES_MAX;
 
+/// The version that another one follows.
+#[derive(Clone, Copy)]
+pub(crate) struct Follows {
+    pub(crate) stamp: Stamp,
+    /// Nothing may have come in between; else nothing may have been deleted.
+    pub(crate) directly: bool,
+}
+
+impl Follows {
+    /// Whether what is filed stays, and what follows this gives way.
+    pub(crate) fn gives_way_to(self, filed: Stamp, is_tombstone: bool) -> bool {
+        filed > self.stamp && (self.directly || is_tombstone)
+    }
+}
+
 /// A change asked for.
 pub(crate) enum Work {
     /// File a replica whose extent was written up to its tail.
     Publish {
         id: StreamId,
         stamp: Stamp,
-        /// A delete that is newer than this stays.
-        follows: Option<Stamp>,
+        follows: Option<Follows>,
         value: Vec<u8>,
         extent: Extent,
         tail: Option<(u64, Bytes)>,

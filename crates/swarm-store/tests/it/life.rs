@@ -9,7 +9,7 @@ use swarm_store::{
     AppendError, DEVICE_MIN, FormatError, FormatOptions, Hints, IndexUse, MountError, MountOptions,
     Publish, PublishError, Tombstone, Volume,
 };
-use swarm_types::{ClusterName, ObjectKind, Timestamp};
+use swarm_types::{ClusterName, ObjectKind, ObjectMeta, Timestamp};
 
 use crate::kit::{
     Lab, TestDisk, body, check_space, cluster, expect_body, format, fresh, id, meta, mount,
@@ -110,10 +110,40 @@ fn a_delete_gives_way_to_what_is_newer_but_not_to_what_follows_the_version_that_
         let follows = after(Some(5)).await;
         assert!(matches!(follows, Err(PublishError::Superseded { by }) if by == stamp(6)));
         assert!(volume.find(id(1)).unwrap().is_tombstone());
-        // Whoever knew of the delete may replace it, and a version is no delete.
+        // Whoever knew of the delete may replace it, and what is there already is no other.
         assert_eq!(after(Some(6)).await.unwrap(), stamp(7));
         expect_body(&volume, id(1), 7, 100).await;
         assert_eq!(after(Some(5)).await.unwrap(), stamp(7));
+    });
+}
+
+#[test]
+fn an_object_that_follows_a_version_follows_it_directly_and_a_context_may_not() {
+    let mut lab = Lab::new(1);
+    let volume = fresh(&mut lab, &TestDisk::new(DEVICE));
+    lab.run(async {
+        for (object, kind) in
+            [(1, ObjectKind::Named), (2, ObjectKind::Alias), (3, ObjectKind::Bucket)]
+        {
+            put(&volume, id(object), 6, 100).await.unwrap();
+            let after = async |follows: u64| {
+                let mut staged = volume.stage(id(object), 100).unwrap();
+                staged.write(body(id(object), 7, 100)).await.unwrap();
+                let meta = ObjectMeta { kind, ..meta(7, 100) };
+                let publish = Publish::new(stamp(7), meta, Hints::NONE);
+                staged.publish(Publish { follows: Some(stamp(follows)), ..publish }).await
+            };
+            let skipped = after(5).await;
+            if kind == ObjectKind::Bucket {
+                assert_eq!(skipped.unwrap(), stamp(7));
+            } else {
+                let by = stamp(6);
+                assert!(matches!(skipped, Err(PublishError::Superseded { by: it }) if it == by));
+                assert_eq!(volume.find(id(object)).unwrap().stamp, stamp(6));
+                assert_eq!(after(6).await.unwrap(), stamp(7));
+            }
+            assert_eq!(volume.find(id(object)).unwrap().stamp, stamp(7));
+        }
     });
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use swarm_cluster::{Life, NodeRef};
 use swarm_types::Instant;
 
-use super::manage::{ask, note, spokesman};
+use super::manage::{ask, ask_cluster, note, spokesman};
 use super::watch::{self, FeedStatus, LOOK_EVERY};
 use super::{Run, carried, faults, lock};
 use crate::definition::{definition, given, spelt_out};
@@ -250,9 +250,10 @@ async fn send(
     body: Option<&Value>,
 ) -> Result<Value, String> {
     let id = known(run, name).id.ok_or_else(|| format!("the feed {name} is not defined"))?;
-    let node = spokesman(run, &feed(run, name).from).ok_or("the cluster has no node")?;
     let sent = run.now();
-    let answer = ask(run, &node, method, format!("{FEEDS}/{id}{what}"), body).await?;
+    let answer =
+        ask_cluster(run, &feed(run, name).from, method, format!("{FEEDS}/{id}{what}"), body)
+            .await?;
     let told: Told = serde_json::from_value(answer.clone()).unwrap_or_default();
     if let Some(known) = lock(&run.feeds).get_mut(name)
         && told.generation > known.generation

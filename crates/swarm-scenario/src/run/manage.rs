@@ -205,10 +205,10 @@ pub(crate) async fn resume_recovery(run: &Arc<Run>) {
     }
 }
 
-/// Sends one request of an administrator. Returns the body of the answer.
+/// Asks a node something. Returns the body of the answer.
 ///
 /// # Errors
-/// What came instead of success, as a sentence.
+/// As [`ask_any`].
 pub(crate) async fn ask(
     run: &Run,
     node: &NodeRef,
@@ -216,9 +216,41 @@ pub(crate) async fn ask(
     path: String,
     body: Option<&Value>,
 ) -> Result<Value, String> {
+    ask_any(run, std::slice::from_ref(node), method, path, body).await
+}
+
+/// Asks something of a cluster: the node that an administrator speaks to, and others that run where that one cannot do it.
+///
+/// # Errors
+/// As [`ask_any`].
+pub(crate) async fn ask_cluster(
+    run: &Run,
+    cluster: &str,
+    method: &str,
+    path: String,
+    body: Option<&Value>,
+) -> Result<Value, String> {
+    let mut nodes = run.world.nodes(cluster);
+    nodes.sort_by_key(|node| run.world.life(node) != Life::Running);
+    ask_any(run, &nodes, method, path, body).await
+}
+
+/// Sends one request of an administrator, to one node after the other. Returns the body of the answer.
+///
+/// # Errors
+/// What came instead of success, as a sentence.
+async fn ask_any(
+    run: &Run,
+    nodes: &[NodeRef],
+    method: &str,
+    path: String,
+    body: Option<&Value>,
+) -> Result<Value, String> {
     let text = body.map(Value::to_string).unwrap_or_default();
     let mut left = TRIES;
+    let mut turns = nodes.iter().cycle();
     loop {
+        let node = turns.next().ok_or("the cluster has no node")?;
         left -= 1;
         let mut request = Request::new(run.world.management(node), method.to_owned(), path.clone())
             .patience(PATIENCE);

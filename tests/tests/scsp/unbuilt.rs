@@ -10,7 +10,7 @@ fn verbs_to_come_are_501_and_named() {
     told(2, |wire| async move {
         wire.make_bucket().await;
         assert_eq!(wire.ask(1, &format!("POST {X}"), &[], "old").await.status, 201);
-        for verb in ["COPY", "APPEND", "HOLD", "RELEASE", "GEN"] {
+        for verb in ["HOLD", "RELEASE", "GEN"] {
             let refused = wire.ask(1, &format!("{verb} {X}"), &[], "").await;
             assert_eq!(refused.error(), (501, "NotImplemented"), "{verb}");
             assert_eq!(refused.why(), format!("Not implemented: method {verb}."));
@@ -64,6 +64,10 @@ fn other_arguments_to_come_are_501_and_change_nothing() {
             ("PUT", "preserve", "preserve"),
             ("PUT", "hashtype=md5", "hashtype"),
             ("PUT", "gencontentmd5=yes", "gencontentmd5"),
+            ("COPY", "newname=y&preserve", "newname"),
+            ("COPY", "gencontentmd5=yes", "gencontentmd5"),
+            ("APPEND", "version=0b7d5c1e9f2a4d38861c3e5f7a90b2c4", "version"),
+            ("APPEND", "uploads", "uploads"),
             ("GET", "validate", "validate"),
             ("HEAD", "countreps=yes", "countreps"),
             ("GET", "CountReps", "countreps"),
@@ -133,8 +137,9 @@ fn headers_to_come_are_501_and_store_nothing() {
             ("GET", "If-Modified-Since: x", "if-modified-since"),
             ("DELETE", "If-Unmodified-Since: x", "if-unmodified-since"),
             ("DELETE", "If-Match: *", "if-match"),
-            ("PUT", "If-Match: *", "if-match"),
             ("PUT", "If-None-Match: *", "if-none-match"),
+            ("COPY", "If-None-Match: *", "if-none-match"),
+            ("APPEND", "If-Unmodified-Since: x", "if-unmodified-since"),
         ] {
             let refused = wire.ask(1, &format!("{verb} {X}"), &[header], "").await;
             assert_eq!(refused.error(), (501, "NotImplemented"), "{verb} {header}");
